@@ -1,0 +1,313 @@
+//! The one table of knobs: the parser, `--help`, the reference page and the error texts are made from it.
+
+use std::time::Duration;
+
+use crate::duration;
+use crate::policy::{Metric, Policy, Readiness};
+
+/// One knob of a workload.
+pub struct Knob {
+    /// Its name: as an annotation's suffix, a flag, a key.
+    pub name: &'static str,
+    /// What it takes.
+    pub allowed: &'static str,
+    /// What it is when nothing is said. With a space: depends on the platform.
+    pub default: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+    /// Reads a value into a policy. `Err` if it isn't allowed; the policy is then unchanged.
+    pub set: fn(&mut Policy, &str) -> Result<(), ()>,
+    /// Writes the value in a policy, so that `set` reads it back.
+    pub show: fn(&Policy) -> String,
+}
+
+/// The knob `name`.
+pub fn find(name: &str) -> Option<&'static Knob> {
+    KNOBS.iter().find(|knob| knob.name == name)
+}
+
+/// The knob whose name is nearest to `name`, if one is near: for "did you mean".
+pub fn closest(name: &str) -> Option<&'static str> {
+    let near = |knob: &Knob| (distance(name, knob.name), knob.name);
+    KNOBS.iter().map(near).min().filter(|(far, _)| *far <= 3).map(|(_, name)| name)
+}
+
+/// Edits that make one word from the other (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, a) in one.bytes().enumerate().take(64) {
+        let mut diagonal = row[0];
+        row[0] = at + 1;
+        for (column, b) in other.bytes().enumerate() {
+            let replaced = diagonal + usize::from(a != b);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(row[column] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}
+
+fn whole(text: &str, least: u32, most: u32) -> Result<u32, ()> {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().map_err(drop)?;
+    if plain && (least..=most).contains(&number) { Ok(number) } else { Err(()) }
+}
+
+fn number(text: &str, least: f64, most: f64) -> Result<f64, ()> {
+    let number: f64 = text.parse().map_err(drop)?;
+    if number >= least && number <= most { Ok(number) } else { Err(()) }
+}
+
+fn above_one(text: &str) -> Result<f64, ()> {
+    number(text, 1.0, 1_000_000.0).and_then(|rate| if rate > 1.0 { Ok(rate) } else { Err(()) })
+}
+
+fn span(text: &str, least: Duration, most: Duration) -> Result<Duration, ()> {
+    let span = duration::parse(text).map_err(drop)?;
+    if (least..=most).contains(&span) { Ok(span) } else { Err(()) }
+}
+
+fn whole_seconds(text: &str, least: u64, most: u64) -> Result<Duration, ()> {
+    let span = span(text, Duration::from_secs(least), Duration::from_secs(most))?;
+    if span.subsec_nanos() == 0 { Ok(span) } else { Err(()) }
+}
+
+fn readiness(text: &str) -> Result<Readiness, ()> {
+    match text {
+        "tcp" => Ok(Readiness::Tcp),
+        path if path.starts_with('/')
+            && path.len() <= 1024
+            && path.bytes().all(|byte| byte.is_ascii_graphic()) =>
+        {
+            Ok(Readiness::Path(path.to_owned()))
+        }
+        _ => Err(()),
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
+const COUNT: u32 = 1_000_000;
+
+macro_rules! knob {
+    ($name:literal, $allowed:literal, $default:literal, $doc:literal, $field:ident = $read:expr, $show:expr) => {
+        Knob {
+            name: $name,
+            allowed: $allowed,
+            default: $default,
+            doc: $doc,
+            set: |policy, text| {
+                let read: fn(&str) -> Result<_, ()> = $read;
+                policy.$field = read(text)?;
+                Ok(())
+            },
+            show: |policy| {
+                let show: fn(&_) -> String = $show;
+                show(&policy.$field)
+            },
+        }
+    };
+}
+
+fn show_span(span: &Duration) -> String {
+    duration::format(*span)
+}
+
+/// Every knob of a workload, in the order of the reference page.
+pub const KNOBS: &[Knob] = &[
+    knob!(
+        "metric",
+        "concurrency or rps",
+        "concurrency",
+        "What the target is a target of: requests in flight, or requests a second.",
+        metric = |text| match text {
+            "concurrency" => Ok(Metric::Concurrency),
+            "rps" => Ok(Metric::Rps),
+            _ => Err(()),
+        },
+        |metric| match metric {
+            Metric::Concurrency => "concurrency",
+            Metric::Rps => "rps",
+        }
+        .to_owned()
+    ),
+    knob!(
+        "target",
+        "a number, 0.01 to 1000000, or default",
+        "default",
+        "Per replica, before utilization: requests in flight (default: the hard limit if there is one, else 100), or requests a second (200).",
+        target = |text| if text == "default" { Ok(None) } else { number(text, 0.01, 1_000_000.0).map(Some) },
+        |target: &Option<f64>| target.map_or_else(|| "default".to_owned(), |target| target.to_string())
+    ),
+    knob!(
+        "target-utilization-percentage",
+        "a number, 1 to 100",
+        "70",
+        "The share of the target to steer to, in percent.",
+        target_utilization_percentage = |text| number(text, 1.0, 100.0),
+        f64::to_string
+    ),
+    knob!(
+        "container-concurrency",
+        "a whole number, 0 to 1000000 (0: no limit)",
+        "0",
+        "The hard limit of requests in flight on one replica.",
+        container_concurrency = |text| whole(text, 0, COUNT),
+        u32::to_string
+    ),
+    knob!(
+        "window",
+        "a duration of whole seconds, 6s to 1h",
+        "1m",
+        "The stable window: what the average is taken over.",
+        window = |text| whole_seconds(text, 6, 3600),
+        show_span
+    ),
+    knob!(
+        "panic-window-percentage",
+        "a number, 1 to 100",
+        "10",
+        "The panic window as a share of the stable window, in percent.",
+        panic_window_percentage = |text| number(text, 1.0, 100.0),
+        f64::to_string
+    ),
+    knob!(
+        "panic-threshold-percentage",
+        "a number, 110 to 1000",
+        "200",
+        "Panic when the panic window needs this share of the ready replicas, in percent.",
+        panic_threshold_percentage = |text| number(text, 110.0, 1000.0),
+        f64::to_string
+    ),
+    knob!(
+        "max-scale-up-rate",
+        "a number above 1, to 1000000",
+        "1000",
+        "Most growth per decision, as a factor of the ready replicas.",
+        max_scale_up_rate = above_one,
+        f64::to_string
+    ),
+    knob!(
+        "max-scale-down-rate",
+        "a number above 1, to 1000000",
+        "2",
+        "Most shrinking per decision, as a divisor of the ready replicas.",
+        max_scale_down_rate = above_one,
+        f64::to_string
+    ),
+    knob!(
+        "min-scale",
+        "a whole number, 0 to 1000000",
+        "0",
+        "Never fewer replicas than this.",
+        min_scale = |text| whole(text, 0, COUNT),
+        u32::to_string
+    ),
+    knob!(
+        "max-scale",
+        "a whole number, 0 to 1000000 (0: no bound)",
+        "the CPU cores",
+        "Never more replicas than this.",
+        max_scale = |text| whole(text, 0, COUNT),
+        u32::to_string
+    ),
+    knob!(
+        "initial-scale",
+        "a whole number, 1 to 1000000",
+        "1",
+        "The size of the first start.",
+        initial_scale = |text| whole(text, 1, COUNT),
+        u32::to_string
+    ),
+    knob!(
+        "activation-scale",
+        "a whole number, 1 to 1000000",
+        "1",
+        "The least size when above zero.",
+        activation_scale = |text| whole(text, 1, COUNT),
+        u32::to_string
+    ),
+    knob!(
+        "scale-down-delay",
+        "a duration of whole seconds, 0s to 1h",
+        "0s",
+        "The maximum of the desired counts over this span is used.",
+        scale_down_delay = |text| whole_seconds(text, 0, 3600),
+        show_span
+    ),
+    knob!(
+        "idle-timeout",
+        "a duration, 1s to 24h",
+        "1m",
+        "Nothing in flight or waiting for this long: zero replicas.",
+        idle_timeout = |text| span(text, SECOND, DAY),
+        show_span
+    ),
+    knob!(
+        "start-timeout",
+        "a duration, 1s to 24h",
+        "60 seconds",
+        "A replica that isn't ready within this has failed to start.",
+        start_timeout = |text| span(text, SECOND, DAY),
+        show_span
+    ),
+    knob!(
+        "readiness",
+        "tcp, or a path that begins with / and is answered with 200 to 399",
+        "tcp",
+        "How a starting replica is found ready.",
+        readiness = readiness,
+        |readiness| match readiness {
+            Readiness::Tcp => "tcp".to_owned(),
+            Readiness::Path(path) => path.clone(),
+        }
+    ),
+    knob!(
+        "stop-timeout",
+        "a duration, 0s to 1h",
+        "10s",
+        "From SIGTERM to SIGKILL when a replica is stopped.",
+        stop_timeout = |text| span(text, Duration::ZERO, Duration::from_secs(3600)),
+        show_span
+    ),
+    knob!(
+        "queue-limit",
+        "a whole number, 0 to 1000000",
+        "1000",
+        "Most requests that wait for a replica; one more is answered 503 at once.",
+        queue_limit = |text| whole(text, 0, COUNT),
+        u32::to_string
+    ),
+    knob!(
+        "queue-timeout",
+        "a duration, 1ms to 24h",
+        "1m",
+        "Longest wait of a request for a replica; then it is answered 504.",
+        queue_timeout = |text| span(text, Duration::from_millis(1), DAY),
+        show_span
+    ),
+    knob!(
+        "request-timeout",
+        "a duration, 0s to 24h (0s: none)",
+        "0s",
+        "Longest whole request, from its dispatch to its last byte.",
+        request_timeout = |text| span(text, Duration::ZERO, DAY),
+        show_span
+    ),
+    knob!(
+        "response-start-timeout",
+        "a duration, 1ms to 24h",
+        "5m",
+        "Longest wait for the first byte of a response; never counts the wait for a replica.",
+        response_start_timeout = |text| span(text, Duration::from_millis(1), DAY),
+        show_span
+    ),
+    knob!(
+        "stream-idle-timeout",
+        "a duration, 1s to 24h",
+        "5m",
+        "Longest silence on a body or an upgraded connection.",
+        stream_idle_timeout = |text| span(text, SECOND, DAY),
+        show_span
+    ),
+];

@@ -1,0 +1,24 @@
+//! The vocabulary of Kaos and every pure rule.
+//!
+//! Both lines of Kaos speak in these words: the data line (`kaos-proxy`) and the control line (`kaos-autoscaler`), and
+//! the platforms that fill the seam between them. Nothing here does I/O, reads a clock, draws a random number or logs:
+//! `now` is an argument, so that every rule can be simulated, replayed and explained.
+
+pub mod duration;
+pub mod host;
+pub mod id;
+pub mod knob;
+pub mod lease;
+pub mod moment;
+pub mod pick;
+pub mod platform;
+pub mod policy;
+pub mod report;
+pub mod route;
+pub mod snapshot;
+
+pub use id::{EndpointUid, HoldId, ProxyId, WorkloadId};
+pub use moment::Moment;
+pub use policy::Policy;
+pub use report::{Reading, Report, Sums};
+pub use snapshot::{Endpoint, Snapshot, Workload};

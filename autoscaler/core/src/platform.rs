@@ -1,0 +1,72 @@
+//! The seam that every platform fills: snapshots out, two requests in.
+//!
+//! Out goes a stream of [`Snapshot`](crate::Snapshot)s, each the whole picture. In come [`Platform::scale`] and
+//! [`Platform::hold`]; retiring chosen replicas is a hold with [`Targets::Endpoints`](crate::snapshot::Targets).
+
+use std::fmt;
+use std::future::Future;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{EndpointUid, WorkloadId};
+use crate::snapshot::Hold;
+
+/// What the autoscaler asks of wherever replicas run.
+pub trait Platform: Send + Sync + 'static {
+    /// Sets the replica count of `workload` to `scale.to` if `scale.expected` holds.
+    ///
+    /// Returns the object's version after the write. Doing the same twice is the same as doing it once.
+    fn scale(&self, workload: &WorkloadId, scale: Scale)
+    -> impl Future<Output = Result<u64, Refusal>> + Send;
+
+    /// Marks `workload` with `hold`, or takes away the hold that is there. Returns the object's version after the write.
+    fn hold(
+        &self,
+        workload: &WorkloadId,
+        hold: Option<Hold>,
+    ) -> impl Future<Output = Result<u64, Refusal>> + Send;
+}
+
+/// One write of a replica count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scale {
+    /// The new count.
+    pub to: u32,
+    /// When the count goes down but not to zero: these go first.
+    pub victims: Vec<EndpointUid>,
+    /// What must be true for the write to happen.
+    pub expected: Expected,
+}
+
+/// Precondition of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expected {
+    /// The count is still this one: a wake expects 0 and loses only to another wake.
+    Replicas(u32),
+    /// Nobody has written the object since this version.
+    Version(u64),
+}
+
+/// Why a platform didn't do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The precondition doesn't hold any more: look again, decide again.
+    Conflict,
+    /// The workload isn't there any more.
+    Gone,
+    /// The platform can't or won't, for this reason.
+    Failed(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Conflict => out.write_str("somebody else wrote first"),
+            Refusal::Gone => out.write_str("the workload is gone"),
+            Refusal::Failed(why) => out.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}

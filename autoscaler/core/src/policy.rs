@@ -1,0 +1,330 @@
+//! How one workload is scaled and admitted: its knobs, read and validated.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::knob::{self, KNOBS};
+
+/// Every knob of a workload, within its bounds. What each means, its unit and default: [`KNOBS`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Policy {
+    /// What `target` is a target of.
+    pub metric: Metric,
+    /// In-flight (or requests a second) per replica aimed at, before utilization. `None`: 100, or 200 for `rps`.
+    pub target: Option<f64>,
+    /// Share of the target to steer to, in percent.
+    pub target_utilization_percentage: f64,
+    /// Most requests that one replica may have in flight; 0 for no limit.
+    pub container_concurrency: u32,
+    /// The stable window.
+    pub window: Duration,
+    /// The panic window as a share of the stable one, in percent.
+    pub panic_window_percentage: f64,
+    /// Panic when the panic window needs this share of the ready replicas or more, in percent.
+    pub panic_threshold_percentage: f64,
+    /// Most growth per decision, as a factor of the ready replicas.
+    pub max_scale_up_rate: f64,
+    /// Most shrinking per decision, as a divisor of the ready replicas.
+    pub max_scale_down_rate: f64,
+    /// Never fewer replicas.
+    pub min_scale: u32,
+    /// Never more replicas; 0 for no bound.
+    pub max_scale: u32,
+    /// Size of the first start after adoption.
+    pub initial_scale: u32,
+    /// Least size when above zero.
+    pub activation_scale: u32,
+    /// The maximum of the desired counts over this span is used.
+    pub scale_down_delay: Duration,
+    /// Nothing in flight or waiting for this long: zero.
+    pub idle_timeout: Duration,
+    /// Ready within this, or the start has failed.
+    pub start_timeout: Duration,
+    /// How a starting replica is found ready.
+    pub readiness: Readiness,
+    /// From SIGTERM to SIGKILL.
+    pub stop_timeout: Duration,
+    /// Most requests that wait, per proxy.
+    pub queue_limit: u32,
+    /// Longest wait of a request for a replica.
+    pub queue_timeout: Duration,
+    /// Longest whole request, from its dispatch to its last byte; zero for none.
+    pub request_timeout: Duration,
+    /// Longest wait for the first byte of a response after its dispatch.
+    pub response_start_timeout: Duration,
+    /// Longest silence on a body or an upgraded connection.
+    pub stream_idle_timeout: Duration,
+}
+
+/// What a target is a target of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// Requests in flight.
+    Concurrency,
+    /// Requests a second.
+    Rps,
+}
+
+/// How a starting replica is found ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Readiness {
+    /// A TCP connection is accepted.
+    Tcp,
+    /// A GET of this path is answered with 200–399.
+    Path(String),
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            metric: Metric::Concurrency,
+            target: None,
+            target_utilization_percentage: 70.0,
+            container_concurrency: 0,
+            window: Duration::from_secs(60),
+            panic_window_percentage: 10.0,
+            panic_threshold_percentage: 200.0,
+            max_scale_up_rate: 1000.0,
+            max_scale_down_rate: 2.0,
+            min_scale: 0,
+            max_scale: 10,
+            initial_scale: 1,
+            activation_scale: 1,
+            scale_down_delay: Duration::ZERO,
+            idle_timeout: Duration::from_secs(60),
+            start_timeout: Duration::from_secs(600),
+            readiness: Readiness::Tcp,
+            stop_timeout: Duration::from_secs(10),
+            queue_limit: 1000,
+            queue_timeout: Duration::from_secs(60),
+            request_timeout: Duration::ZERO,
+            response_start_timeout: Duration::from_secs(300),
+            stream_idle_timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Policy {
+    /// What child processes on one machine of `cores` CPU cores get where nothing else is said.
+    pub fn local(cores: u32) -> Self {
+        Policy { max_scale: cores.max(1), start_timeout: Duration::from_secs(60), ..Policy::default() }
+    }
+
+    /// This policy with `knobs` set, in order. Nothing is changed if one of them is wrong.
+    pub fn with<'a>(&self, knobs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Policy, KnobError> {
+        let mut policy = self.clone();
+        let mut last = ("", "");
+        for (name, value) in knobs {
+            let knob = knob::find(name).ok_or_else(|| KnobError::unknown(name))?;
+            (knob.set)(&mut policy, value).map_err(|()| KnobError {
+                knob: name.to_owned(),
+                value: value.to_owned(),
+                allowed: knob.allowed.to_owned(),
+            })?;
+            last = (name, value);
+        }
+        policy.agree().map_err(|allowed| KnobError {
+            knob: last.0.to_owned(),
+            value: last.1.to_owned(),
+            allowed,
+        })?;
+        Ok(policy)
+    }
+
+    /// Knobs that bound each other.
+    fn agree(&self) -> Result<(), String> {
+        for (name, least) in [
+            ("min-scale", self.min_scale),
+            ("initial-scale", self.initial_scale),
+            ("activation-scale", self.activation_scale),
+        ] {
+            if self.max_scale > 0 && least > self.max_scale {
+                return Err(format!("{name} ({least}) must not be above max-scale ({})", self.max_scale));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every knob with its value, as it would be written.
+    pub fn knobs(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
+        KNOBS.iter().map(|knob| (knob.name, (knob.show)(self)))
+    }
+
+    /// The target in its unit, before utilization.
+    pub fn full_target(&self) -> f64 {
+        let target = self.target.unwrap_or(match self.metric {
+            Metric::Concurrency => 100.0,
+            Metric::Rps => 200.0,
+        });
+        match (self.metric, self.container_concurrency) {
+            (Metric::Concurrency, limit) if limit > 0 => {
+                if self.target.is_some() {
+                    target.min(f64::from(limit))
+                } else {
+                    f64::from(limit)
+                }
+            }
+            _ => target,
+        }
+    }
+
+    /// What one replica is steered to: `max(0.01, target × utilization)` (Knative's `resources/target.go`).
+    pub fn steered_target(&self) -> f64 {
+        (self.full_target() * self.target_utilization_percentage / 100.0).max(0.01)
+    }
+
+    /// How many requests of a backlog one replica is given: the target or the hard limit, whichever is less; for `rps`
+    /// the hard limit, else 100.
+    pub fn slots(&self) -> u32 {
+        let slots = match (self.metric, self.container_concurrency) {
+            (Metric::Rps, 0) => 100.0,
+            (Metric::Rps, limit) => f64::from(limit),
+            (Metric::Concurrency, _) => self.full_target(),
+        };
+        (slots.floor() as u32).max(1)
+    }
+
+    /// The panic window: a share of the stable one in whole seconds, at least one.
+    pub fn panic_window(&self) -> Duration {
+        let seconds = self.window.as_secs_f64() * self.panic_window_percentage / 100.0;
+        Duration::from_secs((seconds.round() as u64).max(1))
+    }
+
+    /// `count`, not above `max-scale`.
+    pub fn capped(&self, count: u32) -> u32 {
+        if self.max_scale == 0 { count } else { count.min(self.max_scale) }
+    }
+
+    /// The least count above zero.
+    pub fn floor(&self) -> u32 {
+        self.min_scale.max(self.activation_scale).max(1)
+    }
+}
+
+/// A knob that doesn't exist, or a value that it doesn't take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnobError {
+    /// The knob, as written.
+    pub knob: String,
+    /// The value, as written.
+    pub value: String,
+    /// What is allowed.
+    pub allowed: String,
+}
+
+impl KnobError {
+    fn unknown(name: &str) -> Self {
+        let allowed = match knob::closest(name) {
+            Some(near) => format!("there is no such knob; did you mean {near}?"),
+            None => "there is no such knob".to_owned(),
+        };
+        KnobError { knob: name.to_owned(), value: String::new(), allowed }
+    }
+}
+
+impl fmt::Display for KnobError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if knob::find(&self.knob).is_none() {
+            return write!(out, "{}: {}", self.knob, self.allowed);
+        }
+        write!(out, "{} = {:?}: allowed is {}", self.knob, self.value, self.allowed)
+    }
+}
+
+impl std::error::Error for KnobError {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn with(knobs: &[(&str, &str)]) -> Result<Policy, KnobError> {
+        Policy::default().with(knobs.iter().copied())
+    }
+
+    #[test]
+    fn targets_are_knatives() {
+        // Knative's resources/target_test.go: (knobs, steered, full).
+        for (knobs, steered, full) in [
+            (&[("target-utilization-percentage", "100")][..], 100.0, 100.0),
+            (&[("target-utilization-percentage", "80")], 80.0, 100.0),
+            (&[("container-concurrency", "12"), ("target-utilization-percentage", "75")], 9.0, 12.0),
+            (&[("container-concurrency", "1"), ("target-utilization-percentage", "80")], 0.8, 1.0),
+            (
+                &[("target", "10"), ("container-concurrency", "1"), ("target-utilization-percentage", "100")],
+                1.0,
+                1.0,
+            ),
+            (&[("target", "1"), ("target-utilization-percentage", "1")], 0.01, 1.0),
+            (&[("metric", "rps")], 140.0, 200.0),
+            (&[("metric", "rps"), ("target", "300")], 210.0, 300.0),
+        ] {
+            let policy = with(knobs).unwrap();
+            assert_eq!((policy.steered_target(), policy.full_target()), (steered, full), "{knobs:?}");
+        }
+    }
+
+    #[test]
+    fn every_default_is_what_the_table_says() {
+        for knob in KNOBS {
+            let shown = (knob.show)(&Policy::default());
+            if !knob.default.contains(' ') {
+                assert_eq!(shown, knob.default, "{}", knob.name);
+            }
+            let mut policy = Policy::default();
+            assert_eq!((knob.set)(&mut policy, &shown), Ok(()), "{} reads what it shows", knob.name);
+            assert_eq!(policy, Policy::default(), "{} sets what it shows", knob.name);
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_knob_what_it_got_and_what_is_allowed() {
+        let text = with(&[("max-scale", "-1")]).unwrap_err().to_string();
+        assert_eq!(text, r#"max-scale = "-1": allowed is a whole number, 0 to 1000000 (0: no bound)"#);
+        let text = with(&[("max-scal", "1")]).unwrap_err().to_string();
+        assert_eq!(text, "max-scal: there is no such knob; did you mean max-scale?");
+        let text = with(&[("max-scale", "2"), ("min-scale", "3")]).unwrap_err().to_string();
+        assert!(text.contains("min-scale (3) must not be above max-scale (2)"), "{text}");
+    }
+
+    #[test]
+    fn values_out_of_bounds_are_refused() {
+        for (knob, values) in [
+            ("metric", &["", "cpu", "RPS"][..]),
+            ("target", &["0", "-1", "nan", "inf", "", "1e400", "0.001"]),
+            ("target-utilization-percentage", &["0", "101", "70%"]),
+            ("container-concurrency", &["-1", "1.5", "99999999999"]),
+            ("window", &["5s", "61m", "60", "6500ms"]),
+            ("panic-window-percentage", &["0.5", "101"]),
+            ("panic-threshold-percentage", &["109", "1001"]),
+            ("max-scale-up-rate", &["1", "0", "-2"]),
+            ("max-scale-down-rate", &["1"]),
+            ("initial-scale", &["0"]),
+            ("activation-scale", &["0"]),
+            ("scale-down-delay", &["2h", "500ms"]),
+            ("idle-timeout", &["999ms", "learned", "0"]),
+            ("start-timeout", &["0s"]),
+            ("readiness", &["probe", "ready", "http", "path", "/a b", "/\n"]),
+            ("queue-limit", &["-1"]),
+            ("queue-timeout", &["0s"]),
+        ] {
+            for value in values {
+                assert!(with(&[(knob, value)]).is_err(), "{knob} = {value}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(name in "[a-z-]{0,30}", value in ".*", at in 0..KNOBS.len()) {
+            let _ = with(&[(name.as_str(), value.as_str())]);
+            let _ = with(&[(KNOBS[at].name, value.as_str())]);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What a platform says is: an immutable picture of every workload, swapped whole.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::HostPattern;
+use crate::id::{EndpointUid, HoldId, WorkloadId};
+use crate::moment::Moment;
+use crate::policy::Policy;
+use crate::route::RouteTable;
+
+/// The whole picture at one version. Cheap to share; never changed after it was made.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Grows with each picture of one platform.
+    pub version: u64,
+    /// Finds the index into `workloads` for a host and path.
+    pub routes: Arc<RouteTable>,
+    /// Every adopted workload. Sorted by id.
+    pub workloads: Arc<[Arc<Workload>]>,
+}
+
+impl Snapshot {
+    /// The workload `id`, if it is adopted.
+    pub fn workload(&self, id: &WorkloadId) -> Option<&Arc<Workload>> {
+        let at = self.workloads.binary_search_by(|workload| workload.id.cmp(id)).ok()?;
+        self.workloads.get(at)
+    }
+}
+
+/// One workload as its platform sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Workload {
+    /// Its name.
+    pub id: WorkloadId,
+    /// Hosts it answers for.
+    pub hosts: Vec<HostPattern>,
+    /// Path prefix it answers for, by whole elements; `/` for all.
+    pub path: String,
+    /// Its validated knobs.
+    pub policy: Arc<Policy>,
+    /// Its replicas that have an address, in any phase.
+    pub endpoints: Vec<Endpoint>,
+    /// Replica counts.
+    pub replicas: Replicas,
+    /// A hold that is in force, as written by an autoscaler.
+    pub hold: Option<Hold>,
+    /// Why it can't start, while it can't.
+    pub failure: Option<StartFailure>,
+    /// Version of the platform's object: the precondition of a write that must not overtake another's.
+    pub version: u64,
+}
+
+/// Replica counts of a workload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replicas {
+    /// What was asked of the platform.
+    pub desired: u32,
+    /// Answering now.
+    pub ready: u32,
+    /// Started and not ready yet.
+    pub starting: u32,
+}
+
+/// One replica that has an address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Its identity: connections and counts are keyed by it, never by the address.
+    pub uid: EndpointUid,
+    /// Where it answers.
+    pub address: SocketAddr,
+    /// Whether it may be sent requests.
+    pub phase: Phase,
+    /// When its start was decided, begun and finished, where the platform knows.
+    pub start: StartTimes,
+}
+
+/// Where a replica is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Not answering yet.
+    Starting,
+    /// May be sent requests.
+    Ready,
+    /// Going away: final, whatever a probe says. Finishes what it has, gets nothing new.
+    Terminating,
+}
+
+/// The steps of one replica's start, for the phases of a cold start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartTimes {
+    /// The platform was asked for it.
+    pub decided: Option<Moment>,
+    /// It began to run.
+    pub started: Option<Moment>,
+    /// It was found ready.
+    pub ready: Option<Moment>,
+}
+
+/// A request of an autoscaler to all proxies: dispatch nothing to these, queue instead, and confirm when they are empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// This attempt. A proxy obeys an id for a bounded time and never again.
+    pub id: HoldId,
+    /// The autoscaler that asks.
+    pub by: String,
+    /// Which replicas.
+    pub targets: Targets,
+}
+
+/// What a hold covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Targets {
+    /// The whole workload: on its way to zero.
+    All,
+    /// These replicas: chosen to be stopped.
+    Endpoints(Vec<EndpointUid>),
+}
+
+impl Targets {
+    /// Whether the hold covers the replica `uid`.
+    pub fn cover(&self, uid: &EndpointUid) -> bool {
+        match self {
+            Targets::All => true,
+            Targets::Endpoints(uids) => uids.contains(uid),
+        }
+    }
+}
+
+/// Starts of this workload fail; none is begun before `retry_at`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartFailure {
+    /// A stable word: `not-found`, `exited`, `start-timeout`, …
+    pub because: String,
+    /// A sentence for people: exit status, last lines of the output, what to do.
+    pub detail: String,
+    /// Failed starts in a row.
+    pub attempts: u32,
+    /// Whether those who wait are told now (the start is known to fail), or a quiet retry comes first.
+    pub known: bool,
+    /// No start is tried before this moment.
+    pub retry_at: Moment,
+}

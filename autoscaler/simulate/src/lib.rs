@@ -1,0 +1,1 @@
+//! The control line and the admission rules under a virtual clock.

@@ -1,0 +1,1 @@
+//! The platform seam over child processes on loopback.

@@ -1,0 +1,1 @@
+//! The data line: accept, route, admit, forward, observe.

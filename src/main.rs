@@ -1,0 +1,3 @@
+//! The `kaos` command.
+
+fn main() {}
