@@ -1,0 +1,184 @@
+//! What holds for the whole process: the same names as flags, as `KAOS_…` and as keys at the top of `kaos.toml`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use kaos_core::duration;
+
+/// Settings that somebody has given. Flags come before the environment, the environment before the file.
+#[derive(clap::Args, Clone, Debug, Default, PartialEq)]
+pub(crate) struct Settings {
+    /// Where requests are taken [default: 127.0.0.1:8080]
+    #[arg(long, env = "KAOS_LISTEN", value_name = "ADDR", value_parser = address)]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where metrics, health and state are read [default: 127.0.0.1:9090; if that is taken, a free port]
+    #[arg(long, env = "KAOS_ADMIN", value_name = "ADDR", value_parser = address)]
+    pub(crate) admin: Option<SocketAddr>,
+    /// Most replicas, of all functions together, that start at once [default: the CPU cores]
+    #[arg(long, env = "KAOS_MAX_STARTING", value_name = "N", value_parser = max_starting)]
+    pub(crate) max_starting: Option<usize>,
+    /// Whether error answers carry internals: full or brief [default: full while listening on loopback]
+    #[arg(long, env = "KAOS_ERROR_DETAIL", value_name = "full|brief", value_parser = error_detail)]
+    pub(crate) error_detail: Option<ErrorDetail>,
+    /// Longest head of a request [default: 32KiB]
+    #[arg(long, env = "KAOS_MAX_HEADER_SIZE", value_name = "SIZE", value_parser = header_size)]
+    pub(crate) max_header_size: Option<usize>,
+    /// Most client connections at once [default: 10000, or what the limit of open files allows]
+    #[arg(long, env = "KAOS_MAX_CONNECTIONS", value_name = "N", value_parser = max_connections)]
+    pub(crate) max_connections: Option<usize>,
+    /// Longest wait at the end for requests that are under way [default: 30s]
+    #[arg(long, env = "KAOS_DRAIN_TIMEOUT", value_name = "DURATION", value_parser = drain_timeout)]
+    pub(crate) drain_timeout: Option<Duration>,
+    /// Least level that is logged: error, warn, info, debug or trace [default: info]
+    #[arg(long, env = "KAOS_LOG_LEVEL", value_name = "LEVEL", value_parser = log_level)]
+    pub(crate) log_level: Option<tracing::Level>,
+}
+
+/// What error answers say of the inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ErrorDetail {
+    /// Exit status, output, addresses.
+    Full,
+    /// One fixed sentence.
+    Brief,
+}
+
+/// Names of the settings, in the order of the reference.
+pub(crate) const NAMES: [&str; 8] = [
+    "listen",
+    "admin",
+    "max-starting",
+    "error-detail",
+    "max-header-size",
+    "max-connections",
+    "drain-timeout",
+    "log-level",
+];
+
+/// Where requests are taken if nothing is said.
+pub(crate) const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+/// Where the admin port is if nothing is said and it is free.
+pub(crate) const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+
+impl Settings {
+    /// Reads `text` into the setting `name`, one of [`NAMES`]. The error says what is allowed.
+    pub(crate) fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
+        match name {
+            "listen" => self.listen = Some(address(text)?),
+            "admin" => self.admin = Some(address(text)?),
+            "max-starting" => self.max_starting = Some(max_starting(text)?),
+            "error-detail" => self.error_detail = Some(error_detail(text)?),
+            "max-header-size" => self.max_header_size = Some(header_size(text)?),
+            "max-connections" => self.max_connections = Some(max_connections(text)?),
+            "drain-timeout" => self.drain_timeout = Some(drain_timeout(text)?),
+            "log-level" => self.log_level = Some(log_level(text)?),
+            _ => return Err("there is no such setting".into()),
+        }
+        Ok(())
+    }
+
+    /// These settings, and those of `other` where these say nothing.
+    pub(crate) fn or(&self, other: &Settings) -> Settings {
+        Settings {
+            listen: self.listen.or(other.listen),
+            admin: self.admin.or(other.admin),
+            max_starting: self.max_starting.or(other.max_starting),
+            error_detail: self.error_detail.or(other.error_detail),
+            max_header_size: self.max_header_size.or(other.max_header_size),
+            max_connections: self.max_connections.or(other.max_connections),
+            drain_timeout: self.drain_timeout.or(other.drain_timeout),
+            log_level: self.log_level.or(other.log_level),
+        }
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let bare = text.strip_prefix("http://").unwrap_or(text);
+    bare.trim_end_matches('/')
+        .parse()
+        .map_err(|_| "allowed is an address and a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned())
+}
+
+fn max_starting(text: &str) -> Result<usize, String> {
+    count(text, 1, 10_000)
+}
+
+fn max_connections(text: &str) -> Result<usize, String> {
+    count(text, 1, 1_000_000)
+}
+
+fn count(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|number| plain && (least..=most).contains(number));
+    number.ok_or_else(|| format!("allowed is a whole number, {least} to {most}"))
+}
+
+fn error_detail(text: &str) -> Result<ErrorDetail, String> {
+    match text {
+        "full" => Ok(ErrorDetail::Full),
+        "brief" => Ok(ErrorDetail::Brief),
+        _ => Err("allowed is full or brief".into()),
+    }
+}
+
+fn header_size(text: &str) -> Result<usize, String> {
+    let (digits, scale) = match text {
+        _ if text.ends_with("KiB") => (text.trim_end_matches("KiB"), 1024),
+        _ if text.ends_with("MiB") => (text.trim_end_matches("MiB"), 1024 * 1024),
+        _ => (text.trim_end_matches('B'), 1),
+    };
+    let number: Option<usize> = digits.parse().ok();
+    let size = number.and_then(|number| number.checked_mul(scale));
+    let allowed = || "allowed is a size, 8KiB to 1MiB".to_owned();
+    size.filter(|size| (8 * 1024..=1024 * 1024).contains(size)).ok_or_else(allowed)
+}
+
+fn drain_timeout(text: &str) -> Result<Duration, String> {
+    let most = Duration::from_secs(3600);
+    let span = duration::parse(text).ok().filter(|span| *span <= most);
+    span.ok_or_else(|| "allowed is a duration, 0s to 1h".into())
+}
+
+fn log_level(text: &str) -> Result<tracing::Level, String> {
+    let known = ["error", "warn", "info", "debug", "trace"].contains(&text);
+    let level = if known { text.parse().ok() } else { None };
+    level.ok_or_else(|| "allowed is error, warn, info, debug or trace".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_is_read_within_its_bounds() {
+        for (name, good, bad) in [
+            ("listen", "[::1]:8080", "8080"),
+            ("admin", "http://127.0.0.1:9090/", "localhost"),
+            ("max-starting", "4", "0"),
+            ("error-detail", "brief", "some"),
+            ("max-header-size", "64KiB", "2MiB"),
+            ("max-connections", "1000000", "+1"),
+            ("drain-timeout", "1m", "30"),
+            ("log-level", "debug", "DEBUG"),
+        ] {
+            assert!(NAMES.contains(&name));
+            let mut settings = Settings::default();
+            assert!(settings.set(name, bad).unwrap_err().starts_with("allowed is "), "{name}");
+            assert_eq!(settings, Settings::default());
+            settings.set(name, good).unwrap();
+            assert_ne!(settings, Settings::default(), "{name}");
+            assert_eq!(Settings::default().or(&settings), settings);
+        }
+    }
+
+    #[test]
+    fn what_was_said_first_stands() {
+        let (mut flags, mut file) = (Settings::default(), Settings::default());
+        flags.set("listen", "127.0.0.1:1").unwrap();
+        file.set("listen", "127.0.0.1:2").unwrap();
+        file.set("drain-timeout", "1s").unwrap();
+        let both = flags.or(&file);
+        assert_eq!(both.listen, flags.listen);
+        assert_eq!(both.drain_timeout, Some(Duration::from_secs(1)));
+    }
+}
