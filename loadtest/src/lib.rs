@@ -1,1 +1,8 @@
 //! An open-loop load generator, its scenarios, and a program that answers as told.
+//!
+//! Everything here looks at Kaos from outside, as a client, an operator or a replica would: over HTTP, over its admin port and
+//! as a child process. It knows no other crate of the workspace, so that what it finds is what people get.
+
+pub mod answer;
+pub mod descriptors;
+pub mod span;

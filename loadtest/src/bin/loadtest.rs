@@ -1,0 +1,3 @@
+//! The load generator: see `kaos_loadtest`.
+
+fn main() {}
