@@ -4,19 +4,29 @@
 //! the platforms that fill the seam between them. Nothing here does I/O, reads a clock, draws a random number or logs:
 //! `now` is an argument, so that every rule can be simulated, replayed and explained.
 
+pub mod budget;
+pub mod decide;
+pub mod decision;
 pub mod duration;
 pub mod host;
 pub mod id;
+pub mod idle;
 pub mod knob;
+pub mod kpa;
 pub mod lease;
 pub mod moment;
 pub mod pick;
 pub mod platform;
 pub mod policy;
+pub mod recover;
 pub mod report;
 pub mod route;
 pub mod snapshot;
+pub mod window;
+pub mod zero;
 
+pub use decide::{Memory, Observation, decide};
+pub use decision::Decision;
 pub use id::{EndpointUid, HoldId, ProxyId, WorkloadId};
 pub use moment::Moment;
 pub use policy::Policy;

@@ -1,0 +1,339 @@
+//! The decision: what is known of one workload in, one count and its reason out.
+//!
+//! Two rules, in this order. *Idle* alone gives zero, in one step, whatever the windows say. Otherwise the windows decide,
+//! never below one; and requests that wait raise the count at once. `decide` is pure: what the journal stores, fed back,
+//! decides the same.
+
+use serde::{Deserialize, Serialize};
+
+use crate::decision::{Because, Decision, Next, Then, Why};
+use crate::idle;
+use crate::kpa::{self, Kpa};
+use crate::moment::Moment;
+use crate::policy::Policy;
+use crate::recover::Recovery;
+use crate::snapshot::{Replicas, StartFailure};
+use crate::window::Load;
+
+/// Everything that a decision is made from, beside the policy and the memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// Whether this autoscaler leads: the others wake, and change nothing else.
+    pub leading: bool,
+    /// Replica counts, as far as they are known: our own writes count before the platform shows them.
+    pub replicas: Replicas,
+    /// Requests that hold a slot, over all proxies.
+    pub running: u64,
+    /// Requests that wait for one. Never part of `load`.
+    pub waiting: u64,
+    /// The averages. `None`: nothing was measured yet.
+    pub load: Option<Loads>,
+    /// The end of the last request, or the last byte of a stream.
+    pub last_activity: Option<Moment>,
+    /// When a replica last became ready, or was first seen to be.
+    pub ready_since: Moment,
+    /// Whether what the proxies said is enough to go down on.
+    pub heard: Heard,
+    /// Whether a request has ever reached it through Kaos, or its sleep needn't be earned.
+    pub seen: bool,
+    /// Why starts fail, while they do.
+    pub failure: Option<StartFailure>,
+    /// How many replicas may begin to start.
+    pub allowance: u32,
+    /// Not before this moment is another hold tried; zero if none failed.
+    pub rest_until: Moment,
+    /// Something else writes the count too: not before this moment is it written again, unless requests wait.
+    pub contested_until: Moment,
+}
+
+/// The averages over both windows, and the fullest second of the stable one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loads {
+    /// Over the stable window.
+    pub stable: Load,
+    /// Over the panic window.
+    pub panic: Load,
+    /// The fullest second of the stable window.
+    pub peak: Load,
+}
+
+/// Whether every live proxy was heard for long enough to lower a count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Heard {
+    /// A live proxy is silent, or none is known.
+    #[default]
+    Silent,
+    /// From this moment on, if none falls silent.
+    From(Moment),
+}
+
+impl Observation {
+    /// Replicas on their way: starting, or asked for and not seen yet. A start that is known to fail isn't one.
+    pub fn coming(&self) -> u32 {
+        match &self.failure {
+            Some(failure) if failure.known => 0,
+            _ => self.replicas.desired.saturating_sub(self.replicas.ready),
+        }
+    }
+
+    /// When the idle clock last restarted.
+    pub fn idle_since(&self) -> Moment {
+        self.last_activity.map_or(self.ready_since, |at| at.max(self.ready_since))
+    }
+}
+
+/// What is carried from one decision to the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// It has had replicas since its adoption: `initial-scale` is spent.
+    pub woken: bool,
+    /// KPA's panic and delay. Forgotten at zero.
+    pub kpa: Kpa,
+    /// The way out of a panic.
+    pub recovery: Option<Recovery>,
+    /// The count at the last decision.
+    pub desired: u32,
+    /// When the count last went down.
+    pub lowered: Option<Moment>,
+}
+
+impl Memory {
+    /// A workload that was just adopted, or found by an autoscaler that just started.
+    pub fn adopt(replicas: Replicas, now: Moment) -> Self {
+        Memory {
+            woken: replicas.desired > 0,
+            kpa: Kpa::begin(replicas.ready, now),
+            desired: replicas.desired,
+            ..Memory::default()
+        }
+    }
+
+    fn saw(mut self, desired: u32, now: Moment) -> Self {
+        if desired < self.desired {
+            self.lowered = Some(now);
+        }
+        self.desired = desired;
+        self.woken |= desired > 0;
+        if desired == 0 {
+            (self.kpa, self.recovery) = (Kpa::default(), None);
+        }
+        self
+    }
+}
+
+/// A decision, and when there will be another if nothing happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// What was decided.
+    pub decision: Decision,
+    /// What comes by itself. `None`: only an event, or the averages, change anything.
+    pub next: Option<Next>,
+}
+
+impl Verdict {
+    const fn stay(why: Why) -> Self {
+        Verdict { decision: Decision::Stay(why), next: None }
+    }
+
+    const fn until(why: Why, at: Moment, then: Then) -> Self {
+        Verdict { decision: Decision::Stay(why), next: Some(Next { at, then }) }
+    }
+}
+
+/// Decides at `now`.
+pub fn decide(policy: &Policy, seen: &Observation, memory: Memory, now: Moment) -> (Verdict, Memory) {
+    let memory = memory.saw(seen.replicas.desired, now);
+    if seen.replicas.desired == 0 {
+        let (to, because) = first_size(policy, seen, &memory);
+        return (raise(policy, seen, to, because, now), memory);
+    }
+    let (opinion, memory) = consult(policy, seen, memory, now);
+    let (to, because) = most_wanted(policy, seen, &opinion);
+    let verdict = if policy.capped(to) > seen.replicas.desired {
+        raise(policy, seen, to, because, now)
+    } else {
+        lower(policy, seen, &memory, &opinion, to, now)
+    };
+    (verdict, memory)
+}
+
+/// From zero: enough for those who wait, at least the first size. Nothing else wakes; the windows are stale.
+fn first_size(policy: &Policy, seen: &Observation, memory: &Memory) -> (u32, Because) {
+    if seen.waiting > 0 {
+        let initial = if memory.woken { 0 } else { policy.initial_scale };
+        return (replicas_for(policy, seen.waiting).max(initial).max(policy.floor()), Because::Wake);
+    }
+    let least = if policy.min_scale > 0 { policy.floor() } else { 0 };
+    (least, Because::MinScale)
+}
+
+fn replicas_for(policy: &Policy, requests: u64) -> u32 {
+    u32::try_from(requests.div_ceil(u64::from(policy.slots()))).unwrap_or(u32::MAX)
+}
+
+/// Requests that wait beyond the free slots of what is there and coming, as replicas on top of those.
+fn backlog(policy: &Policy, seen: &Observation) -> u32 {
+    let there = seen.replicas.ready.min(seen.replicas.desired).saturating_add(seen.coming());
+    let slots = u64::from(there) * u64::from(policy.slots());
+    let homeless = seen.waiting.saturating_sub(slots.saturating_sub(seen.running));
+    if homeless == 0 { 0 } else { there.saturating_add(replicas_for(policy, homeless)) }
+}
+
+/// What the windows want, and what they would want without panic, recovery and delay. `None`: nothing measured.
+struct Opinion {
+    want: Option<u32>,
+    panicking: bool,
+    /// What keeps more than the averages ask for.
+    kept: Option<Why>,
+}
+
+fn consult(policy: &Policy, seen: &Observation, mut memory: Memory, now: Moment) -> (Opinion, Memory) {
+    let Some(loads) = &seen.load else {
+        return (Opinion { want: None, panicking: false, kept: None }, memory);
+    };
+    let panicked = memory.kpa.panicking.map(|_| memory.kpa.most);
+    let (desire, kpa) = kpa::step(policy, loads.stable, loads.panic, seen.replicas.ready, memory.kpa, now);
+    let panicking = kpa.panicking.is_some();
+    memory.kpa = kpa;
+    memory.recovery = match (panicked, panicking) {
+        (_, true) => None,
+        (Some(most), false) => Some(Recovery::begin(policy, most, now)),
+        (None, false) => memory.recovery,
+    };
+    let mut want = desire.count;
+    let mut kept = None;
+    if panicking {
+        kept = Some(Why::Panic);
+    } else if want > desire.plain {
+        kept = Some(Why::ScaleDownDelay);
+    }
+    let stepped = memory.recovery.take().and_then(|recovery| recovery.step(policy, want, loads.peak, now));
+    if let Some((least, recovery)) = stepped {
+        (want, kept) = (least, Some(Why::AfterPanic));
+        memory.recovery = Some(recovery);
+    }
+    (Opinion { want: Some(want), panicking, kept }, memory)
+}
+
+/// The greatest of what is wanted, uncapped, and who wants it.
+fn most_wanted(policy: &Policy, seen: &Observation, opinion: &Opinion) -> (u32, Because) {
+    let by_window = if opinion.panicking { Because::Panic } else { Because::Window };
+    [
+        (1, Because::Window),
+        (policy.min_scale, Because::MinScale),
+        (policy.activation_scale, Because::ActivationScale),
+        // Nothing measured: what is there stays.
+        (opinion.want.unwrap_or(seen.replicas.desired), by_window),
+        (backlog(policy, seen), Because::Backlog),
+    ]
+    .into_iter()
+    .fold((0, by_window), |most, (want, because)| if want > most.0 { (want, because) } else { most })
+}
+
+/// Up to `to`, as far as bounds, failures and the start budget allow.
+fn raise(policy: &Policy, seen: &Observation, to: u32, because: Because, now: Moment) -> Verdict {
+    let desired = seen.replicas.desired;
+    if to == 0 {
+        return Verdict::stay(Why::Asleep);
+    }
+    if !seen.leading && because != Because::Wake {
+        return Verdict::stay(Why::Following);
+    }
+    if let Some(failure) = seen.failure.as_ref().filter(|failure| failure.retry_at > now) {
+        return Verdict::until(Why::StartFailed, failure.retry_at, Then::Start);
+    }
+    if seen.waiting == 0 && seen.contested_until > now {
+        return Verdict::until(Why::Contested, seen.contested_until, Then::Start);
+    }
+    let to = policy.capped(to).min(desired.saturating_add(seen.allowance));
+    if to == desired {
+        return Verdict::stay(Why::StartBudget);
+    }
+    Verdict { decision: Decision::Scale { to, because }, next: None }
+}
+
+/// Down to zero if idle, else to `to`, unless something forbids it.
+fn lower(
+    policy: &Policy,
+    seen: &Observation,
+    memory: &Memory,
+    opinion: &Opinion,
+    to: u32,
+    now: Moment,
+) -> Verdict {
+    let desired = seen.replicas.desired;
+    let sleep = idle::ends(policy, seen);
+    let capped = policy.capped(to);
+    let (to, because) = match sleep {
+        Some(at) if at <= now => (0, Because::Idle),
+        _ if policy.max_scale > 0 && desired > policy.max_scale && capped == policy.max_scale => {
+            (capped, Because::MaxScale)
+        }
+        _ => (capped, Because::Window),
+    };
+    if to == desired {
+        return steady(policy, seen, opinion, sleep);
+    }
+    if let Some(verdict) = forbidden(policy, seen, now) {
+        return verdict;
+    }
+    // A platform takes replicas that aren't ready first, whatever is in flight on them.
+    if to > 0 && seen.replicas.ready < desired {
+        return Verdict::stay(Why::StartFailed);
+    }
+    let pace = std::time::Duration::from_secs(kpa::TICK_SECONDS);
+    if let Some(at) = memory.lowered.map(|at| at + pace).filter(|at| *at > now && to > 0) {
+        return Verdict::until(Why::Pace, at, Then::Down);
+    }
+    Verdict { decision: Decision::Scale { to, because }, next: None }
+}
+
+/// Whatever forbids going down.
+fn forbidden(policy: &Policy, seen: &Observation, now: Moment) -> Option<Verdict> {
+    if !seen.leading {
+        return Some(Verdict::stay(Why::Following));
+    }
+    if seen.waiting > 0 {
+        return Some(Verdict::stay(Why::Waiting));
+    }
+    if seen.coming() > 0 {
+        return Some(Verdict::stay(Why::Starting));
+    }
+    match seen.heard {
+        Heard::Silent => return Some(Verdict::stay(Why::NoData)),
+        Heard::From(at) if at > now => return Some(Verdict::until(Why::NoData, at, Then::Heard)),
+        Heard::From(_) => {}
+    }
+    if !seen.seen && policy.min_scale == 0 {
+        return Some(Verdict::stay(Why::Unseen));
+    }
+    if seen.contested_until > now {
+        return Some(Verdict::until(Why::Contested, seen.contested_until, Then::Down));
+    }
+    (seen.rest_until > now).then(|| Verdict::until(Why::HoldCancelled, seen.rest_until, Then::Down))
+}
+
+/// Why the count is right as it is.
+fn steady(policy: &Policy, seen: &Observation, opinion: &Opinion, sleep: Option<Moment>) -> Verdict {
+    let desired = seen.replicas.desired;
+    let wanted = opinion.want.unwrap_or(0).max(backlog(policy, seen));
+    if sleep.is_some() && !seen.seen {
+        return Verdict::stay(Why::Unseen);
+    }
+    let why = if policy.max_scale > 0 && wanted > policy.max_scale {
+        Why::MaxScale
+    } else if seen.coming() > 0 {
+        Why::Starting
+    } else if let Some(why) = opinion.kept.filter(|_| desired > 1) {
+        why
+    } else if sleep.is_some() {
+        Why::Warm
+    } else if seen.running == 0 && seen.waiting == 0 && policy.min_scale == desired {
+        Why::MinScale
+    } else {
+        Why::Steady
+    };
+    let next = sleep.map(|at| Next { at, then: Then::Zero });
+    Verdict { decision: Decision::Stay(why), next }
+}

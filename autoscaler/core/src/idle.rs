@@ -1,0 +1,17 @@
+//! When a workload that nobody uses may sleep.
+//!
+//! The idle clock restarts at each request's end, and when a replica becomes ready: a replica that has only just come up
+//! isn't idle since before it was there.
+
+use crate::decide::Observation;
+use crate::moment::Moment;
+use crate::policy::Policy;
+
+/// The moment from which nothing keeps the workload awake, if nothing happens before. `None` while requests are in
+/// flight or wait, or where zero isn't allowed.
+pub fn ends(policy: &Policy, seen: &Observation) -> Option<Moment> {
+    if seen.running > 0 || seen.waiting > 0 || policy.min_scale > 0 {
+        return None;
+    }
+    Some(seen.idle_since() + policy.idle_timeout)
+}
