@@ -1,9 +1,16 @@
 //! The `kaos` command: parses what was said, runs it, and returns the exit code.
 
+mod admin;
+mod ask;
 mod cli;
+mod clock;
 mod config;
 mod failure;
+mod hello;
+mod instance;
+mod up;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -19,7 +26,7 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            use std::io::Write;
+            // Nobody is left to be told that stderr is closed.
             let _ = writeln!(std::io::stderr(), "{failure}");
             ExitCode::from(failure.exit_code())
         }
@@ -28,17 +35,20 @@ fn main() -> ExitCode {
 
 /// Help and version go to stdout with 0, a wrong command line to stderr with 2.
 fn said_by_clap(error: &clap::Error) -> ExitCode {
+    // A reader that has gone away is no failure.
     let _ = error.print();
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Up(up) => {
-            let c = config::choose(&up, &kaos_core::Policy::local(2))?;
-            println!("{c:?}");
-            Ok(())
-        }
-        _ => Ok(()),
+        Command::Up(up) => up::up(&up),
+        Command::Ls(ask) => ask::ls(&ask),
+        Command::Describe(one) => ask::describe(&one),
+        Command::Explain(one) => ask::explain(&one),
+        Command::Logs(logs) => ask::logs(&logs),
+        Command::Invoke(invoke) => ask::invoke(&invoke),
+        Command::Version(ask) => ask::version(&ask),
+        Command::Hello => hello::run(),
     }
 }

@@ -70,7 +70,9 @@ fn hello(up: &Up, base: &Policy) -> Result<Function, Failure> {
 
 fn function(up: &Up, base: &Policy, name: String, command: Vec<String>) -> Result<Function, Failure> {
     let knobs = up.knobs.0.iter().map(|(name, value)| (*name, value.as_str()));
-    let policy = base.with(knobs).map_err(|error| Failure::Usage(format!("--{error}")))?;
+    let policy = base
+        .with(knobs)
+        .map_err(|error| Failure::Usage(format!("--{} {}: {}", error.knob, error.value, error.allowed)))?;
     let dir = std::env::current_dir()
         .map_err(|error| Failure::Failed(format!("the current directory isn't known: {error}")))?;
     let hosts = if up.host.is_empty() { vec![own_host(&name)] } else { up.host.clone() };

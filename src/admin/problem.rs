@@ -1,0 +1,76 @@
+//! Why the admin port doesn't answer a question: the only file here that knows status codes for that. RFC 9457.
+
+use hyper::StatusCode;
+use serde_json::{Value, json};
+
+/// What is wrong with a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// It names no host, or none that can be.
+    BadHost,
+    /// It names a host that isn't this one, as a web page does that was made to point here (DNS rebinding).
+    Misdirected(String),
+    /// It wants to change something.
+    MethodNotAllowed,
+    /// Nothing is there.
+    NoSuchPath,
+    /// There is no such workload. With its name.
+    NoSuchWorkload(String),
+    /// As many are following already as may. With the bound.
+    TooManyFollowers(usize),
+    /// The data line didn't give its figures in time.
+    NoFigures,
+}
+
+impl Problem {
+    fn row(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Problem::BadHost => (StatusCode::BAD_REQUEST, "bad-request", "The request is malformed"),
+            Problem::Misdirected(_) => {
+                (StatusCode::MISDIRECTED_REQUEST, "misdirected", "The request is for another host")
+            }
+            Problem::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed")
+            }
+            Problem::NoSuchPath => (StatusCode::NOT_FOUND, "no-route", "Nothing is at this path"),
+            Problem::NoSuchWorkload(_) => (StatusCode::NOT_FOUND, "no-workload", "There is no such workload"),
+            Problem::TooManyFollowers(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too many follow already")
+            }
+            Problem::NoFigures => {
+                (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The proxy did not answer in time")
+            }
+        }
+    }
+
+    /// The status of the answer.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.row().0
+    }
+
+    /// The body of the answer.
+    pub(crate) fn body(&self) -> Value {
+        let (status, word, title) = self.row();
+        let detail = match self {
+            Problem::BadHost => "The Host header is missing or no host.".to_owned(),
+            Problem::Misdirected(host) => format!(
+                "This port listens on loopback only and answers to its own address and loopback names, not to {host:?}."
+            ),
+            Problem::MethodNotAllowed => "This port is read-only: GET and HEAD.".to_owned(),
+            Problem::NoSuchPath => {
+                "There are /metrics, /livez, /readyz, /v1/instance, /v1/workloads, /v1/journal/NAMESPACE/NAME and \
+                 /v1/logs/NAMESPACE/NAME."
+                    .to_owned()
+            }
+            Problem::NoSuchWorkload(name) => format!("There is no workload {name:?}; /v1/workloads lists all."),
+            Problem::TooManyFollowers(most) => format!("{most} follow logs; end one of them."),
+            Problem::NoFigures => "The machine may be overloaded; try again.".to_owned(),
+        };
+        json!({
+            "type": format!("https://kaos.dev/problems/{word}"),
+            "title": title,
+            "status": status.as_u16(),
+            "detail": detail,
+        })
+    }
+}

@@ -1,0 +1,105 @@
+//! Asks a running Kaos over HTTP, with a deadline on every step.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{HOST, HeaderValue};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::failure::Failure;
+
+/// Longest wait for a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Longest wait for an answer of the admin port.
+const ANSWER: Duration = Duration::from_secs(15);
+/// Longest answer.
+const LONGEST: usize = 256 * 1024 * 1024;
+
+/// Runs a question to its end on this thread.
+pub(crate) fn run<T>(question: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::Failed(format!("no runtime: {error}")))?.block_on(question)
+}
+
+/// Where an admin port is: `http://HOST:PORT` or `HOST:PORT`.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin {
+    authority: String,
+}
+
+impl Admin {
+    /// Reads a URL as given by the user.
+    pub(crate) fn parse(text: &str) -> Result<Admin, Failure> {
+        let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+        match bare.rsplit_once(':') {
+            Some((host, port)) if !host.is_empty() && !bare.contains('/') && port.parse::<u16>().is_ok() => {
+                Ok(Admin { authority: bare.to_owned() })
+            }
+            _ => Err(Failure::Usage(format!(
+                "--admin (or KAOS_ADMIN) {text}: allowed is a URL such as http://127.0.0.1:9090"
+            ))),
+        }
+    }
+
+    /// The admin port at `address`.
+    pub(crate) fn at(address: SocketAddr) -> Admin {
+        Admin { authority: address.to_string() }
+    }
+
+    /// The answer to GET `path` as it comes in.
+    pub(crate) async fn stream(&self, path: &str) -> Result<Response<Incoming>, Failure> {
+        let request = Request::get(path).body(Full::default()).map_err(|error| self.failed(error))?;
+        let answer = timeout(ANSWER, exchange(&self.authority, &self.authority, request));
+        let answer = answer.await.map_err(|_| self.failed("no answer within 15 s"))?;
+        answer.map_err(|error| self.failed(error))
+    }
+
+    /// The answer to GET `path`, or why there is none.
+    pub(crate) async fn json(&self, path: &str) -> Result<Value, Failure> {
+        let response = self.stream(path).await?;
+        let good = response.status().is_success();
+        let body = timeout(ANSWER, Limited::new(response.into_body(), LONGEST).collect());
+        let body = body.await.map_err(|_| self.failed("the answer took longer than 15 s"))?;
+        let bytes = body.map_err(|error| self.failed(error))?.to_bytes();
+        let value: Value = serde_json::from_slice(&bytes).map_err(|error| self.failed(error))?;
+        if good { Ok(value) } else { Err(told(&value)) }
+    }
+
+    fn failed(&self, why: impl std::fmt::Display) -> Failure {
+        Failure::Failed(format!("http://{}: {why}", self.authority))
+    }
+}
+
+/// What a problem says.
+pub(crate) fn told(problem: &Value) -> Failure {
+    let member = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
+    Failure::Failed(format!("{}: {}", member("title"), member("detail")))
+}
+
+/// Sends `request` to `address` as to `host`, and returns when the head of the answer is there.
+pub(crate) async fn exchange(
+    address: &str,
+    host: &str,
+    mut request: Request<Full<Bytes>>,
+) -> Result<Response<Incoming>, String> {
+    let connecting = timeout(CONNECT, TcpStream::connect(address));
+    let stream = connecting.await.map_err(|_| "no connection within 5 s".to_owned())?;
+    let stream = stream.map_err(|error| error.to_string())?;
+    let host = HeaderValue::from_str(host).map_err(|error| error.to_string())?;
+    request.headers_mut().insert(HOST, host);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| error.to_string())?;
+    tokio::spawn(async move {
+        // Its end is seen by whoever reads the answer.
+        let _ = connection.await;
+    });
+    sender.send_request(request).await.map_err(|error| error.to_string())
+}

@@ -1,0 +1,195 @@
+//! How events of every crate become lines: text for people, JSON for programs. Knows no event.
+//!
+//! What came from outside is in fields and may hold anything: control characters are escaped.
+
+use std::fmt::{Debug, Write};
+use std::io;
+
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::terminal::Terminal;
+use crate::clock;
+
+/// Sends events of at least `level` to the terminal, as JSON if `json`.
+pub(crate) fn start(terminal: &Terminal, level: Level, json: bool) {
+    let lines = Lines { json, colour: terminal.has_colour() && !json };
+    let subscriber = tracing_subscriber::fmt()
+        .event_format(lines)
+        .with_max_level(level)
+        .with_writer(ToTerminal(terminal.clone()))
+        .finish();
+    // Only a second subscriber in one process is refused, and there is none.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+#[derive(Clone)]
+struct ToTerminal(Terminal);
+
+impl<'a> MakeWriter<'a> for ToTerminal {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl io::Write for ToTerminal {
+    /// An event is written whole.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.line(line.to_vec());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Lines {
+    json: bool,
+    colour: bool,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut out: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let metadata = event.metadata();
+        if self.json {
+            writeln!(out, "{}", as_json(*metadata.level(), metadata.target(), fields))
+        } else {
+            writeln!(out, "{}", as_text(*metadata.level(), self.colour, &fields))
+        }
+    }
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    rest: Vec<(&'static str, Value)>,
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(text)) => self.message = text,
+            (name, value) => self.rest.push((name, value)),
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.put(field, Value::String(format!("{value:?}")));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value.into());
+    }
+}
+
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warn",
+        Level::INFO => "info",
+        Level::DEBUG => "debug",
+        Level::TRACE => "trace",
+    }
+}
+
+fn as_json(level: Level, target: &str, fields: Fields) -> Value {
+    let mut line = Map::new();
+    line.insert("ts".into(), clock::rfc3339_now().into());
+    line.insert("level".into(), word(level).into());
+    line.insert("target".into(), target.into());
+    line.insert("msg".into(), fields.message.into());
+    line.extend(fields.rest.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    Value::Object(line)
+}
+
+fn as_text(level: Level, colour: bool, fields: &Fields) -> String {
+    let (on, off) = match level {
+        Level::ERROR if colour => ("\x1b[31m", "\x1b[0m"),
+        Level::WARN if colour => ("\x1b[33m", "\x1b[0m"),
+        _ => ("", ""),
+    };
+    let mut line =
+        format!("{} {on}{:5}{off} {}", clock::time_of_day_now(), word(level), printable(&fields.message));
+    for (name, value) in &fields.rest {
+        // Writing to a String can't fail.
+        let _ = match value {
+            Value::String(text) if text.contains([' ', '"', '=']) => {
+                write!(line, " {name}={:?}", printable(text))
+            }
+            Value::String(text) => write!(line, " {name}={}", printable(text)),
+            other => write!(line, " {name}={other}"),
+        };
+    }
+    line
+}
+
+/// `text` with its control characters escaped.
+pub(crate) fn printable(text: &str) -> String {
+    let escape = |letter: char| {
+        let control = letter.is_control() && letter != '\t';
+        if control { letter.escape_default().to_string() } else { letter.to_string() }
+    };
+    text.chars().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields() -> Fields {
+        Fields { message: "it\x1b[2J".into(), rest: vec![("why", "a b".into()), ("count", 3.into())] }
+    }
+
+    #[test]
+    fn a_line_of_text_escapes_what_would_move_the_cursor() {
+        let line = as_text(Level::WARN, false, &fields());
+        assert!(line.ends_with(r#" warn  it\u{1b}[2J why="a b" count=3"#), "{line}");
+    }
+
+    #[test]
+    fn a_line_of_json_has_the_usual_names() {
+        let line = as_json(Level::INFO, "kaos::up", fields());
+        assert_eq!(
+            (&line["level"], &line["target"], &line["count"]),
+            (&"info".into(), &"kaos::up".into(), &3.into())
+        );
+        assert!(line["ts"].is_string() && line["msg"].is_string());
+        assert!(!line.to_string().contains('\n'));
+    }
+}
