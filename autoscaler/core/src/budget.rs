@@ -3,7 +3,7 @@
 //! One replica each in turn, in order of demand: a workload that wants fifty doesn't keep another from its first one,
 //! and a crawler over three hundred sleeping hosts doesn't start three hundred at once.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 
 use foldhash::fast::FixedState;
@@ -26,8 +26,8 @@ impl<K: Clone + Eq + Hash> Budget<K> {
         self.queue.iter()
     }
 
-    /// Shares `free` starts among all who wish for some: how many each gets, in the order of `wishes`. Who isn't among
-    /// them any more loses its place; who wants more than it got keeps it.
+    /// Shares `free` starts among those who wish for some: how many each gets, in the order of `wishes`. Who gets nothing
+    /// keeps its place, before all who come later; who gets some and wants more goes to the end.
     pub fn share(&mut self, mut free: u32, wishes: &[(K, u32)]) -> Vec<u32> {
         let mut grants = vec![0; wishes.len()];
         let mut place: HashMap<&K, usize, FixedState> =
@@ -42,9 +42,18 @@ impl<K: Clone + Eq + Hash> Budget<K> {
                 turns.push_back(at);
             }
         }
-        turns.retain(|at| grants[*at] < wishes[*at].1);
-        self.queue = turns.into_iter().map(|at| wishes[at].0.clone()).collect();
+        let served: HashSet<&K, FixedState> =
+            (0..wishes.len()).filter(|at| grants[*at] > 0).map(|at| &wishes[at].0).collect();
+        self.queue.retain(|who| !served.contains(who));
+        let newcomers = turns.iter().filter(|at| grants[**at] == 0 && place.contains_key(&wishes[**at].0));
+        let unsatisfied = turns.iter().filter(|at| (1..wishes[**at].1).contains(&grants[**at]));
+        self.queue.extend(newcomers.chain(unsatisfied).map(|at| wishes[*at].0.clone()));
         grants
+    }
+
+    /// `who` wants nothing any more.
+    pub fn withdraw(&mut self, who: &K) {
+        self.queue.retain(|queued| queued != who);
     }
 }
 
@@ -69,6 +78,7 @@ mod tests {
     fn who_wants_no_more_loses_its_place() {
         let mut budget = Budget::default();
         budget.share(0, &[("a", 1), ("b", 1)]);
+        budget.withdraw(&"a");
         assert_eq!(budget.share(1, &[("b", 1), ("c", 1)]), [1, 0]);
         assert_eq!(budget.held_back().copied().collect::<Vec<_>>(), ["c"]);
     }

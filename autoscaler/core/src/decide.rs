@@ -38,8 +38,9 @@ pub struct Observation {
     pub seen: bool,
     /// Why starts fail, while they do.
     pub failure: Option<StartFailure>,
-    /// How many replicas may begin to start.
-    pub allowance: u32,
+    /// How many replicas may begin to start; `None` for as many as are wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowance: Option<u32>,
     /// Not before this moment is another hold tried; zero if none failed.
     pub rest_until: Moment,
     /// Something else writes the count too: not before this moment is it written again, unless requests wait.
@@ -246,7 +247,7 @@ fn raise(policy: &Policy, seen: &Observation, to: u32, because: Because, now: Mo
     if seen.waiting == 0 && seen.contested_until > now {
         return Verdict::until(Why::Contested, seen.contested_until, Then::Start);
     }
-    let to = policy.capped(to).min(desired.saturating_add(seen.allowance));
+    let to = policy.capped(to).min(desired.saturating_add(seen.allowance.unwrap_or(u32::MAX)));
     if to == desired {
         return Verdict::stay(Why::StartBudget);
     }

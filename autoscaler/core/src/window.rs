@@ -93,6 +93,18 @@ impl Window {
         }
     }
 
+    /// The same readings in a window of `seconds`, as far as both reach back.
+    pub fn resized(&self, seconds: u64) -> Window {
+        let mut window = Window::new(seconds);
+        if let Some(last) = self.last {
+            let oldest = last.saturating_sub(self.seconds().min(window.seconds()) - 1);
+            for second in oldest.max(self.first)..=last {
+                window.record(second, self.buckets[self.at(second)]);
+            }
+        }
+        window
+    }
+
     /// The average at `second`; zero if nothing was written for a window.
     pub fn average(&self, second: u64) -> Load {
         let Some(last) = self.last else { return Load::ZERO };

@@ -133,10 +133,10 @@ impl Descent {
         fresh: impl FnOnce() -> (HoldId, String),
     ) -> (Option<Ask>, Option<Ended>) {
         match &self.state {
-            State::Serving => (self.from_serving(scene, fresh), None),
+            State::Serving => (self.serving(scene, fresh), None),
             State::Holding(attempt) => {
                 let attempt = attempt.clone();
-                self.from_holding(&attempt, scene)
+                self.holding(&attempt, scene)
             }
             // A write that was never answered: its outcome is unknown, and so is the hold's.
             State::Empty | State::Releasing => {
@@ -147,7 +147,7 @@ impl Descent {
     }
 
     // serving → holding: the decision is to go down. A hold that isn't ours was left behind, or waits for nothing.
-    fn from_serving(&mut self, scene: &Scene<'_>, fresh: impl FnOnce() -> (HoldId, String)) -> Option<Ask> {
+    fn serving(&mut self, scene: &Scene<'_>, fresh: impl FnOnce() -> (HoldId, String)) -> Option<Ask> {
         if scene.hold.is_some() {
             let remove = scene.leading || scene.waiting > 0;
             if remove {
@@ -167,7 +167,7 @@ impl Descent {
     }
 
     // holding → empty: every live proxy confirms this very hold. Anything else that happens: holding → releasing.
-    fn from_holding(&mut self, attempt: &Attempt, scene: &Scene<'_>) -> (Option<Ask>, Option<Ended>) {
+    fn holding(&mut self, attempt: &Attempt, scene: &Scene<'_>) -> (Option<Ask>, Option<Ended>) {
         let id = &attempt.hold.id;
         if scene.waiting > 0 {
             return self.cancel(Ended::Traffic, scene.now);

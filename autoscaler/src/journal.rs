@@ -1,0 +1,245 @@
+//! What was decided about each workload, why, and how it went: a bounded ring, read while the control line writes.
+//!
+//! An entry holds everything that `decide` was given, so that the decision can be made again. Equal decisions in a row
+//! are one entry with a count. Times are `Moment`s: who shows them knows what time it was at the origin.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use foldhash::fast::FixedState;
+use kaos_core::decide::Verdict;
+use kaos_core::decision::Next;
+use kaos_core::{Decision, Memory, Moment, Observation, Policy, WorkloadId};
+use serde::{Deserialize, Serialize};
+
+/// Entries kept per workload.
+pub const KEPT: usize = 64;
+
+/// One decision with its inputs and its outcome.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When it was first made.
+    pub at: Moment,
+    /// When it was last made again.
+    pub until: Moment,
+    /// How often it was made in a row.
+    pub count: u64,
+    /// The policy at `at`.
+    pub policy: Arc<Policy>,
+    /// What was known at `at`.
+    pub observation: Observation,
+    /// The memory before the decision at `at`.
+    pub memory: Memory,
+    /// The decision.
+    pub decision: Decision,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of a decision.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// There was nothing to do.
+    #[default]
+    Nothing,
+    /// The platform was asked.
+    Asked,
+    /// Proxies were asked to let replicas run empty.
+    Holding,
+    /// The platform did it.
+    Done,
+    /// It wasn't done, for this reason.
+    Failed(String),
+}
+
+/// An entry as `/v1/journal` and `kaos explain` tell it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Told<T> {
+    /// When it was first decided.
+    pub at: T,
+    /// When it was last decided again.
+    pub until: T,
+    /// How often in a row.
+    pub count: u64,
+    /// `stay` or `scale`.
+    pub decision: &'static str,
+    /// The count before.
+    pub from: u32,
+    /// The count after.
+    pub to: u32,
+    /// Why.
+    pub because: Reason,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What was known.
+    pub observed: Observation,
+}
+
+/// A reason: a stable word for scripts, a sentence for people.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reason {
+    /// The stable word.
+    pub word: &'static str,
+    /// The sentence.
+    pub sentence: String,
+}
+
+impl Entry {
+    /// The entry for people and scripts; `clock` turns moments into times of day.
+    pub fn told<T>(&self, clock: impl Fn(Moment) -> T) -> Told<T> {
+        let from = self.observation.replicas.desired;
+        Told {
+            at: clock(self.at),
+            until: clock(self.until),
+            count: self.count,
+            decision: match self.decision {
+                Decision::Stay(_) => "stay",
+                Decision::Scale { .. } => "scale",
+            },
+            from,
+            to: self.decision.aim(from),
+            because: Reason {
+                word: self.decision.word(),
+                sentence: self.decision.explain(&self.policy, &self.observation),
+            },
+            outcome: self.outcome.clone(),
+            observed: self.observation.clone(),
+        }
+    }
+}
+
+/// What is counted per workload.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Decisions by their word; equal ones in a row count once.
+    pub decisions: Vec<(&'static str, u64)>,
+    /// Wakes from zero that the platform took.
+    pub cold_starts: u64,
+    /// Replica time with requests: `min(ready, ceil(in flight / slots))` replicas at a time.
+    pub busy: Duration,
+    /// Replica time without: the others, ready or starting.
+    pub idle: Duration,
+}
+
+/// One workload's part of the journal.
+#[derive(Debug, Default)]
+pub struct Book {
+    pages: Mutex<Pages>,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    entries: VecDeque<Entry>,
+    counts: Counts,
+    next: Option<Next>,
+}
+
+impl Book {
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a decision down. `inputs` is asked only if it differs from the last one.
+    pub(crate) fn decided(
+        &self,
+        verdict: Verdict,
+        now: Moment,
+        inputs: impl FnOnce() -> (Arc<Policy>, Observation, Memory),
+    ) {
+        let mut pages = self.pages();
+        pages.next = verdict.next;
+        if let Some(last) = pages.entries.back_mut().filter(|last| last.decision == verdict.decision) {
+            last.until = now;
+            last.count += 1;
+            return;
+        }
+        let (policy, observation, memory) = inputs();
+        pages.counts.count(verdict.decision.word());
+        if pages.entries.len() == KEPT {
+            pages.entries.pop_front();
+        }
+        let decision = verdict.decision;
+        let outcome = Outcome::Nothing;
+        pages.entries.push_back(Entry {
+            at: now,
+            until: now,
+            count: 1,
+            policy,
+            observation,
+            memory,
+            decision,
+            outcome,
+        });
+    }
+
+    /// Writes down what came of the last decision to change the count.
+    pub(crate) fn came(&self, outcome: Outcome) {
+        let mut pages = self.pages();
+        let scales = |entry: &&mut Entry| matches!(entry.decision, Decision::Scale { .. });
+        if let Some(entry) = pages.entries.iter_mut().rev().find(scales) {
+            entry.outcome = outcome;
+        }
+    }
+
+    pub(crate) fn count(&self, add: impl FnOnce(&mut Counts)) {
+        add(&mut self.pages().counts);
+    }
+
+    /// The entries, newest first.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.pages().entries.iter().rev().cloned().collect()
+    }
+
+    /// The sums.
+    pub fn counts(&self) -> Counts {
+        self.pages().counts.clone()
+    }
+
+    /// What comes next if nothing happens.
+    pub fn next(&self) -> Option<Next> {
+        self.pages().next
+    }
+}
+
+impl Counts {
+    fn count(&mut self, word: &'static str) {
+        match self.decisions.iter_mut().find(|(counted, _)| *counted == word) {
+            Some((_, count)) => *count += 1,
+            None => self.decisions.push((word, 1)),
+        }
+    }
+}
+
+/// The books of all workloads. Cheap to share; each lock is held for one book's reading or writing, or for one look-up.
+#[derive(Debug, Default)]
+pub struct Journal {
+    books: Mutex<HashMap<WorkloadId, Arc<Book>, FixedState>>,
+}
+
+impl Journal {
+    fn books(&self) -> MutexGuard<'_, HashMap<WorkloadId, Arc<Book>, FixedState>> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The book of `id`, if it is adopted.
+    pub fn book(&self, id: &WorkloadId) -> Option<Arc<Book>> {
+        self.books().get(id).cloned()
+    }
+
+    /// Every book, sorted by workload.
+    pub fn all(&self) -> Vec<(WorkloadId, Arc<Book>)> {
+        let mut all: Vec<_> = self.books().iter().map(|(id, book)| (id.clone(), book.clone())).collect();
+        all.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        all
+    }
+
+    pub(crate) fn open(&self, id: &WorkloadId) -> Arc<Book> {
+        self.books().entry(id.clone()).or_default().clone()
+    }
+
+    pub(crate) fn close(&self, id: &WorkloadId) {
+        self.books().remove(id);
+    }
+}

@@ -1,0 +1,285 @@
+//! What the control line keeps of one workload: what the platform shows, what we wrote and it doesn't show yet, the
+//! averages, the memory of decisions, the way down. Makes the observation; decides nothing itself.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kaos_core::decide::Memory;
+use kaos_core::platform::{Refusal, Scale};
+use kaos_core::snapshot::{Hold, Replicas, Workload};
+use kaos_core::zero::{Ask, Descent};
+use kaos_core::{Moment, Observation, Policy};
+
+use crate::average::Averages;
+use crate::collect::{Collect, Hearing, Total};
+use crate::journal::{Book, Counts};
+
+/// What we wrote is believed for so long, though the platform doesn't show it.
+const BELIEF: Duration = Duration::from_secs(5);
+
+/// So many changes by others within [`CONTEST_SPAN`] are a contest; then at most one write per [`CONTEST_PAUSE`].
+const CONTEST: usize = 3;
+const CONTEST_SPAN: Duration = Duration::from_secs(600);
+const CONTEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// One workload.
+#[derive(Debug)]
+pub(crate) struct Track {
+    pub(crate) workload: Arc<Workload>,
+    pub(crate) memory: Memory,
+    pub(crate) descent: Descent,
+    pub(crate) averages: Option<Averages>,
+    pub(crate) book: Arc<Book>,
+    /// The write in flight.
+    pub(crate) write: Option<Write>,
+    /// After a refusal, no write of that kind before.
+    pub(crate) scale_retry: Retry,
+    pub(crate) hold_retry: Retry,
+    /// When it is to be looked at though nothing happens.
+    pub(crate) due: Option<Moment>,
+    /// Replicas on their way, as the start budget counts them.
+    pub(crate) starting: u32,
+    /// Waits for the start budget.
+    pub(crate) held_back: bool,
+    belief: Option<Belief>,
+    ready_since: Moment,
+    seen: bool,
+    foreign: VecDeque<Moment>,
+    last_write: Option<Moment>,
+    used: Used,
+}
+
+/// A write in flight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Write {
+    /// A greater count.
+    Raise(Scale),
+    /// A step of the way down.
+    Descent(Ask),
+}
+
+/// What we wrote and the platform doesn't show yet.
+#[derive(Debug)]
+struct Belief {
+    desired: u32,
+    hold: Option<Hold>,
+    version: u64,
+    at: Moment,
+}
+
+/// How many replicas were busy and idle since when.
+#[derive(Debug)]
+struct Used {
+    since: Moment,
+    busy: u32,
+    idle: u32,
+}
+
+/// Waiting after a refusal, longer each time in a row.
+#[derive(Debug, Default)]
+pub(crate) struct Retry {
+    pub(crate) after: Moment,
+    failures: u32,
+    /// The refusal was about what the platform shows: something newer from it ends the wait.
+    stale: bool,
+}
+
+impl Retry {
+    fn took(&mut self, refusal: Option<&Refusal>, now: Moment) {
+        let Some(refusal) = refusal else {
+            *self = Retry::default();
+            return;
+        };
+        let (first, longest) = match refusal {
+            Refusal::Conflict => (Duration::from_millis(50), Duration::from_secs(1)),
+            Refusal::Gone => (Duration::from_secs(5), Duration::from_secs(60)),
+            Refusal::Failed(_) => (Duration::from_millis(200), Duration::from_secs(5)),
+        };
+        self.after = now + (first * 2_u32.pow(self.failures.min(10))).min(longest);
+        self.failures += 1;
+        self.stale = !matches!(refusal, Refusal::Failed(_));
+    }
+
+    fn saw(&mut self, now: Moment) {
+        if self.stale {
+            self.after = self.after.min(now);
+        }
+    }
+}
+
+impl Track {
+    pub(crate) fn new(workload: Arc<Workload>, book: Arc<Book>, earned: bool, now: Moment) -> Self {
+        Track {
+            memory: Memory::adopt(workload.replicas, now),
+            descent: Descent::default(),
+            averages: None,
+            book,
+            write: None,
+            scale_retry: Retry::default(),
+            hold_retry: Retry::default(),
+            due: None,
+            starting: 0,
+            held_back: false,
+            belief: None,
+            ready_since: now,
+            seen: earned,
+            foreign: VecDeque::new(),
+            last_write: None,
+            used: Used { since: now, busy: 0, idle: 0 },
+            workload,
+        }
+    }
+
+    pub(crate) fn policy(&self) -> &Arc<Policy> {
+        &self.workload.policy
+    }
+
+    /// Takes what the platform shows.
+    pub(crate) fn saw(&mut self, workload: &Arc<Workload>, now: Moment) {
+        if workload.replicas.ready > self.workload.replicas.ready {
+            self.ready_since = now;
+        }
+        let before = self.replicas().desired;
+        self.workload = workload.clone();
+        if self.belief.as_ref().is_some_and(|belief| workload.version >= belief.version) {
+            self.belief = None;
+        }
+        let after = self.replicas().desired;
+        let ours = matches!(&self.write, Some(Write::Raise(scale) | Write::Descent(Ask::Lower(scale))) if scale.to == after);
+        if after != before && !ours {
+            self.foreign.push_back(now);
+            if self.foreign.len() > CONTEST {
+                self.foreign.pop_front();
+            }
+        }
+        self.scale_retry.saw(now);
+        self.hold_retry.saw(now);
+    }
+
+    /// Replica counts, our own writes included.
+    pub(crate) fn replicas(&self) -> Replicas {
+        let shown = self.workload.replicas;
+        self.belief.as_ref().map_or(shown, |belief| Replicas { desired: belief.desired, ..shown })
+    }
+
+    /// The hold in force, our own writes included.
+    pub(crate) fn hold(&self) -> Option<&Hold> {
+        match &self.belief {
+            Some(belief) => belief.hold.as_ref(),
+            None => self.workload.hold.as_ref(),
+        }
+    }
+
+    /// Takes the result of the write in flight.
+    pub(crate) fn wrote(&mut self, write: &Write, result: &Result<u64, Refusal>, now: Moment) {
+        let retry = match write {
+            Write::Raise(_) | Write::Descent(Ask::Lower(_)) => &mut self.scale_retry,
+            Write::Descent(_) => &mut self.hold_retry,
+        };
+        retry.took(result.as_ref().err(), now);
+        let Ok(version) = *result else { return };
+        self.last_write = Some(now);
+        if self.workload.version >= version {
+            return;
+        }
+        let mut belief =
+            Belief { desired: self.replicas().desired, hold: self.hold().cloned(), version, at: now };
+        match write {
+            Write::Raise(scale) | Write::Descent(Ask::Lower(scale)) => belief.desired = scale.to,
+            Write::Descent(Ask::Hold(hold)) => belief.hold = Some(hold.clone()),
+            Write::Descent(Ask::Release) => belief.hold = None,
+        }
+        self.belief = Some(belief);
+    }
+
+    /// Forgets what is over: beliefs that the platform never showed, changes of long ago.
+    pub(crate) fn age(&mut self, now: Moment) {
+        if self.belief.as_ref().is_some_and(|belief| now.since(belief.at) >= BELIEF) {
+            self.belief = None;
+        }
+        while self.foreign.front().is_some_and(|at| now.since(*at) > CONTEST_SPAN) {
+            self.foreign.pop_front();
+        }
+    }
+
+    /// When [`Track::age`] may change something that matters.
+    pub(crate) fn ages(&self) -> Option<Moment> {
+        self.belief.as_ref().map(|belief| belief.at + BELIEF)
+    }
+
+    /// Brings the averages up to the last second that is over. At zero there are none: what was before a sleep says
+    /// nothing of what comes after.
+    pub(crate) fn measure(&mut self, collect: &mut Collect, now: Moment) {
+        if self.replicas().desired == 0 {
+            self.averages = None;
+            return;
+        }
+        let Some(second) = now.secs().checked_sub(1) else { return };
+        let (id, policy) = (&self.workload.id, &self.workload.policy);
+        match &mut self.averages {
+            Some(averages) if averages.lacks(second) => {
+                averages.fold(policy, collect.flow(id, Moment::from_secs(now.secs())), second);
+            }
+            Some(_) => {}
+            None => {
+                collect.flow(id, now);
+                self.averages = Some(Averages::new(policy, second));
+            }
+        }
+    }
+
+    /// Everything that a decision is made from.
+    pub(crate) fn observe(&mut self, total: Total, hearing: Hearing, leading: bool) -> Observation {
+        self.seen |= total.running > 0 || total.waiting > 0 || total.last_activity.is_some();
+        let contested = self.foreign.len() >= CONTEST;
+        Observation {
+            leading,
+            replicas: self.replicas(),
+            running: total.running,
+            waiting: total.waiting,
+            load: self.averages.as_ref().and_then(Averages::loads),
+            last_activity: total.last_activity,
+            ready_since: self.ready_since,
+            heard: hearing.for_window(self.workload.policy.window),
+            seen: self.seen,
+            failure: self.workload.failure.clone(),
+            allowance: None,
+            rest_until: self.descent.rest_until(),
+            contested_until: match self.last_write.filter(|_| contested) {
+                Some(at) => at + CONTEST_PAUSE,
+                None => Moment::ZERO,
+            },
+        }
+    }
+
+    /// Counts replica time up to `now`, and remembers how many are in use from here on.
+    pub(crate) fn account(&mut self, seen: &Observation, now: Moment) {
+        let span = now.since(self.used.since);
+        let (busy, idle) = (span * self.used.busy, span * self.used.idle);
+        if busy + idle > Duration::ZERO {
+            self.book.count(|counts: &mut Counts| {
+                counts.busy += busy;
+                counts.idle += idle;
+            });
+        }
+        let slots = u64::from(self.policy().slots());
+        let Replicas { ready, starting, .. } = seen.replicas;
+        let busy = u32::try_from(seen.running.div_ceil(slots)).unwrap_or(u32::MAX).min(ready);
+        self.used = Used { since: now, busy, idle: (ready - busy).saturating_add(starting) };
+    }
+
+    /// Replicas beyond `desired` that the write in flight asks for.
+    pub(crate) fn reserved(&self, desired: u32) -> u32 {
+        match &self.write {
+            Some(Write::Raise(scale)) => scale.to.saturating_sub(desired),
+            _ => 0,
+        }
+    }
+
+    /// Whether a tick each second changes anything.
+    pub(crate) fn ticks(&self, seen: &Observation) -> bool {
+        let moving = |averages: &Averages| seen.running > 0 || !averages.is_quiet();
+        seen.replicas.desired > 0 && self.averages.as_ref().is_some_and(moving)
+    }
+}
