@@ -4,5 +4,17 @@
 //! as a child process. It knows no other crate of the workspace, so that what it finds is what people get.
 
 pub mod answer;
+pub mod ask;
+pub mod command;
 pub mod descriptors;
+pub mod failure;
+pub mod lines;
+pub mod overtake;
+pub mod pace;
+pub mod phases;
+pub mod run;
+pub mod scenario;
+pub mod schedule;
 pub mod span;
+pub mod summary;
+pub mod tally;

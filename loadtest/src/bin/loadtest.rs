@@ -1,3 +1,7 @@
-//! The load generator: see `kaos_loadtest`.
+//! The load generator: see `kaos_loadtest::command`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kaos_loadtest::command::main()
+}

@@ -1,0 +1,205 @@
+//! The connections of one load: as many as it asked for, opened ahead, each used by as many requests at once as allowed.
+//!
+//! A [`Turn`] is the right to send one request on one connection; it goes back when dropped. A connection that has ended is
+//! opened again by the next turn on it.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
+
+use crate::failure::Failure;
+use crate::scenario::Protocol;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections that are being opened at once ahead of the start.
+const OPENING: usize = 64;
+
+/// Attempts on new connections when the one that was open had ended before anything was sent.
+const RENEWALS: u32 = 3;
+
+/// What is sent.
+pub type Question = Request<Full<Bytes>>;
+
+/// The connections of one load.
+pub struct Lines {
+    target: SocketAddr,
+    protocol: Protocol,
+    slots: Vec<tokio::sync::Mutex<Option<Line>>>,
+    free: Mutex<VecDeque<usize>>,
+    turns: Arc<Semaphore>,
+}
+
+/// One open connection.
+enum Line {
+    Http1(http1::SendRequest<Full<Bytes>>, AbortHandle),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+/// The right to send one request.
+pub struct Turn {
+    lines: Arc<Lines>,
+    slot: usize,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // The permit is given back after this: whoever gets it finds the slot.
+        self.lines.free.lock().unwrap_or_else(PoisonError::into_inner).push_back(self.slot);
+    }
+}
+
+impl Lines {
+    /// `connections` with `streams` requests at once on each. Opens none yet.
+    pub fn new(target: SocketAddr, protocol: Protocol, connections: usize, streams: usize) -> Arc<Lines> {
+        // Stream by stream, so that neighbouring requests go out on different connections.
+        let free = (0..streams).flat_map(|_| 0..connections).collect();
+        Arc::new(Lines {
+            target,
+            protocol,
+            slots: (0..connections).map(|_| tokio::sync::Mutex::new(None)).collect(),
+            free: Mutex::new(free),
+            turns: Arc::new(Semaphore::new(connections * streams)),
+        })
+    }
+
+    /// Opens all connections. The error is the first that failed.
+    pub async fn open(self: &Arc<Self>) -> Result<(), Failure> {
+        let opening = Arc::new(Semaphore::new(OPENING));
+        let mut tasks = tokio::task::JoinSet::new();
+        for slot in 0..self.slots.len() {
+            let (lines, opening) = (Arc::clone(self), Arc::clone(&opening));
+            tasks.spawn(async move {
+                let _one = opening.acquire().await;
+                *lines.slots[slot].lock().await = Some(lines.connect().await?);
+                Ok(())
+            });
+        }
+        while let Some(opened) = tasks.join_next().await {
+            opened.unwrap_or(Err(Failure::Connect))?;
+        }
+        Ok(())
+    }
+
+    /// True if a turn would have to be waited for.
+    pub fn busy(&self) -> bool {
+        self.turns.available_permits() == 0
+    }
+
+    /// Waits for a turn; first come, first served. The wait ends when an earlier request does, which all do at their timeout.
+    pub async fn turn(self: &Arc<Self>) -> Option<Turn> {
+        let permit = Arc::clone(&self.turns).acquire_owned().await.ok()?;
+        let slot = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
+        Some(Turn { lines: Arc::clone(self), slot, _permit: permit })
+    }
+
+    async fn connect(&self) -> Result<Line, Failure> {
+        let stream = match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(self.target)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(Failure::connecting(&error)),
+            Err(_late) => return Err(Failure::Connect),
+        };
+        let _ = stream.set_nodelay(true);
+        let io = TokioIo::new(stream);
+        match self.protocol {
+            Protocol::H1 => {
+                let (sender, connection) = http1::handshake(io).await.map_err(|_| Failure::Connect)?;
+                let driver = tokio::spawn(async move {
+                    let _ = connection.await;
+                });
+                Ok(Line::Http1(sender, driver.abort_handle()))
+            }
+            Protocol::H2 => {
+                let mut builder = http2::Builder::new(TokioExecutor::new());
+                builder.timer(TokioTimer::new()).initial_max_send_streams(1000);
+                let (sender, connection) = builder.handshake(io).await.map_err(|_| Failure::Connect)?;
+                tokio::spawn(async move {
+                    let _ = connection.await;
+                });
+                Ok(Line::Http2(sender))
+            }
+        }
+    }
+}
+
+/// An HTTP/1 connection in use; closed at once if the request is left before its end.
+pub struct Held(Option<(http1::SendRequest<Full<Bytes>>, AbortHandle)>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some((_, driver)) = &self.0 {
+            driver.abort();
+        }
+    }
+}
+
+impl Turn {
+    /// Sends `question` and waits for the head of its answer. The connection must be given back by [`Turn::done`].
+    pub async fn send(&self, mut question: Question) -> Result<(Response<Incoming>, Held), Failure> {
+        let mut renewals = 0;
+        loop {
+            let mut slot = self.lines.slots[self.slot].lock().await;
+            let open = slot.as_ref().is_some_and(|line| !line.ended());
+            if !open {
+                *slot = Some(self.lines.connect().await?);
+            }
+            let sent = match slot.as_mut() {
+                Some(Line::Http2(sender)) => {
+                    let mut sender = sender.clone();
+                    drop(slot);
+                    sender.try_send_request(question).await.map(|response| (response, Held(None)))
+                }
+                Some(Line::Http1(..)) => {
+                    let mut held = match slot.take() {
+                        Some(Line::Http1(sender, driver)) => Held(Some((sender, driver))),
+                        _ => return Err(Failure::Connect),
+                    };
+                    drop(slot);
+                    let Some((sender, _)) = &mut held.0 else { return Err(Failure::Connect) };
+                    sender.try_send_request(question).await.map(|response| (response, held))
+                }
+                None => return Err(Failure::Connect),
+            };
+            let mut error = match sent {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            match error.take_message() {
+                // Nothing was sent: the connection had ended while it was idle, which is nobody's fault.
+                Some(unsent) if renewals < RENEWALS => question = unsent,
+                _ => return Err(Failure::asking(error.error())),
+            }
+            renewals += 1;
+        }
+    }
+
+    /// Gives the connection back after the last byte of the answer.
+    pub async fn done(&self, mut held: Held) {
+        if let Some((sender, driver)) = held.0.take()
+            && !sender.is_closed()
+        {
+            *self.lines.slots[self.slot].lock().await = Some(Line::Http1(sender, driver));
+        }
+    }
+}
+
+impl Line {
+    fn ended(&self) -> bool {
+        match self {
+            Line::Http1(sender, _) => sender.is_closed(),
+            Line::Http2(sender) => sender.is_closed(),
+        }
+    }
+}
