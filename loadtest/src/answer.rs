@@ -21,6 +21,7 @@ use clap::Parser;
 
 use crate::descriptors;
 use flags::Flags;
+pub(crate) use stamp::wall_micros;
 
 /// Exit code when more requests were open than `--hard-limit` allows.
 pub const HARD_LIMIT_BROKEN: u8 = 9;
@@ -31,7 +32,7 @@ pub const CRASHED: u8 = 7;
 /// The whole program: reads the arguments, listens, answers until SIGTERM or SIGINT. Returns the exit code: 0 after a signal,
 /// 1 if it can't listen, 2 on usage, [`CRASHED`], [`HARD_LIMIT_BROKEN`] or what `--exit` says.
 pub fn main() -> ExitCode {
-    let started = stamp::wall_micros();
+    let started = wall_micros();
     let flags = match Flags::try_parse() {
         Ok(flags) => flags,
         Err(error) => {

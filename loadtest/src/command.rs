@@ -1,18 +1,22 @@
 //! The command `loadtest`: arguments in, exit code out. 0: as expected; 1: an expectation isn't met; 2: usage.
 
-use std::path::{Path, PathBuf};
+mod measure;
+mod replay;
+mod scenarios;
+
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::descriptors;
-use crate::run::run;
-use crate::scenario::Scenario;
-use crate::summary::Summary;
 
 /// Sends requests as a schedule says, whatever the answers do, and tells what came of them.
 #[derive(Debug, Parser)]
-#[command(name = "loadtest", version)]
+#[command(
+    name = "loadtest",
+    version,
+    after_help = "Exit codes: 0 as expected, 1 an expectation isn't met, 2 usage."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -21,22 +25,32 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run scenario files
-    Run {
-        /// The scenarios, one after the other
-        #[arg(required = true)]
-        scenarios: Vec<PathBuf>,
-        /// Where Kaos listens, instead of where the scenarios say
-        #[arg(long, value_name = "URL")]
-        target: Option<String>,
-        /// How to print the result
-        #[arg(long, value_enum, default_value_t = Output::Human)]
-        output: Output,
-    },
+    Run(scenarios::Run),
+    /// Measure what Kaos adds to cold starts
+    Cold(measure::Cold),
+    /// From zero to an answer and back, again and again
+    Cycles(measure::Cycles),
+    /// Send recorded traffic of a hundred functions again
+    Trace(replay::Trace),
+}
+
+/// Where Kaos is, and how to print.
+#[derive(Debug, Args)]
+struct Place {
+    /// Where Kaos listens
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    target: String,
+    /// Where its admin port is
+    #[arg(long, value_name = "URL", env = "KAOS_ADMIN", default_value = "http://127.0.0.1:9090")]
+    admin: String,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    output: Output,
 }
 
 /// How to print results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
+enum Output {
     /// Lines for people.
     Human,
     /// JSON for programs.
@@ -44,7 +58,7 @@ pub(crate) enum Output {
 }
 
 /// What ends a command early.
-pub(crate) enum Stop {
+enum Stop {
     /// What was asked for makes no sense: exit code 2.
     Usage(String),
     /// It couldn't be done, or an expectation wasn't met: exit code 1.
@@ -65,59 +79,30 @@ pub fn main() -> ExitCode {
         eprintln!("loadtest: the machine refused an event loop (epoll): too many open files?");
         return ExitCode::FAILURE;
     };
-    match runtime.block_on(arguments.command.run()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Stop::Usage(why)) => {
-            eprintln!("loadtest: {why}");
-            ExitCode::from(2)
+    let done = runtime.block_on(async {
+        match arguments.command {
+            Command::Run(run) => run.run().await,
+            Command::Cold(cold) => cold.run().await,
+            Command::Cycles(cycles) => cycles.run().await,
+            Command::Trace(trace) => trace.run().await,
         }
-        Err(Stop::Failed(why)) => {
-            eprintln!("loadtest: {why}");
-            ExitCode::FAILURE
-        }
-    }
+    });
+    let (code, why) = match done {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Stop::Usage(why)) => (2, why),
+        Err(Stop::Failed(why)) => (1, why),
+    };
+    eprintln!("loadtest: {why}");
+    ExitCode::from(code)
 }
 
-impl Command {
-    async fn run(self) -> Result<(), Stop> {
-        match self {
-            Command::Run { scenarios, target, output } => {
-                let mut unmet = 0;
-                for file in &scenarios {
-                    unmet += run_file(file, target.as_deref(), output).await?;
-                }
-                if unmet > 0 {
-                    return Err(Stop::Failed(format!("{unmet} expectations not met")));
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-/// Runs one scenario file and prints its result. Returns how many expectations weren't met.
-async fn run_file(file: &Path, target: Option<&str>, output: Output) -> Result<usize, Stop> {
-    let usage = |why: String| Stop::Usage(format!("{}: {why}", file.display()));
-    let text = std::fs::read_to_string(file).map_err(|error| usage(error.to_string()))?;
-    let mut scenario = Scenario::parse(&text).map_err(usage)?;
-    if let Some(target) = target {
-        scenario.target = target.to_owned();
-    }
-    if output == Output::Human {
-        println!("{}: {}", file.display(), scenario.about.trim());
-    }
-    let tallies = run(&scenario).await.map_err(|why| Stop::Failed(format!("{}: {why}", file.display())))?;
-    let loads = scenario.load.iter().zip(&tallies);
-    let summaries: Vec<Summary> = loads.map(|(load, tally)| Summary::new(load, tally)).collect();
-    match output {
-        Output::Human => summaries.iter().for_each(|summary| print!("{}", summary.table())),
-        Output::Json => print_json(&summaries)?,
-    }
-    Ok(summaries.iter().map(|summary| summary.unmet.len()).sum())
+/// Fails with what wasn't met, if anything.
+fn met(unmet: &[String]) -> Result<(), Stop> {
+    if unmet.is_empty() { Ok(()) } else { Err(Stop::Failed(unmet.join("\n  "))) }
 }
 
 /// Prints one line of JSON.
-pub(crate) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Stop> {
+fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Stop> {
     let text = serde_json::to_string(value).map_err(|error| Stop::Failed(error.to_string()))?;
     println!("{text}");
     Ok(())

@@ -3,10 +3,14 @@
 //! Everything here looks at Kaos from outside, as a client, an operator or a replica would: over HTTP, over its admin port and
 //! as a child process. It knows no other crate of the workspace, so that what it finds is what people get.
 
+pub mod admin;
 pub mod answer;
 pub mod ask;
+pub mod cold;
 pub mod command;
+pub mod cycles;
 pub mod descriptors;
+pub mod exchange;
 pub mod failure;
 pub mod lines;
 pub mod overtake;
@@ -18,3 +22,4 @@ pub mod schedule;
 pub mod span;
 pub mod summary;
 pub mod tally;
+pub mod trace;

@@ -20,7 +20,10 @@ impl Pace {
     pub fn new(begun: Instant) -> io::Result<Pace> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        #[expect(deprecated, reason = "`register` is unsafe for descriptors that may be swapped: this one never is")]
+        #[expect(
+            deprecated,
+            reason = "`register` is unsafe for descriptors that may be swapped: this one never is"
+        )]
         let timer = AsyncFd::new(timer)?;
         Ok(Pace { timer, begun })
     }

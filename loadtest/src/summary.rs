@@ -36,7 +36,11 @@ impl Quantiles {
         Quantiles { count: latencies.len(), p50, p90, p99, p999, max }
     }
 
-    fn row(&self) -> String {
+    /// The figures in one line for people.
+    pub fn row(&self) -> String {
+        if self.count == 0 {
+            return "none".into();
+        }
         let span = |millis: f64| show(Duration::from_secs_f64(millis / 1000.0));
         let columns = [
             ("p50", self.p50),

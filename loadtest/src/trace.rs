@@ -1,0 +1,4 @@
+//! `loadtest trace`: recorded traffic of a hundred functions, sent again to a running Kaos.
+
+pub mod read;
+pub mod replay;
