@@ -1,12 +1,16 @@
 //! The control line: collect, window, decide, scale; and the journal that explains it.
 
+pub mod action;
 mod average;
 pub mod collect;
 pub mod journal;
 pub mod line;
 pub mod run;
+#[cfg(test)]
+mod run_test;
 mod track;
 
+pub use action::Action;
 pub use journal::Journal;
-pub use line::{Action, Line};
+pub use line::Line;
 pub use run::{Inputs, Settings, run};

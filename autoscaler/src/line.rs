@@ -10,10 +10,11 @@ use foldhash::fast::FixedState;
 use kaos_core::budget::Budget;
 use kaos_core::decide::{Memory, Verdict, decide};
 use kaos_core::platform::{Expected, Refusal, Scale};
-use kaos_core::snapshot::{Hold, Phase, Snapshot};
+use kaos_core::snapshot::{Phase, Replicas, Snapshot};
 use kaos_core::zero::{Ask, Ended, Scene, State};
 use kaos_core::{Decision, EndpointUid, HoldId, Moment, Observation, ProxyId, Report, WorkloadId};
 
+use crate::action::Action;
 use crate::collect::{Collect, Hearing, Use};
 use crate::journal::{Journal, Outcome};
 use crate::track::{Track, Write};
@@ -27,41 +28,6 @@ pub struct Settings {
     pub max_starting: u32,
     /// Whether a workload sleeps only after a request has reached it.
     pub earn_sleep: bool,
-}
-
-/// A write to the platform.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Change the count.
-    Scale {
-        /// Whose.
-        workload: WorkloadId,
-        /// To what, and on what condition.
-        scale: Scale,
-    },
-    /// Mark the workload.
-    Hold {
-        /// Which one.
-        workload: WorkloadId,
-        /// With what.
-        hold: Hold,
-    },
-    /// Take the mark away.
-    Release {
-        /// From which one.
-        workload: WorkloadId,
-    },
-}
-
-impl Action {
-    /// The workload that it is about.
-    pub fn workload(&self) -> &WorkloadId {
-        match self {
-            Action::Scale { workload, .. } | Action::Hold { workload, .. } | Action::Release { workload } => {
-                workload
-            }
-        }
-    }
 }
 
 /// One autoscaler.
@@ -80,6 +46,21 @@ pub struct Line {
     starting: u64,
     holds: u64,
     journal: Arc<Journal>,
+}
+
+/// What a line knows of one workload, its own writes included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Replica counts.
+    pub replicas: Replicas,
+    /// A hold is in force.
+    pub held: bool,
+    /// A write is in flight.
+    pub writing: bool,
+    /// Requests in flight.
+    pub running: u64,
+    /// Requests that wait.
+    pub waiting: u64,
 }
 
 /// A raise that waits for its share of the start budget.
@@ -190,6 +171,19 @@ impl Line {
             self.leading = leading;
             self.touch_all();
         }
+    }
+
+    /// What is known and under way for `id`.
+    pub fn standing(&self, id: &WorkloadId) -> Option<Standing> {
+        let track = self.tracks.get(*self.places.get(id)?)?.as_ref()?;
+        let total = self.collect.total(id);
+        Some(Standing {
+            replicas: track.replicas(),
+            held: track.hold().is_some(),
+            writing: track.write.is_some(),
+            running: total.running,
+            waiting: total.waiting,
+        })
     }
 
     /// When each proxy was last heard.

@@ -14,9 +14,10 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout_at};
 use tracing::{debug, info, warn};
 
+use crate::action::Action;
 use crate::collect::Use;
 use crate::journal::Journal;
-use crate::line::{self, Action, Line};
+use crate::line::{self, Line};
 
 /// A write that isn't answered in this time, its wait for a turn included, has failed as far as we know.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(2);

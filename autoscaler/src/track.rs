@@ -46,7 +46,7 @@ pub(crate) struct Track {
     ready_since: Moment,
     seen: bool,
     foreign: VecDeque<Moment>,
-    last_write: Option<Moment>,
+    last_scale: Option<Moment>,
     used: Used,
 }
 
@@ -125,7 +125,7 @@ impl Track {
             ready_since: now,
             seen: earned,
             foreign: VecDeque::new(),
-            last_write: None,
+            last_scale: None,
             used: Used { since: now, busy: 0, idle: 0 },
             workload,
         }
@@ -173,13 +173,13 @@ impl Track {
 
     /// Takes the result of the write in flight.
     pub(crate) fn wrote(&mut self, write: &Write, result: &Result<u64, Refusal>, now: Moment) {
-        let retry = match write {
-            Write::Raise(_) | Write::Descent(Ask::Lower(_)) => &mut self.scale_retry,
-            Write::Descent(_) => &mut self.hold_retry,
-        };
+        let scales = matches!(write, Write::Raise(_) | Write::Descent(Ask::Lower(_)));
+        let retry = if scales { &mut self.scale_retry } else { &mut self.hold_retry };
         retry.took(result.as_ref().err(), now);
         let Ok(version) = *result else { return };
-        self.last_write = Some(now);
+        if scales {
+            self.last_scale = Some(now);
+        }
         if self.workload.version >= version {
             return;
         }
@@ -246,7 +246,7 @@ impl Track {
             failure: self.workload.failure.clone(),
             allowance: None,
             rest_until: self.descent.rest_until(),
-            contested_until: match self.last_write.filter(|_| contested) {
+            contested_until: match self.last_scale.filter(|_| contested) {
                 Some(at) => at + CONTEST_PAUSE,
                 None => Moment::ZERO,
             },

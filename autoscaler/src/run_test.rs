@@ -3,8 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kaos_autoscaler::journal::Outcome;
-use kaos_autoscaler::{Inputs, Journal, Settings, run};
 use kaos_core::lease::Lease;
 use kaos_core::platform::{Expected, Platform, Refusal, Scale};
 use kaos_core::report::{HoldAnswer, REPORT_VERSION};
@@ -12,6 +10,9 @@ use kaos_core::snapshot::{Hold, Replicas};
 use kaos_core::{Moment, Policy, ProxyId, Reading, Report, Snapshot, Workload, WorkloadId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
+
+use crate::journal::Outcome;
+use crate::{Inputs, Journal, Settings, run};
 
 const START: Duration = Duration::from_secs(1);
 const WRITE: Duration = Duration::from_millis(1);
@@ -222,7 +223,7 @@ async fn a_request_wakes_and_idle_ends_in_zero() {
     world.until("no hold", |workload| workload.hold.is_none()).await;
     assert_eq!(world.fake.written(), ["scale 1", "hold", "scale 0", "release"]);
     let book = world.journal.book(&world.id).unwrap();
-    let told: Vec<_> = book.entries().iter().rev().map(|entry| entry.told(|at| at.secs())).collect();
+    let told: Vec<_> = book.entries().iter().rev().map(|entry| entry.told(Moment::secs)).collect();
     let words: Vec<_> = told.iter().map(|told| (told.because.word, told.from, told.to)).collect();
     assert!(words.contains(&("wake", 0, 1)) && words.contains(&("idle", 1, 0)), "{words:?}");
     let idle = told.iter().find(|told| told.because.word == "idle").unwrap();
