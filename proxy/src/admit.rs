@@ -1,0 +1,204 @@
+//! The types of a request's way: `Routed → Permit → answer`. Only routing makes a [`Routed`], only admission a
+//! [`Permit`], and whoever holds the permit holds the slot.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use kaos_core::Moment;
+
+use crate::gate::Grant;
+use crate::head::Head;
+use crate::ledger::Phases;
+use crate::refuse::Refusal;
+use crate::rounds::{Alarm, Watch};
+use crate::upstream::port::Port;
+use crate::worker::{Seat, Worker};
+
+/// Status under which a request is counted whose client left before its answer had begun (nginx's).
+const CLIENT_LEFT: u16 = 499;
+
+/// Why a request got no answer from a replica.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// Kaos answers.
+    Refused(Refusal),
+    /// Nobody is there to be answered.
+    ClientGone,
+}
+
+impl From<Refusal> for Ended {
+    fn from(refusal: Refusal) -> Self {
+        Ended::Refused(refusal)
+    }
+}
+
+/// One request's entry in the books. Written when dropped, however the request ended.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) seat: Option<Rc<Seat>>,
+    pub(crate) arrived: Moment,
+    pub(crate) request_id: String,
+    code: u16,
+}
+
+impl Record {
+    pub(crate) fn new(worker: Rc<Worker>, arrived: Moment, request_id: String) -> Self {
+        Record { worker, seat: None, arrived, request_id, code: CLIENT_LEFT }
+    }
+
+    /// A record under the id that the client gave, if it is a sane one, else under a new id.
+    pub(crate) fn for_request(worker: &Rc<Worker>, asked: Option<&[u8]>) -> Self {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~+/=:@".contains(byte);
+        let sane = |id: &&[u8]| (1..=128).contains(&id.len()) && id.iter().all(plain);
+        let id = asked.filter(sane).and_then(|id| std::str::from_utf8(id).ok()).map(str::to_owned);
+        Record::new(worker.clone(), worker.now(), id.unwrap_or_else(|| worker.new_id()))
+    }
+
+    /// The first byte of the answer is there: closes the phases of a cold start.
+    pub(crate) fn first_byte(&self, routed: &mut Routed, permit: &Permit) {
+        if let Some((span, phases)) = &mut routed.wait.cold {
+            phases.first_byte = self.worker.now().since(permit.dispatched);
+            routed.seat.ledger.cold(*span, *phases);
+        }
+    }
+
+    /// The answer begins with this status.
+    pub(crate) fn answered(&mut self, status: u16) {
+        self.code = status;
+    }
+
+    /// Kaos answers itself.
+    pub(crate) fn refused(&mut self, refusal: &Refusal) {
+        self.code = refusal.status();
+        let ledger = self.seat.as_ref().map_or(&self.worker.strays, |seat| &seat.ledger);
+        ledger.rejected(refusal.word());
+        if let (Some(seat), Refusal::UpstreamProtocol(why)) = (&self.seat, refusal) {
+            tracing::warn!(workload = %seat.gate.id, request_id = self.request_id, "the replica's answer is unusable: {why}");
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let now = self.worker.now();
+        let ledger = self.seat.as_ref().map_or(&self.worker.strays, |seat| &seat.ledger);
+        ledger.ended(self.code, now.since(self.arrived));
+        ledger.active(now);
+    }
+}
+
+/// A request whose workload is known.
+#[derive(Debug)]
+pub(crate) struct Routed {
+    pub(crate) seat: Rc<Seat>,
+    pub(crate) wait: Wait,
+}
+
+/// What a request has waited for so far.
+#[derive(Debug, Default)]
+pub(crate) struct Wait {
+    /// When it first had to wait, and when the last wait ended.
+    span: Option<(Moment, Moment)>,
+    /// The steps of the start that it waited for.
+    pub(crate) cold: Option<(Duration, Phases)>,
+    /// A replica was there but couldn't be connected to.
+    pub(crate) unreachable: bool,
+}
+
+/// Finds the workload of `head` and enters it in the record.
+pub(crate) fn route(worker: &Rc<Worker>, head: &Head, record: &mut Record) -> Result<Routed, Refusal> {
+    let host = head.routed_host().ok_or(Refusal::BadRequest("the Host names no host"))?;
+    let seat = worker.find(&host, &head.routed_path()).ok_or(Refusal::NoRoute)?;
+    seat.ledger.active(record.arrived);
+    record.seat = Some(seat.clone());
+    Ok(Routed { seat, wait: Wait::default() })
+}
+
+/// A slot on a replica, held for as long as the request runs.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    pub(crate) grant: Grant,
+    pub(crate) port: Rc<Port>,
+    pub(crate) dispatched: Moment,
+    seat: Rc<Seat>,
+    worker: Rc<Worker>,
+}
+
+impl Permit {
+    pub(crate) fn worker(&self) -> Rc<Worker> {
+        self.worker.clone()
+    }
+
+    /// The replica's hard limit, 0 for none: with one, a place counts until the replica has let go of it too.
+    pub(crate) fn hard_limit(&self) -> u32 {
+        self.seat.gate.view().workload.policy.container_concurrency
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.port.active.set(self.port.active.get() - 1);
+        self.seat.ledger.released(self.worker.now());
+    }
+}
+
+/// Gets a slot, now or after a wait that ends with the policy's `queue-timeout` after `record.arrived`. `held` bytes are
+/// kept meanwhile.
+pub(crate) async fn admit(
+    routed: &mut Routed,
+    record: &Record,
+    watch: &Watch,
+    held: impl FnOnce() -> usize,
+) -> Result<Permit, Ended> {
+    let worker = &record.worker;
+    let gate = &routed.seat.gate;
+    let now = worker.now();
+    if let Some(grant) = gate.admit(now, worker.turn()) {
+        return Ok(permit(routed, record, grant, now));
+    }
+    let mut ticket = gate.enter(now, held())?;
+    if ticket.announce {
+        worker.announce(gate);
+    }
+    let began = *routed.wait.span.get_or_insert((now, now));
+    watch.until(began.0 + gate.view().workload.policy.queue_timeout);
+    watch.mind_client(true);
+    let outcome = watch.over(ticket.wait()).await;
+    drop(ticket);
+    let now = worker.now();
+    routed.seat.ledger.waited(now.since(began.0));
+    routed.wait.span = Some((began.0, now));
+    match outcome {
+        Ok(Ok(grant)) => {
+            routed.wait.cold = cold(&grant, began.0, now);
+            Ok(permit(routed, record, grant, now))
+        }
+        Ok(Err(refusal)) => Err(Ended::Refused(refusal)),
+        Err(Alarm::ClientGone) => Err(Ended::ClientGone),
+        Err(Alarm::Deadline) if routed.wait.unreachable => Err(Ended::Refused(Refusal::UpstreamUnreachable)),
+        Err(Alarm::Deadline) => Err(Ended::Refused(Refusal::QueueTimeout)),
+    }
+}
+
+fn permit(routed: &Routed, record: &Record, grant: Grant, now: Moment) -> Permit {
+    let port = record.worker.port(&grant.slot);
+    port.active.set(port.active.get() + 1);
+    routed.seat.ledger.dispatched(now);
+    Permit { grant, port, dispatched: now, seat: routed.seat.clone(), worker: record.worker.clone() }
+}
+
+/// The steps of the start that a wait from `began` to `now` was for, if the replica became ready meanwhile.
+fn cold(grant: &Grant, began: Moment, now: Moment) -> Option<(Duration, Phases)> {
+    let start = &grant.slot.start;
+    let ready = start.ready.filter(|ready| *ready >= began)?;
+    let decided = start.decided.unwrap_or(began).max(began);
+    let started = start.started.unwrap_or(decided).max(decided);
+    let phases = Phases {
+        decide: decided.since(began),
+        start: started.since(decided),
+        ready: ready.since(started),
+        first_byte: Duration::ZERO,
+    };
+    Some((now.since(began), phases))
+}

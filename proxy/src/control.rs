@@ -1,0 +1,341 @@
+//! The proxy's one task beside its workers: snapshots become what admission sees, counters become reports.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::io;
+use std::net::TcpListener;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use kaos_core::{Moment, Reading, Report, Snapshot, Sums, WorkloadId};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
+
+use crate::Config;
+use crate::accept::{Post, work};
+use crate::gate::QueueBytes;
+use crate::ledger::Counts;
+use crate::report::{Ask, Brief, Notice, WorkerTotals};
+use crate::upkeep::Gates;
+use crate::worker::{Shared, Table};
+
+/// What changed is reported this often, everything every tenth time.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+const FULL_EVERY: u64 = 10;
+/// Longest wait for a worker's counters.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Who waits is looked after this often, beside every change.
+const SETTLE_EVERY: Duration = Duration::from_millis(50);
+
+const NOTICES: usize = 1024;
+const ASKS: usize = 16;
+
+/// A running proxy.
+#[derive(Debug)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+    asks: Vec<mpsc::Sender<Ask>>,
+    stops: Vec<oneshot::Sender<()>>,
+    ended: Vec<oneshot::Receiver<()>>,
+    control: tokio::task::JoinHandle<()>,
+}
+
+/// Everything a proxy has counted.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// Per workload that is there now.
+    pub workloads: BTreeMap<WorkloadId, WorkloadTotals>,
+    /// Requests that no workload was found for.
+    pub strays: Counts,
+    /// Connections to replicas that nothing uses.
+    pub upstream_idle: usize,
+    /// Connections to replicas in use.
+    pub upstream_active: usize,
+    /// Client connections that speak HTTP/1.
+    pub http1_connections: usize,
+    /// Client connections that speak HTTP/2.
+    pub http2_connections: usize,
+}
+
+/// What was counted of one workload.
+#[derive(Clone, Debug, Default)]
+pub struct WorkloadTotals {
+    /// The counts of all workers.
+    pub counts: Counts,
+    /// Requests that wait now.
+    pub waiting: u32,
+}
+
+impl Proxy {
+    pub(crate) fn start(
+        config: Config,
+        listeners: Vec<TcpListener>,
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+        reports: mpsc::Sender<Report>,
+    ) -> io::Result<Proxy> {
+        let queue_bytes = Arc::new(QueueBytes { held: 0.into(), limit: config.queue_bytes });
+        let shared = Arc::new(Shared {
+            config,
+            table: Arc::new(ArcSwap::from_pointee(Table::default())),
+            queue_bytes,
+            connections: AtomicUsize::new(0),
+            drain: watch::Sender::new(false),
+        });
+        let (notices, heard) = mpsc::channel(NOTICES);
+        let mut control = Control::new(shared.clone(), reports);
+        control.show(&snapshots.borrow().clone());
+        let (mut asks, mut stops, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, listener) in listeners.into_iter().enumerate() {
+            let (ask, asked) = mpsc::channel(ASKS);
+            let (stop, stopped) = oneshot::channel();
+            let (end, has_ended) = oneshot::channel();
+            let post = Post {
+                index,
+                shared: shared.clone(),
+                listener,
+                notices: notices.clone(),
+                asks: asked,
+                stop: stopped,
+            };
+            std::thread::Builder::new().name(format!("kaos-worker-{index}")).spawn(move || {
+                if let Err(error) = work(post) {
+                    tracing::error!(%error, "a worker can't run");
+                }
+                let _ = end.send(());
+            })?;
+            asks.push(ask);
+            stops.push(stop);
+            ended.push(has_ended);
+        }
+        control.workers.clone_from(&asks);
+        let control = tokio::spawn(control.run(snapshots, heard));
+        Ok(Proxy { shared, asks, stops, ended, control })
+    }
+
+    /// Asks all workers for what they have counted. One that doesn't answer in time is left out.
+    pub async fn gather(&self) -> Totals {
+        let mut totals = Totals::default();
+        for gate in &self.shared.table.load().gates {
+            let entry = totals.workloads.entry(gate.id.clone()).or_default();
+            entry.waiting = gate.waiting();
+        }
+        let replies: Vec<WorkerTotals> =
+            ask_all(&self.asks, Ask::Totals).await.into_iter().flatten().collect();
+        for reply in replies {
+            for (id, counts) in &reply.workloads {
+                if let Some(entry) = totals.workloads.get_mut(id) {
+                    entry.counts.add(counts);
+                }
+            }
+            totals.strays.add(&reply.strays);
+            totals.upstream_idle += reply.idle;
+            totals.upstream_active += reply.active;
+            totals.http1_connections += reply.connections[0];
+            totals.http2_connections += reply.connections[1];
+        }
+        totals
+    }
+
+    /// Begins to go away: accepts nothing more, ends idle connections, and the others after their current answer.
+    pub fn drain(&self) {
+        self.shared.drain.send_replace(true);
+    }
+
+    /// Drains, waits until all connections have ended or `grace` is over, then stops.
+    pub async fn stop(self, grace: Duration) {
+        self.drain();
+        let emptied = async {
+            let mut tick = tokio::time::interval(Duration::from_millis(10));
+            while self.shared.connections.load(Ordering::Relaxed) > 0 {
+                tick.tick().await;
+            }
+        };
+        let _ = tokio::time::timeout(grace, emptied).await;
+        self.control.abort();
+        drop(self.stops);
+        for ended in self.ended {
+            let _ = ended.await;
+        }
+    }
+}
+
+/// Asks every worker the same; the answers in their order, `None` for one that didn't answer in time.
+async fn ask_all<T>(asks: &[mpsc::Sender<Ask>], ask: fn(oneshot::Sender<T>) -> Ask) -> Vec<Option<T>> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let mut replies = Vec::new();
+    for worker in asks {
+        let (reply, answer) = oneshot::channel();
+        replies.push(worker.try_send(ask(reply)).ok().map(|()| answer));
+    }
+    let mut answers = Vec::new();
+    for reply in replies {
+        answers.push(match reply {
+            Some(answer) => tokio::time::timeout_at(deadline, answer).await.ok().and_then(Result::ok),
+            None => None,
+        });
+    }
+    answers
+}
+
+type Gathering = Pin<Box<dyn Future<Output = Vec<Option<Brief>>> + Send>>;
+
+/// The control task's own state.
+struct Control {
+    shared: Arc<Shared>,
+    reports: mpsc::Sender<Report>,
+    workers: Vec<mpsc::Sender<Ask>>,
+    gates: Gates,
+    /// The last answer of each worker, by gate.
+    briefs: Vec<HashMap<u32, (Sums, Option<Moment>)>>,
+    /// What was last reported, by gate.
+    reported: HashMap<u32, Reading>,
+    sequence: u64,
+    ticks: u64,
+}
+
+impl Control {
+    fn new(shared: Arc<Shared>, reports: mpsc::Sender<Report>) -> Self {
+        let gates = Gates::new(shared.queue_bytes.clone(), shared.config.origin);
+        let (workers, briefs, reported) = (Vec::new(), Vec::new(), HashMap::new());
+        Control { shared, reports, workers, gates, briefs, reported, sequence: 0, ticks: 0 }
+    }
+
+    fn now(&self) -> Moment {
+        Moment::at(self.shared.config.origin, std::time::Instant::now())
+    }
+
+    async fn run(
+        mut self,
+        mut snapshots: watch::Receiver<Arc<Snapshot>>,
+        mut notices: mpsc::Receiver<Notice>,
+    ) {
+        let mut report = tokio::time::interval(REPORT_EVERY);
+        report.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut settle = tokio::time::interval(SETTLE_EVERY);
+        settle.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut gathering: Option<Gathering> = None;
+        let mut asked = false;
+        loop {
+            let gathered = async {
+                match &mut gathering {
+                    Some(gathering) => gathering.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                changed = snapshots.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let snapshot = snapshots.borrow_and_update().clone();
+                    let held = self.show(&snapshot);
+                    self.send_some(&held).await;
+                }
+                Some(notice) = notices.recv() => {
+                    let mut gates = vec![notice.gate];
+                    while let Ok(notice) = notices.try_recv() {
+                        gates.push(notice.gate);
+                    }
+                    gates.sort_unstable();
+                    gates.dedup();
+                    self.send(&gates, false).await;
+                }
+                briefs = gathered => {
+                    (gathering, asked) = (None, false);
+                    self.tick(briefs).await;
+                }
+                _ = report.tick(), if !asked => {
+                    asked = true;
+                    let workers = self.workers.clone();
+                    gathering = Some(Box::pin(async move { ask_all(&workers, Ask::Brief).await }));
+                }
+                _ = settle.tick() => {
+                    let now = self.now();
+                    let changed = self.gates.settle(now);
+                    self.send_some(&changed).await;
+                }
+            }
+        }
+    }
+
+    /// Puts a snapshot into force. Returns the gates whose hold has changed.
+    fn show(&mut self, snapshot: &Arc<Snapshot>) -> Vec<u32> {
+        let now = self.now();
+        let (gates, held) = self.gates.show(snapshot, now, |gates| {
+            self.shared
+                .table
+                .store(Arc::new(Table { routes: snapshot.routes.clone(), gates: gates.to_vec() }));
+        });
+        let known = |key: &u32| gates.iter().any(|gate| gate == key);
+        self.reported.retain(|key, _| known(key));
+        held
+    }
+
+    /// Reports what has changed since the last time; everything now and then.
+    async fn tick(&mut self, briefs: Vec<Option<Brief>>) {
+        self.briefs.resize_with(briefs.len(), HashMap::new);
+        for (known, brief) in self.briefs.iter_mut().zip(briefs) {
+            if let Some(brief) = brief {
+                *known = brief.into_iter().collect();
+            }
+        }
+        let full = self.ticks.is_multiple_of(FULL_EVERY);
+        self.ticks += 1;
+        let now = self.now();
+        let gates = self.gates.keys();
+        let changed: Vec<u32> = gates
+            .into_iter()
+            .filter(|key| full || self.reported.get(key) != self.reading(*key, now).as_ref())
+            .collect();
+        self.send(&changed, full).await;
+    }
+
+    fn reading(&self, key: u32, now: Moment) -> Option<Reading> {
+        let mut reading = self.gates.reading(key, now)?;
+        for known in &self.briefs {
+            if let Some((running, last_activity)) = known.get(&key) {
+                reading.running = reading.running.plus(running);
+                reading.last_activity = reading.last_activity.max(last_activity.map(Moment::micros));
+            }
+        }
+        if reading.waiting.open() > 0 {
+            reading.last_activity = Some(now.micros());
+        }
+        Some(reading)
+    }
+
+    async fn send_some(&mut self, gates: &[u32]) {
+        if !gates.is_empty() {
+            self.send(gates, false).await;
+        }
+    }
+
+    /// Sends a report about `gates`. An empty one says that the proxy lives.
+    async fn send(&mut self, gates: &[u32], full: bool) {
+        let now = self.now();
+        let mut workloads = Vec::with_capacity(gates.len());
+        for key in gates {
+            if let (Some(id), Some(reading)) = (self.gates.id(*key), self.reading(*key, now)) {
+                self.reported.insert(*key, reading.clone());
+                workloads.push((id, reading));
+            }
+        }
+        self.sequence += 1;
+        let config = &self.shared.config;
+        let report = Report {
+            version: kaos_core::report::REPORT_VERSION,
+            proxy: config.id.clone(),
+            epoch: config.epoch,
+            sequence: self.sequence,
+            at: now.micros(),
+            full,
+            workloads,
+        };
+        // Nobody listens any more: the process is ending.
+        let _ = self.reports.send(report).await;
+    }
+}

@@ -1,0 +1,261 @@
+//! Sends a request to a replica and brings back the head of its answer. Tries again only what is safe to try again.
+
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::task::{Context, Poll};
+
+use kaos_core::Moment;
+
+use crate::admit::{Ended, Permit, Record, Routed, admit};
+use crate::head::Head;
+use crate::pump::Broken;
+use crate::refuse::Refusal;
+use crate::rounds::{Alarm, Watch};
+use crate::socket::Socket;
+use crate::upstream::answer::{self, Answer, NoAnswer};
+use crate::upstream::link::Link;
+use crate::upstream::send::{self, Hop};
+
+/// Most times that one request is sent again after a connection failed it.
+const REPEATS: u32 = 2;
+
+/// The way of a request's head and body to a replica.
+pub(crate) trait Upload {
+    /// Begins anew with the head as the replica gets it.
+    fn begin(&mut self, head: Vec<u8>);
+    /// Moves what can be moved, to the end of the body.
+    fn poll(&mut self, cx: &mut Context<'_>, to: &Socket) -> Poll<Result<(), Broken>>;
+    /// Lets the client send its body, if it waits to be told.
+    fn invite(&mut self) -> impl Future<Output = std::io::Result<()>>;
+    /// Whether there is no body: the request can be begun anew.
+    fn is_empty(&self) -> bool;
+    /// Whether nothing has left for any replica since [`Upload::begin`].
+    fn is_untouched(&self) -> bool;
+    /// Bytes that have left.
+    fn moved(&self) -> u64;
+    /// Bytes that are held while the request waits, in as little room as they need.
+    fn hold(&mut self) -> usize;
+}
+
+/// An upload and whether it is still worth feeding.
+#[derive(Debug)]
+pub(crate) struct Feed<U> {
+    pub(crate) upload: U,
+    /// The whole request has left.
+    pub(crate) finished: bool,
+    /// The replica takes no more.
+    stopped: bool,
+}
+
+impl<U: Upload> Feed<U> {
+    pub(crate) fn new(upload: U) -> Self {
+        Feed { upload, finished: false, stopped: false }
+    }
+
+    fn begin(&mut self, head: Vec<u8>) {
+        self.upload.begin(head);
+        self.finished = false;
+        self.stopped = false;
+    }
+
+    /// Sends the rest of the request.
+    pub(crate) async fn finish(&mut self, to: &Socket) -> Result<(), Broken> {
+        poll_fn(|cx| self.upload.poll(cx, to)).await?;
+        self.finished = true;
+        Ok(())
+    }
+
+    /// Does `work` while the upload goes on beside it. Ends early if the client breaks its side.
+    pub(crate) async fn beside<T>(
+        &mut self,
+        to: &Socket,
+        mut progress: impl FnMut(),
+        work: impl Future<Output = T>,
+    ) -> Result<T, Broken> {
+        let mut work = std::pin::pin!(work);
+        poll_fn(|cx| {
+            if !self.finished && !self.stopped {
+                let before = self.upload.moved();
+                match self.upload.poll(cx, to) {
+                    Poll::Ready(Ok(())) => self.finished = true,
+                    Poll::Ready(Err(Broken::SinkEnded)) => self.stopped = true,
+                    Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
+                    Poll::Pending => {}
+                }
+                if self.upload.moved() != before {
+                    progress();
+                }
+            }
+            work.as_mut().poll(cx).map(Ok)
+        })
+        .await
+    }
+}
+
+/// One request under way, without its body.
+pub(crate) struct Trip<'a> {
+    pub(crate) head: &'a Head,
+    pub(crate) client: IpAddr,
+    pub(crate) record: &'a mut Record,
+    pub(crate) routed: &'a mut Routed,
+    pub(crate) watch: &'a Watch,
+}
+
+/// A request that a replica has begun to answer.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) permit: Permit,
+    pub(crate) link: Link,
+    pub(crate) answer: Answer,
+    /// When the whole exchange must be over.
+    pub(crate) deadline: Moment,
+}
+
+impl Trip<'_> {
+    /// Gets a slot, sends the request, reads the head of the answer.
+    pub(crate) async fn forward<U: Upload>(&mut self, feed: &mut Feed<U>) -> Result<Sent, Ended> {
+        let mut repeats = 0;
+        loop {
+            let permit = admit(self.routed, self.record, self.watch, || feed.upload.hold()).await?;
+            let repeatable = self.head.is_idempotent() && feed.upload.is_empty();
+            let Some(mut link) = self.connect(&permit, repeatable).await? else { continue };
+            if feed.upload.invite().await.is_err() {
+                return Err(Ended::ClientGone);
+            }
+            if repeats == 0 || !feed.upload.is_untouched() {
+                feed.begin(self.serialise(&permit));
+            }
+            let deadline = self.deadline(&permit);
+            match self.converse(feed, &mut link, deadline).await {
+                Ok(Ok(Ok(answer))) => return self.checked(Sent { permit, link, answer, deadline }),
+                Ok(Ok(Err(NoAnswer::Closed))) => {
+                    let untouched = feed.upload.is_untouched();
+                    if link.reused {
+                        permit.port.note_closed(self.record.worker.now());
+                    }
+                    if repeats >= REPEATS || !(repeatable || untouched) {
+                        return Err(Refusal::UpstreamProtocol(
+                            "the replica ended the connection before it answered",
+                        )
+                        .into());
+                    }
+                    repeats += 1;
+                }
+                Ok(Ok(Err(NoAnswer::Broken(why)))) => return Err(Refusal::UpstreamProtocol(why).into()),
+                Ok(Err(Broken::Malformed(why))) => {
+                    abort(permit, link);
+                    return Err(Refusal::BadRequest(why).into());
+                }
+                Ok(Err(_)) | Err(Alarm::ClientGone) => {
+                    abort(permit, link);
+                    return Err(Ended::ClientGone);
+                }
+                Err(Alarm::Deadline) => {
+                    abort(permit, link);
+                    return Err(Refusal::ResponseTimeout.into());
+                }
+            }
+        }
+    }
+
+    /// A connection to the permit's replica. `None`: it can't be reached now, and is let be for a while.
+    async fn connect(&mut self, permit: &Permit, repeatable: bool) -> Result<Option<Link>, Ended> {
+        let now = self.record.worker.now();
+        if let Some(link) = permit.port.take(now, repeatable) {
+            return Ok(Some(link));
+        }
+        let slot = &permit.grant.slot;
+        self.watch.until(Moment::NEVER);
+        match self.watch.over(Link::connect(slot.address)).await {
+            Ok(Ok(link)) => {
+                slot.trust();
+                Ok(Some(link))
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(replica = %slot.uid, address = %slot.address, %error, "can't connect");
+                slot.suspect(self.record.worker.now(), self.record.worker.turn() as u64);
+                self.routed.wait.unreachable = true;
+                Ok(None)
+            }
+            Err(_) => Err(Ended::ClientGone),
+        }
+    }
+
+    fn serialise(&self, permit: &Permit) -> Vec<u8> {
+        let mut bytes = self.record.worker.buffers.take();
+        let hop = Hop {
+            client: self.client,
+            request_id: &self.record.request_id,
+            replica: permit.grant.slot.address,
+        };
+        send::head(self.head, &hop, &mut bytes);
+        bytes
+    }
+
+    fn deadline(&self, permit: &Permit) -> Moment {
+        let total = self.routed.seat.gate.view().workload.policy.request_timeout;
+        if total.is_zero() { Moment::NEVER } else { permit.dispatched + total }
+    }
+
+    /// Sends the request and reads the head of the answer, whichever comes first. The time to answer counts from the
+    /// last byte that was sent.
+    async fn converse<U: Upload>(
+        &self,
+        feed: &mut Feed<U>,
+        link: &mut Link,
+        deadline: Moment,
+    ) -> Result<Result<Result<Answer, NoAnswer>, Broken>, Alarm> {
+        let worker = &self.record.worker;
+        let patience = self.routed.seat.gate.view().workload.policy.response_start_timeout;
+        let socket = link.socket.clone();
+        self.watch.until(deadline.min(worker.now() + patience));
+        self.watch.mind_client(true);
+        let progress = || self.watch.until(deadline.min(worker.now() + patience));
+        let answer = answer::read(link, &self.head.method, &worker.buffers);
+        self.watch.over(feed.beside(&socket, progress, answer)).await
+    }
+
+    /// A change of protocol counts only if it was asked for, and is the one that was asked for.
+    fn checked(&self, sent: Sent) -> Result<Sent, Ended> {
+        match (&sent.answer.upgrade, &self.head.upgrade) {
+            (None, _) => Ok(sent),
+            (Some(got), Some(wanted)) if got.eq_ignore_ascii_case(wanted) => Ok(sent),
+            (Some(_), _) => {
+                Err(Refusal::UpstreamProtocol("the replica changes to a protocol that nobody asked for")
+                    .into())
+            }
+        }
+    }
+}
+
+/// Ends an exchange in its middle. The connection is closed; with a hard limit the slot is given back only when the
+/// replica has closed its side too, or after a second: until then it may still be at work.
+pub(crate) fn abort(permit: Permit, mut link: Link) {
+    if permit.hard_limit() == 0 {
+        return;
+    }
+    let worker = permit.worker();
+    tokio::task::spawn_local(async move {
+        link.socket.end();
+        let drain = async {
+            // A replica that goes on answering is read along, so that it gets to see the end; up to a bound.
+            let mut left = LINGER_BYTES;
+            while left > 0 {
+                let used = link.input.unread().len();
+                link.input.consume(used);
+                match poll_fn(|cx| link.input.poll_fill(cx, &link.socket, &worker.buffers, 0)).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(read) => left = left.saturating_sub(read),
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        let _ = tokio::time::timeout(LINGER, drain).await;
+        drop(link);
+        drop(permit);
+    });
+}
+
+/// How long, and for how many bytes, the end of an aborted exchange is waited for.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
+const LINGER_BYTES: usize = 1024 * 1024;

@@ -1,0 +1,307 @@
+//! Admission to one workload: a slot on its least loaded replica at once, or a place in its queue.
+//!
+//! Nothing here is touched by a request that finds a slot and nobody waiting, but one counter of that replica. While
+//! something waits, arrivals go behind it, and whoever gives a slot back hands it to the first in the queue: the slot
+//! is the waiter's before it wakes, so nobody overtakes. The two sides can't miss each other: a release counts down and
+//! then looks for waiters; a waiter is counted and then looks for slots.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use kaos_core::pick::{pick, release_limit};
+use kaos_core::{Moment, Sums, Workload, WorkloadId};
+use tokio::sync::oneshot;
+
+use crate::refuse::Refusal;
+use crate::slot::{Padded, Slot};
+
+/// Requests that begin to wait are reported again after this time.
+const ANNOUNCE_AGAIN: Duration = Duration::from_millis(10);
+
+/// What admission knows of a workload: one picture, swapped whole.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) workload: Arc<Workload>,
+    /// Replicas that are ready in the platform's eyes.
+    pub(crate) slots: Box<[Arc<Slot>]>,
+    /// Not adopted any more.
+    pub(crate) removed: bool,
+}
+
+/// Bytes that waiting requests of all workloads may hold together.
+#[derive(Debug)]
+pub(crate) struct QueueBytes {
+    pub(crate) held: AtomicU64,
+    pub(crate) limit: u64,
+}
+
+/// Admission to one workload. Shared by all workers.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) key: u32,
+    pub(crate) id: WorkloadId,
+    view: ArcSwap<View>,
+    waiting: Padded<AtomicU32>,
+    queue: Mutex<Queue>,
+    bytes: Arc<QueueBytes>,
+    origin: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// By arrival.
+    waiters: BTreeMap<u64, Waiter>,
+    arrivals: u64,
+    sums: Sums,
+    announced: u32,
+    announced_at: Moment,
+    /// Since when nothing could be released and no replica was on its way.
+    stuck_since: Option<Moment>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    answer: oneshot::Sender<Result<Grant, Refusal>>,
+    bytes: u64,
+}
+
+/// A slot on a replica, taken. Given back when dropped, to whoever waits first.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    pub(crate) slot: Arc<Slot>,
+    gate: Arc<Gate>,
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        self.slot.give();
+        if self.gate.waiting() > 0 {
+            self.gate.release();
+        }
+    }
+}
+
+/// A place in the queue. Left when dropped.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    gate: Arc<Gate>,
+    arrival: u64,
+    answer: oneshot::Receiver<Result<Grant, Refusal>>,
+    /// Whether the control line should hear of it at once.
+    pub(crate) announce: bool,
+}
+
+impl Ticket {
+    /// Waits for a slot, or for the reason why there is none.
+    pub(crate) async fn wait(&mut self) -> Result<Grant, Refusal> {
+        (&mut self.answer).await.unwrap_or(Err(Refusal::NoEndpoint))
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.gate.leave(self.arrival);
+    }
+}
+
+impl Gate {
+    pub(crate) fn new(key: u32, view: View, bytes: Arc<QueueBytes>, origin: Instant) -> Self {
+        Gate {
+            key,
+            id: view.workload.id.clone(),
+            view: ArcSwap::from_pointee(view),
+            waiting: Padded::default(),
+            queue: Mutex::default(),
+            bytes,
+            origin,
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment::at(self.origin, Instant::now())
+    }
+
+    /// The picture that counts now.
+    pub(crate) fn view(&self) -> arc_swap::Guard<Arc<View>> {
+        self.view.load()
+    }
+
+    /// Swaps the picture. Call [`Gate::settle`] after the slots were opened and closed.
+    pub(crate) fn show(&self, view: View) {
+        self.view.store(Arc::new(view));
+    }
+
+    /// Requests that wait.
+    pub(crate) fn waiting(&self) -> u32 {
+        self.waiting.0.load(Ordering::SeqCst)
+    }
+
+    /// Sums of the requests that wait and waited.
+    pub(crate) fn waiting_sums(&self) -> Sums {
+        self.lock().sums
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // What a panicking thread left behind is still a list of waiters.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A slot on the least loaded replica, if one is free and nobody waits for it.
+    pub(crate) fn admit(self: &Arc<Self>, now: Moment, turn: usize) -> Option<Grant> {
+        if self.waiting() > 0 {
+            return None;
+        }
+        let view = self.view.load();
+        self.take(&view, view.workload.policy.container_concurrency, now, turn)
+    }
+
+    fn take(self: &Arc<Self>, view: &View, limit: u32, now: Moment, turn: usize) -> Option<Grant> {
+        // A slot that was free when it was picked may be taken by another worker: pick again, a bounded number of times.
+        for attempt in 0..=view.slots.len() {
+            let at = pick(view.slots.len(), limit, turn + attempt, |at| view.slots.get(at)?.load(now))?;
+            let slot = view.slots.get(at)?;
+            if slot.take(limit) {
+                return Some(Grant { slot: slot.clone(), gate: self.clone() });
+            }
+        }
+        None
+    }
+
+    /// A place at the end of the queue for a request that holds `bytes`, or the reason why it may not wait.
+    pub(crate) fn enter(self: &Arc<Self>, now: Moment, bytes: usize) -> Result<Ticket, Refusal> {
+        let bytes = bytes as u64;
+        let (answer, receiver) = oneshot::channel();
+        let mut queue = self.lock();
+        let view = self.view.load();
+        self.may_wait(&queue, &view, now, bytes)?;
+        self.bytes.held.fetch_add(bytes, Ordering::Relaxed);
+        let arrival = queue.arrivals;
+        queue.arrivals += 1;
+        queue.sums.start(now.micros());
+        queue.waiters.insert(arrival, Waiter { answer, bytes });
+        self.waiting.0.fetch_add(1, Ordering::SeqCst);
+        let unclaimed = self.hand_out(&mut queue, now);
+        let announce = queue.announce(now);
+        drop(queue);
+        drop(unclaimed);
+        Ok(Ticket { gate: self.clone(), arrival, answer: receiver, announce })
+    }
+
+    fn may_wait(&self, queue: &Queue, view: &View, now: Moment, bytes: u64) -> Result<(), Refusal> {
+        if view.removed {
+            return Err(Refusal::NoRoute);
+        }
+        if let Some(refusal) = view.known_failure(now) {
+            return Err(refusal);
+        }
+        if queue.waiters.len() as u64 >= u64::from(view.workload.policy.queue_limit) {
+            return Err(Refusal::QueueFull(view.start_span()));
+        }
+        if self.bytes.held.load(Ordering::Relaxed) + bytes > self.bytes.limit {
+            return Err(Refusal::Overloaded);
+        }
+        Ok(())
+    }
+
+    fn leave(&self, arrival: u64) {
+        let now = self.now();
+        let mut queue = self.lock();
+        if let Some(waiter) = queue.waiters.remove(&arrival) {
+            self.left(&mut queue, &waiter, now);
+        }
+    }
+
+    /// Counts a waiter that is in the queue no more.
+    fn left(&self, queue: &mut Queue, waiter: &Waiter, now: Moment) {
+        queue.sums.finish(now.micros());
+        self.bytes.held.fetch_sub(waiter.bytes, Ordering::Relaxed);
+        if self.waiting.0.fetch_sub(1, Ordering::SeqCst) == 1 {
+            queue.announced = 0;
+            queue.stuck_since = None;
+        }
+    }
+
+    /// Hands free slots to those who wait, in their order.
+    pub(crate) fn release(self: &Arc<Self>) {
+        let now = self.now();
+        let mut queue = self.lock();
+        let unclaimed = self.hand_out(&mut queue, now);
+        drop(queue);
+        drop(unclaimed);
+    }
+
+    /// Returns the grant that nobody took, if there is one: dropping it takes the lock, so the caller gives that back first.
+    fn hand_out(self: &Arc<Self>, queue: &mut Queue, now: Moment) -> Option<Grant> {
+        let view = self.view.load();
+        let policy = &view.workload.policy;
+        let stuck = queue.stuck_since.map_or(Duration::ZERO, |since| now.since(since));
+        let limit = release_limit(policy.container_concurrency, policy.slots(), stuck);
+        let mut unclaimed = None;
+        while !queue.waiters.is_empty() {
+            let turn = queue.arrivals as usize;
+            let Some(grant) = unclaimed.take().or_else(|| self.take(&view, limit, now, turn)) else {
+                let coming = view.workload.replicas.starting > 0 || view.slots.is_empty();
+                queue.stuck_since = if coming { None } else { queue.stuck_since.or(Some(now)) };
+                return None;
+            };
+            let Some((_, waiter)) = queue.waiters.pop_first() else { return Some(grant) };
+            self.left(queue, &waiter, now);
+            if let Err(Ok(grant)) = waiter.answer.send(Ok(grant)) {
+                unclaimed = Some(grant);
+            }
+        }
+        unclaimed
+    }
+
+    /// After the picture has changed, and now and then: releases who can go, and tells those who wait for nothing.
+    pub(crate) fn settle(self: &Arc<Self>) {
+        if self.waiting() == 0 {
+            return;
+        }
+        self.release();
+        let now = self.now();
+        let view = self.view.load();
+        let refusal = if view.removed { Some(Refusal::NoRoute) } else { view.known_failure(now) };
+        let Some(refusal) = refusal else { return };
+        let mut queue = self.lock();
+        while let Some((_, waiter)) = queue.waiters.pop_first() {
+            self.left(&mut queue, &waiter, now);
+            // Who has left needs no answer.
+            let _ = waiter.answer.send(Err(refusal.clone()));
+        }
+    }
+}
+
+impl Queue {
+    /// Whether those who wait are to be reported now: the first, twice as many, or 10 ms later.
+    fn announce(&mut self, now: Moment) -> bool {
+        let waiting = self.waiters.len() as u32;
+        let due = waiting >= self.announced.saturating_mul(2).max(1)
+            || now.since(self.announced_at) >= ANNOUNCE_AGAIN;
+        if waiting == 0 || !due {
+            return false;
+        }
+        self.announced = waiting;
+        self.announced_at = now;
+        true
+    }
+}
+
+impl View {
+    /// The answer to those who wait, if nothing is ready or on its way and the start is known to fail.
+    fn known_failure(&self, now: Moment) -> Option<Refusal> {
+        let failure =
+            self.workload.failure.as_ref().filter(|failure| failure.known && now < failure.retry_at)?;
+        let hopeless = self.slots.is_empty() && self.workload.replicas.starting == 0;
+        hopeless.then(|| Refusal::StartFailed(failure.detail.clone(), failure.retry_at.since(now)))
+    }
+
+    /// How long the last start that is known took; a second if none is.
+    fn start_span(&self) -> Duration {
+        let span = |slot: &Arc<Slot>| Some(slot.start.ready?.since(slot.start.decided?));
+        self.slots.iter().filter_map(span).max().unwrap_or(Duration::from_secs(1))
+    }
+}

@@ -1,0 +1,142 @@
+//! Writes the head of an answer for an HTTP/1 client: the replica's, or our own.
+
+use std::time::Duration;
+
+use crate::admit::Wait;
+use crate::field::Name;
+use crate::head::{Head, Version};
+use crate::http1::framing::Framing;
+use crate::ledger::Phases;
+use crate::pump::Encoding;
+use crate::refuse::{Detail, Refusal};
+use crate::upstream::answer::Answer;
+use crate::upstream::send::{decimal, field};
+
+/// How the answer's body is framed for this client, and whether the connection can go on after it.
+pub(crate) fn framing(head: &Head, answer: &Answer) -> (Encoding, bool) {
+    match (&answer.body, head.version) {
+        (Framing::Length(_), _) => (Encoding::Identity, true),
+        (_, Version::Http10) => (Encoding::Identity, false),
+        _ => (Encoding::Chunked { trailers: head.takes_trailers }, true),
+    }
+}
+
+/// Writes the head of a replica's answer.
+pub(crate) fn answer(
+    head: &Head,
+    answer: &Answer,
+    request_id: &str,
+    wait: &Wait,
+    keep: bool,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    decimal(out, u64::from(answer.status));
+    out.push(b' ');
+    out.extend_from_slice(&answer.reason);
+    out.extend_from_slice(b"\r\n");
+    let listed = answer.fields.lists_more();
+    let (encoding, _) = framing(head, answer);
+    let chunked = matches!(encoding, Encoding::Chunked { .. });
+    for known in answer.fields.iter() {
+        match known.kind {
+            Name::Trailer if chunked && head.takes_trailers => field(out, known.name, known.value),
+            _ if passes_back(known.kind) && !(listed && answer.fields.is_listed(&known)) => {
+                field(out, known.name, known.value);
+            }
+            _ => {}
+        }
+    }
+    match answer.length {
+        _ if chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        Some(length) if answer.status >= 200 && answer.status != 204 => {
+            out.extend_from_slice(b"Content-Length: ");
+            decimal(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+        _ => {}
+    }
+    match &answer.upgrade {
+        Some(protocol) => {
+            out.extend_from_slice(b"Connection: Upgrade\r\n");
+            field(out, b"Upgrade", protocol);
+        }
+        None => persistence(head, keep, out),
+    }
+    field(out, b"X-Request-Id", request_id.as_bytes());
+    if let Some((span, phases)) = wait.cold {
+        cold(span, phases, out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a field of a replica's answer goes to the client.
+pub(crate) fn passes_back(kind: Name) -> bool {
+    matches!(kind, Name::Other | Name::Host | Name::Cookie | Name::Expect | Name::Forwarding)
+}
+
+fn persistence(head: &Head, keep: bool, out: &mut Vec<u8>) {
+    if !keep {
+        out.extend_from_slice(b"Connection: close\r\n");
+    } else if head.version == Version::Http10 {
+        out.extend_from_slice(b"Connection: keep-alive\r\n");
+    }
+}
+
+fn cold(span: Duration, phases: Phases, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"X-Kaos-Cold-Start: true\r\n");
+    field(out, b"Server-Timing", server_timing(span, phases).as_bytes());
+}
+
+/// The phases of a cold start as browsers show them, in milliseconds.
+pub(crate) fn server_timing(span: Duration, phases: Phases) -> String {
+    let millis = |span: Duration| span.as_secs_f64() * 1000.0;
+    format!(
+        "cold;dur={:.1}, decide;dur={:.1}, start;dur={:.1}, ready;dur={:.1}, first-byte;dur={:.1}",
+        millis(span),
+        millis(phases.decide),
+        millis(phases.start),
+        millis(phases.ready),
+        millis(phases.first_byte),
+    )
+}
+
+/// Writes our own answer, head and body. `whole`: with the body, which an answer to HEAD has not.
+pub(crate) fn refusal(
+    refusal: &Refusal,
+    body: &str,
+    request_id: &str,
+    whole: bool,
+    keep: bool,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    decimal(out, u64::from(refusal.status()));
+    out.push(b' ');
+    out.extend_from_slice(refusal.phrase().as_bytes());
+    out.extend_from_slice(b"\r\nContent-Type: application/problem+json\r\nContent-Length: ");
+    decimal(out, body.len() as u64);
+    out.extend_from_slice(b"\r\n");
+    if let Some(seconds) = refusal.retry_after() {
+        out.extend_from_slice(b"Retry-After: ");
+        decimal(out, seconds);
+        out.extend_from_slice(b"\r\n");
+    }
+    if *refusal == Refusal::MethodNotAllowed {
+        out.extend_from_slice(b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
+    }
+    field(out, b"X-Request-Id", request_id.as_bytes());
+    if !keep {
+        out.extend_from_slice(b"Connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    if whole {
+        out.extend_from_slice(body.as_bytes());
+    }
+}
+
+/// The body of our own answer.
+pub(crate) fn problem(refusal: &Refusal, detail: Detail, record: &crate::admit::Record) -> String {
+    let workload = record.seat.as_ref().map(|seat| &seat.gate.id);
+    refusal.problem(detail, workload, &record.request_id)
+}

@@ -1,0 +1,195 @@
+//! One HTTP/1 connection of a client: request after request, each to its end before the next begins.
+
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::admit::{Ended, Record, route};
+use crate::buffer::{Input, READ_SIZE};
+use crate::field::Name;
+use crate::forward::{Feed, Trip};
+use crate::head::Head;
+use crate::http1::relay::{self, FromClient, Next};
+use crate::http1::{request, respond, tunnel};
+use crate::refuse::Refusal;
+use crate::rounds::{Alarm, Watched};
+use crate::socket::Socket;
+use crate::worker::Worker;
+
+/// Longest time from the first byte of a head to its last.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest silence between two requests.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// After the last answer: how long, and for how many bytes, a client that goes on sending is listened to, so that the
+/// answer isn't lost to a reset (RFC 9112 §9.6).
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 64 * 1024;
+
+/// One client's connection.
+pub(crate) struct Connection {
+    worker: Rc<Worker>,
+    socket: Arc<Socket>,
+    client: IpAddr,
+    watch: Watched,
+    input: Input,
+    head: Box<Head>,
+}
+
+impl Connection {
+    /// A connection whose first bytes were read already.
+    pub(crate) fn new(
+        worker: Rc<Worker>,
+        socket: Arc<Socket>,
+        client: IpAddr,
+        watch: Watched,
+        input: Input,
+    ) -> Self {
+        Connection { worker, socket, client, watch, input, head: Box::default() }
+    }
+
+    /// Serves it to its end.
+    pub(crate) async fn serve(mut self) {
+        loop {
+            let next = match self.read_head().await {
+                Ok(true) => self.exchange().await,
+                Ok(false) => return,
+                Err(refusal) => self.refuse_unread(&refusal).await,
+            };
+            match next {
+                Next::Again => {}
+                Next::Close => return self.linger().await,
+                Next::Cut => return,
+            }
+        }
+    }
+
+    /// Reads the next head. `false`: there is none, the connection is over.
+    async fn read_head(&mut self) -> Result<bool, Refusal> {
+        let max = self.worker.config().max_header_size;
+        let mut begun = !self.input.is_empty();
+        self.watch.mind_client(false);
+        self.watch.rest(!begun);
+        self.watch.until(self.worker.now() + if begun { HEAD_TIMEOUT } else { IDLE_TIMEOUT });
+        loop {
+            if !self.input.is_empty() {
+                if let Some(used) = request::read(self.input.unread(), &mut self.head, max)? {
+                    self.input.consume(used);
+                    return Ok(true);
+                }
+                if !begun {
+                    begun = true;
+                    self.watch.rest(false);
+                    self.watch.until(self.worker.now() + HEAD_TIMEOUT);
+                }
+            } else {
+                self.input.rest(&self.worker.buffers);
+            }
+            let (input, socket, buffers) = (&mut self.input, &self.socket, &self.worker.buffers);
+            let filled = self.watch.over(poll_fn(|cx| input.poll_fill(cx, socket, buffers, READ_SIZE))).await;
+            match filled {
+                Ok(Ok(read)) if read > 0 => {}
+                Err(Alarm::Deadline) if begun => return Err(Refusal::RequestTimeout),
+                _ => return Ok(false),
+            }
+        }
+    }
+
+    /// One request, from its head to the last byte of its answer.
+    async fn exchange(&mut self) -> Next {
+        let asked = self.head.fields.values(Name::RequestId).next();
+        let mut record = Record::for_request(&self.worker, asked);
+        self.watch.rest(false);
+        let mut routed = match route(&self.worker, &self.head, &mut record) {
+            Ok(routed) => routed,
+            Err(refusal) => {
+                let whole = self.head.body.has_ended();
+                return self.refuse(&refusal, &mut record, whole).await;
+            }
+        };
+        let worker = self.worker.clone();
+        let socket = self.socket.clone();
+        let upload = FromClient::new(&self.head, &socket, &mut self.input, &worker.buffers);
+        let mut feed = Feed::new(upload);
+        let mut trip = Trip {
+            head: &self.head,
+            client: self.client,
+            record: &mut record,
+            routed: &mut routed,
+            watch: &self.watch,
+        };
+        match trip.forward(&mut feed).await {
+            Ok(sent) if sent.answer.upgrade.is_some() => {
+                drop(feed);
+                tunnel::run(&self.head, sent, &socket, &mut self.input, &mut record, &routed, &self.watch)
+                    .await;
+                Next::Cut
+            }
+            Ok(sent) => {
+                relay::answer(&self.head, sent, &mut feed, &mut record, &mut routed, &self.watch).await
+            }
+            Err(Ended::ClientGone) => Next::Cut,
+            Err(Ended::Refused(refusal)) => {
+                let whole = feed.upload.has_read_all() && !feed.upload.is_uninvited();
+                drop(feed);
+                self.refuse(&refusal, &mut record, whole).await
+            }
+        }
+    }
+
+    /// Answers a request whose head could not be read.
+    async fn refuse_unread(&mut self, refusal: &Refusal) -> Next {
+        self.head.method = http::Method::GET;
+        self.head.fields.clear();
+        let mut record = Record::new(self.worker.clone(), self.worker.now(), self.worker.new_id());
+        self.refuse(refusal, &mut record, false).await
+    }
+
+    /// Answers ourselves. `whole`: the request was read to its end, so another one may follow.
+    async fn refuse(&mut self, refusal: &Refusal, record: &mut Record, whole: bool) -> Next {
+        record.refused(refusal);
+        let keep = whole && self.head.keep_alive && !refusal.closes() && !self.worker.is_draining();
+        let body = respond::problem(refusal, self.worker.config().error_detail, record);
+        let mut out = self.worker.buffers.take();
+        let with_body = self.head.method != http::Method::HEAD;
+        respond::refusal(refusal, &body, &record.request_id, with_body, keep, &mut out);
+        self.watch.until(self.worker.now() + HEAD_TIMEOUT);
+        let written = self.watch.over(self.socket.write_all(&out)).await;
+        self.worker.buffers.give(out);
+        match written {
+            Ok(Ok(())) if keep => Next::Again,
+            Ok(Ok(())) => Next::Close,
+            _ => Next::Cut,
+        }
+    }
+
+    /// Ends our side, and listens a little longer to a client that is still sending.
+    async fn linger(mut self) {
+        self.socket.end();
+        self.watch.mind_client(false);
+        self.watch.until(self.worker.now() + LINGER);
+        let (mut left, input, socket, buffers) =
+            (LINGER_BYTES, &mut self.input, &self.socket, &self.worker.buffers);
+        let drain = async {
+            while left > 0 {
+                let used = input.unread().len();
+                input.consume(used);
+                match poll_fn(|cx| input.poll_fill(cx, socket, buffers, 0)).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(read) => left = left.saturating_sub(read),
+                }
+            }
+        };
+        let _ = self.watch.over(drain).await;
+        self.input.rest(&self.worker.buffers);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let used = self.input.unread().len();
+        self.input.consume(used);
+        self.input.rest(&self.worker.buffers);
+    }
+}

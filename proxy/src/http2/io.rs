@@ -1,0 +1,74 @@
+//! The client's socket as hyper wants it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+
+use crate::buffer::READ_SIZE;
+use crate::socket::Socket;
+
+/// A socket, and bytes that were read from it before it was known to speak HTTP/2.
+#[derive(Debug)]
+pub(crate) struct Io {
+    socket: Arc<Socket>,
+    read: Vec<u8>,
+    used: usize,
+}
+
+impl Io {
+    pub(crate) fn new(socket: Arc<Socket>, read: &[u8]) -> Self {
+        let mut buffer = Vec::with_capacity(READ_SIZE.max(read.len()));
+        buffer.extend_from_slice(read);
+        Io { socket, read: buffer, used: 0 }
+    }
+}
+
+impl Read for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut into: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let io = self.get_mut();
+        if io.used == io.read.len() {
+            io.read.clear();
+            io.used = 0;
+            ready!(io.socket.poll_read(cx, &mut io.read))?;
+        }
+        let unread = io.read.get(io.used..).unwrap_or_default();
+        let taken = unread.get(..unread.len().min(into.remaining())).unwrap_or_default();
+        into.put_slice(taken);
+        io.used += taken.len();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for Io {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.socket.poll_write(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.socket.poll_write(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.end();
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,8 @@
+//! HTTP/2 towards clients, by hyper: it knows the floods and the flow control. Each stream goes the same way as an HTTP/1
+//! request.
+
+pub(crate) mod download;
+pub(crate) mod io;
+pub(crate) mod request;
+pub(crate) mod serve;
+pub(crate) mod upload;

@@ -1,0 +1,227 @@
+//! One HTTP/2 connection of a client, and each of its streams.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioTimer;
+
+use crate::admit::{Ended, Record, route};
+use crate::forward::{Feed, Sent, Trip};
+use crate::head::Head;
+use crate::http1::respond;
+use crate::http2::download::{Answer, Download};
+use crate::http2::io::Io;
+use crate::http2::request;
+use crate::http2::upload::FromStream;
+use crate::refuse::Refusal;
+use crate::rounds::Watched;
+use crate::socket::Socket;
+use crate::worker::Worker;
+
+/// What a connection may use: streams, bytes per stream and connection, and bytes waiting to be sent per stream.
+const STREAMS: u32 = 100;
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const SEND_BUFFER: usize = 64 * 1024;
+/// A ping is sent this often, and must be answered within that.
+const PING: Duration = Duration::from_secs(20);
+const PONG: Duration = Duration::from_secs(10);
+/// A connection without streams is looked at this often, and ended the second time.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Runs hyper's tasks on the worker's own thread.
+#[derive(Clone, Copy, Debug)]
+struct Local;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for Local
+where
+    F::Output: 'static,
+{
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
+}
+
+/// Serves a connection that begins with the HTTP/2 preface to its end. `read`: what was read of it so far.
+pub(crate) async fn serve(worker: Rc<Worker>, socket: Arc<Socket>, client: IpAddr, read: &[u8]) {
+    let io = Io::new(socket.clone(), read);
+    let streams = Rc::new(Cell::new((0_usize, 0_u64)));
+    let service = {
+        let (worker, streams) = (worker.clone(), streams.clone());
+        service_fn(move |request| {
+            let (worker, socket) = (worker.clone(), socket.clone());
+            let open = Open::new(streams.clone());
+            async move {
+                let watch = worker.rounds.watch(socket);
+                let response = stream(worker, client, watch, request).await;
+                drop(open);
+                Ok::<_, Infallible>(response)
+            }
+        })
+    };
+    let mut builder = hyper::server::conn::http2::Builder::new(Local);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(worker.config().max_header_size as u32)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PONG);
+    let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+    let mut drain = worker.shared.drain.subscribe();
+    let mut tick = tokio::time::interval(IDLE);
+    let mut before = None;
+    loop {
+        tokio::select! {
+            _ = &mut connection => return,
+            _ = drain.wait_for(|draining| *draining) => break,
+            _ = tick.tick() => {
+                let now = streams.get();
+                if now.0 == 0 && before == Some(now) {
+                    break;
+                }
+                before = Some(now);
+            }
+        }
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
+}
+
+/// Counts a stream that is open, and all that were.
+struct Open(Rc<Cell<(usize, u64)>>);
+
+impl Open {
+    fn new(streams: Rc<Cell<(usize, u64)>>) -> Self {
+        let (open, all) = streams.get();
+        streams.set((open + 1, all + 1));
+        Open(streams)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let (open, all) = self.0.get();
+        self.0.set((open - 1, all));
+    }
+}
+
+/// One request.
+async fn stream(
+    worker: Rc<Worker>,
+    client: IpAddr,
+    watch: Watched,
+    request: Request<Incoming>,
+) -> Response<Answer> {
+    let id = request.headers().get("x-request-id").map(HeaderValue::as_bytes);
+    let mut record = Record::for_request(&worker, id);
+    let head_only = request.method() == http::Method::HEAD;
+    let head = match request::head(&request) {
+        Ok(head) => head,
+        Err(refusal) => return refuse(&refusal, record, head_only),
+    };
+    let mut routed = match route(&worker, &head, &mut record) {
+        Ok(routed) => routed,
+        Err(refusal) => return refuse(&refusal, record, head_only),
+    };
+    let mut feed = Feed::new(FromStream::new(&head, request.into_body()));
+    let mut trip = Trip { head: &head, client, record: &mut record, routed: &mut routed, watch: &watch };
+    let sent = trip.forward(&mut feed).await;
+    match sent {
+        Ok(sent) => answer(&head, sent, feed, record, routed, watch),
+        Err(Ended::Refused(refusal)) => refuse(&refusal, record, head_only),
+        // Nobody reads it: hyper drops this stream.
+        Err(Ended::ClientGone) => Response::new(Answer::Own(None)),
+    }
+}
+
+fn answer(
+    head: &Head,
+    sent: Sent,
+    mut feed: Feed<FromStream>,
+    mut record: Record,
+    mut routed: crate::admit::Routed,
+    watch: Watched,
+) -> Response<Answer> {
+    let worker = record.worker.clone();
+    record.answered(sent.answer.status);
+    record.first_byte(&mut routed, &sent.permit);
+    let mut response = Response::new(Answer::Own(None));
+    if let Ok(status) = http::StatusCode::from_u16(sent.answer.status) {
+        *response.status_mut() = status;
+    }
+    let headers = response.headers_mut();
+    let listed = sent.answer.fields.lists_more();
+    for field in sent.answer.fields.iter().filter(|field| respond::passes_back(field.kind)) {
+        let name = HeaderName::from_bytes(field.name);
+        let value = HeaderValue::from_bytes(field.value);
+        if let (Ok(name), Ok(value), false) = (name, value, listed && sent.answer.fields.is_listed(&field)) {
+            headers.append(name, value);
+        }
+    }
+    if let Some(length) = sent.answer.length.filter(|_| sent.answer.status != 204) {
+        headers.insert(http::header::CONTENT_LENGTH, length.into());
+    }
+    say(headers, "x-request-id", &record.request_id);
+    if let Some((span, phases)) = routed.wait.cold {
+        say(headers, "x-kaos-cold-start", "true");
+        say(headers, "server-timing", &respond::server_timing(span, phases));
+    }
+    let silence = routed.seat.gate.view().workload.policy.stream_idle_timeout;
+    watch.until(sent.deadline.min(worker.now() + silence));
+    // Reading the answer must not drive the upload: a client that reads only after it has sent would wait for ever.
+    let upload = (!feed.finished).then(|| {
+        let to = sent.link.socket.clone();
+        tokio::task::spawn_local(async move { feed.finish(&to).await }).abort_handle()
+    });
+    let mut download = Download {
+        framing: sent.answer.body,
+        reusable: sent.answer.reusable,
+        carried: Some((sent.permit, sent.link)),
+        upload,
+        watch,
+        silence,
+        deadline: sent.deadline,
+        record,
+        routed,
+    };
+    if download.framing.has_ended() || head.method == http::Method::HEAD {
+        download.finish();
+    }
+    *response.body_mut() = Answer::Replica(Box::new(download));
+    response
+}
+
+fn refuse(refusal: &Refusal, mut record: Record, head_only: bool) -> Response<Answer> {
+    record.refused(refusal);
+    let body = respond::problem(refusal, record.worker.config().error_detail, &record);
+    let body = (!head_only).then(|| Bytes::from(body));
+    let mut response = Response::new(Answer::Own(body));
+    if let Ok(status) = http::StatusCode::from_u16(refusal.status()) {
+        *response.status_mut() = status;
+    }
+    let headers = response.headers_mut();
+    say(headers, "content-type", "application/problem+json");
+    say(headers, "x-request-id", &record.request_id);
+    if let Some(seconds) = refusal.retry_after() {
+        headers.insert(http::header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+fn say(headers: &mut http::HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.append(HeaderName::from_static(name), value);
+    }
+}

@@ -1,0 +1,149 @@
+//! The body of an HTTP/2 request on its way to a replica.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use hyper::body::{Body, Incoming};
+
+use crate::forward::Upload;
+use crate::head::Head;
+use crate::http1::framing::Framing;
+use crate::pump::{Broken, begin_chunk, end_chunks};
+use crate::socket::Socket;
+
+/// A body that comes in frames.
+#[derive(Debug)]
+pub(crate) struct FromStream {
+    body: Incoming,
+    empty: bool,
+    chunked: bool,
+    /// What goes out before `content`.
+    out: Bytes,
+    content: Bytes,
+    /// What goes out after `content`.
+    tail: Bytes,
+    moved: u64,
+    ended: bool,
+}
+
+impl FromStream {
+    pub(crate) fn new(head: &Head, body: Incoming) -> Self {
+        FromStream {
+            body,
+            empty: head.body.has_ended(),
+            chunked: matches!(head.body, Framing::Chunked(_)),
+            out: Bytes::new(),
+            content: Bytes::new(),
+            tail: Bytes::new(),
+            moved: 0,
+            ended: false,
+        }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, to: &Socket) -> Poll<Result<(), Broken>> {
+        while self.out.has_remaining() || self.content.has_remaining() || self.tail.has_remaining() {
+            let parts = [IoSlice::new(&self.out), IoSlice::new(&self.content), IoSlice::new(&self.tail)];
+            let mut sent = ready!(to.poll_write(cx, &parts)).map_err(|_| Broken::SinkEnded)?;
+            if sent == 0 {
+                return Poll::Ready(Err(Broken::SinkEnded));
+            }
+            self.moved += sent as u64;
+            for part in [&mut self.out, &mut self.content, &mut self.tail] {
+                let of_part = sent.min(part.len());
+                part.advance(of_part);
+                sent -= of_part;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes the next frame. `out` may still hold the head: the first content goes with it.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let mut framing = Vec::new();
+        match frame {
+            Some(Err(_)) => return Poll::Ready(Err(Broken::SourceEnded)),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) if data.is_empty() => return Poll::Ready(Ok(())),
+                Ok(data) => {
+                    if self.chunked {
+                        begin_chunk(&mut framing, data.len());
+                        self.tail = Bytes::from_static(b"\r\n");
+                    }
+                    self.content = data;
+                }
+                Err(frame) => {
+                    self.ended = true;
+                    let fields = frame.into_trailers().unwrap_or_default();
+                    let fields: Vec<_> = fields
+                        .iter()
+                        .map(|(name, value)| (name.as_str().as_bytes().to_vec(), value.as_bytes().to_vec()))
+                        .collect();
+                    if self.chunked {
+                        end_chunks(&mut framing, &fields);
+                    }
+                }
+            },
+            None => {
+                self.ended = true;
+                if self.chunked {
+                    end_chunks(&mut framing, &[]);
+                }
+            }
+        }
+        if !framing.is_empty() {
+            let mut out = self.out.to_vec();
+            out.extend_from_slice(&framing);
+            self.out = out.into();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Upload for FromStream {
+    fn begin(&mut self, head: Vec<u8>) {
+        self.out = head.into();
+        self.moved = 0;
+        self.ended = self.empty;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, to: &Socket) -> Poll<Result<(), Broken>> {
+        loop {
+            if !self.ended && self.content.is_empty() && self.tail.is_empty() {
+                // The head must not wait for the body.
+                match self.poll_frame(cx) {
+                    Poll::Ready(frame) => frame?,
+                    Poll::Pending if self.out.is_empty() => return Poll::Pending,
+                    Poll::Pending => {}
+                }
+            }
+            ready!(self.poll_send(cx, to))?;
+            if self.ended {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    async fn invite(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.empty
+    }
+
+    fn is_untouched(&self) -> bool {
+        self.moved == 0
+    }
+
+    fn moved(&self) -> u64 {
+        self.moved
+    }
+
+    fn hold(&mut self) -> usize {
+        // What a stream holds while it waits is hyper's: its window.
+        1024
+    }
+}

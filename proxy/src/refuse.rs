@@ -1,0 +1,204 @@
+//! Our own errors: whose fault, which status, whether trying again helps. The only file that knows status codes for them.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use kaos_core::WorkloadId;
+
+/// Why Kaos answers a request itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No workload claims the host and path.
+    NoRoute,
+    /// The request breaks the rules of HTTP, or asks for what can't be done; with the reason.
+    BadRequest(&'static str),
+    /// An expectation that nobody can meet.
+    ExpectationFailed,
+    /// CONNECT and TRACE.
+    MethodNotAllowed,
+    /// The request target is longer than is allowed.
+    UriTooLong,
+    /// The head of the request is larger than is allowed.
+    HeaderTooLarge,
+    /// A target that this listener doesn't serve.
+    Misdirected,
+    /// As many wait as may wait. With the time after which it is worth trying again.
+    QueueFull(Duration),
+    /// The workload can't start: the reason, and when the next start will be tried.
+    StartFailed(String, Duration),
+    /// There is no replica, and nobody who would start one.
+    NoEndpoint,
+    /// The proxy is going away.
+    Draining,
+    /// The proxy has no room for more.
+    Overloaded,
+    /// No replica could be connected to before the deadline.
+    UpstreamUnreachable,
+    /// The replica broke the rules of HTTP, or the connection; with the reason.
+    UpstreamProtocol(&'static str),
+    /// It waited too long for a replica.
+    QueueTimeout,
+    /// The replica didn't answer in time.
+    ResponseTimeout,
+    /// The client didn't send its request in time.
+    RequestTimeout,
+}
+
+/// How much of the inside an answer may tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// Everything: for people on the same machine.
+    Full,
+    /// One fixed sentence; the reason is in the log and in `kaos explain`.
+    #[default]
+    Brief,
+}
+
+impl Refusal {
+    /// Status, word and title.
+    fn row(&self) -> (u16, &'static str, &'static str) {
+        match self {
+            Refusal::NoRoute => (404, "no-route", "No workload answers for this host and path"),
+            Refusal::BadRequest(_) => (400, "bad-request", "The request is malformed"),
+            Refusal::ExpectationFailed => (417, "bad-request", "The expectation can't be met"),
+            Refusal::MethodNotAllowed => (405, "method-not-allowed", "The method is not allowed"),
+            Refusal::UriTooLong => (414, "uri-too-long", "The request target is too long"),
+            Refusal::HeaderTooLarge => (431, "header-too-large", "The request's header is too large"),
+            Refusal::Misdirected => (421, "misdirected", "The request was sent to the wrong listener"),
+            Refusal::QueueFull(_) => (503, "queue-full", "Too many requests wait for this workload"),
+            Refusal::StartFailed(..) => (503, "start-failed", "The workload can't be started"),
+            Refusal::NoEndpoint => (503, "no-endpoint", "The workload has no replica"),
+            Refusal::Draining => (503, "draining", "This proxy is going away"),
+            Refusal::Overloaded => (503, "overloaded", "This proxy has no room for more requests"),
+            Refusal::UpstreamUnreachable => (503, "upstream-unreachable", "No replica could be reached"),
+            Refusal::UpstreamProtocol(_) => (502, "upstream-protocol", "The replica's answer is unusable"),
+            Refusal::QueueTimeout => (504, "queue-timeout", "No replica was ready in time"),
+            Refusal::ResponseTimeout => (504, "response-timeout", "The replica did not answer in time"),
+            Refusal::RequestTimeout => (408, "request-timeout", "The request did not arrive in time"),
+        }
+    }
+
+    /// The status of the answer.
+    pub(crate) fn status(&self) -> u16 {
+        self.row().0
+    }
+
+    /// The stable word: last part of the problem's type, and the metric's label.
+    pub fn word(&self) -> &'static str {
+        self.row().1
+    }
+
+    /// The reason phrase of the answer's status line.
+    pub(crate) fn phrase(&self) -> &'static str {
+        http::StatusCode::from_u16(self.status())
+            .ok()
+            .and_then(|status| status.canonical_reason())
+            .unwrap_or("Error")
+    }
+
+    /// When it is worth trying again, where a retry can help.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        let seconds = |span: &Duration| (span.as_secs() + u64::from(span.subsec_nanos() > 0)).max(1);
+        match self {
+            Refusal::QueueFull(span) | Refusal::StartFailed(_, span) => Some(seconds(span)),
+            Refusal::NoEndpoint
+            | Refusal::Draining
+            | Refusal::Overloaded
+            | Refusal::UpstreamUnreachable
+            | Refusal::QueueTimeout => Some(1),
+            _ => None,
+        }
+    }
+
+    /// Whether the connection must not be used for another request: where the next one begins can't be trusted.
+    pub(crate) fn closes(&self) -> bool {
+        matches!(
+            self,
+            Refusal::BadRequest(_)
+                | Refusal::ExpectationFailed
+                | Refusal::MethodNotAllowed
+                | Refusal::UriTooLong
+                | Refusal::HeaderTooLarge
+                | Refusal::RequestTimeout
+                | Refusal::Draining
+        )
+    }
+
+    /// A sentence for people: what was got, what to do.
+    pub(crate) fn detail(&self, detail: Detail, workload: Option<&WorkloadId>) -> String {
+        let name = workload.map_or_else(|| "NAME".to_owned(), |id| id.name().to_owned());
+        match self {
+            Refusal::NoRoute => {
+                "Check the Host header and the path; `kaos ls` shows what is routed.".to_owned()
+            }
+            Refusal::BadRequest(why) => (*why).to_owned(),
+            Refusal::ExpectationFailed => {
+                "The only expectation that is understood is 100-continue.".to_owned()
+            }
+            Refusal::MethodNotAllowed => "CONNECT and TRACE are not passed on.".to_owned(),
+            Refusal::UriTooLong => "Shorten the request target, or move the data into the body.".to_owned(),
+            Refusal::HeaderTooLarge => "Send fewer or smaller header fields (cookies, mostly).".to_owned(),
+            Refusal::Misdirected => "An https target was sent to a listener for plain http.".to_owned(),
+            Refusal::QueueFull(_) => format!(
+                "The limit is the knob queue-limit; `kaos explain {name}` tells why replicas are missing."
+            ),
+            Refusal::StartFailed(why, _) if detail == Detail::Full => why.clone(),
+            Refusal::StartFailed(..) => format!("The reason is in the log and in `kaos explain {name}`."),
+            Refusal::NoEndpoint => format!("`kaos describe {name}` shows its replicas."),
+            Refusal::Draining | Refusal::Overloaded => "Try again; another proxy may answer.".to_owned(),
+            Refusal::UpstreamUnreachable => {
+                format!("Connections to its replicas are refused; `kaos logs {name}` shows what they say.")
+            }
+            Refusal::UpstreamProtocol(why) if detail == Detail::Full => (*why).to_owned(),
+            Refusal::UpstreamProtocol(_) => {
+                format!("The reason is in the log; `kaos logs {name}` shows what the replica says.")
+            }
+            Refusal::QueueTimeout => format!(
+                "The limit is the knob queue-timeout; `kaos explain {name}` tells why replicas are missing."
+            ),
+            Refusal::ResponseTimeout => {
+                "The limits are the knobs response-start-timeout and request-timeout.".to_owned()
+            }
+            Refusal::RequestTimeout => {
+                "The request's head and body must arrive without long pauses.".to_owned()
+            }
+        }
+    }
+
+    /// The answer's body: RFC 9457.
+    pub(crate) fn problem(&self, detail: Detail, workload: Option<&WorkloadId>, request_id: &str) -> String {
+        let (status, word, title) = self.row();
+        let mut problem = serde_json::json!({
+            "type": format!("https://kaos.dev/problems/{word}"),
+            "title": title,
+            "status": status,
+            "detail": self.detail(detail, workload),
+            "request_id": request_id,
+        });
+        if let (Some(id), Some(members)) = (workload, problem.as_object_mut()) {
+            members.insert("workload".to_owned(), id.to_string().into());
+        }
+        let mut text = String::new();
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "{problem}");
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_brief_answer_tells_nothing_of_the_inside() {
+        let refusal = Refusal::StartFailed("exit status 1: secret".to_owned(), Duration::from_millis(1500));
+        let id = WorkloadId::new("local", "shop");
+        assert!(!refusal.problem(Detail::Brief, Some(&id), "r").contains("secret"));
+        let full: serde_json::Value =
+            serde_json::from_str(&refusal.problem(Detail::Full, Some(&id), "r")).unwrap();
+        assert_eq!(full["detail"], "exit status 1: secret");
+        assert_eq!(full["type"], "https://kaos.dev/problems/start-failed");
+        assert_eq!(full["workload"], "local/shop");
+        assert_eq!((refusal.status(), refusal.retry_after()), (503, Some(2)));
+    }
+}

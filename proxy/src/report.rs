@@ -1,0 +1,36 @@
+//! What workers and the control task say to each other.
+
+use kaos_core::{Moment, Sums, WorkloadId};
+use tokio::sync::oneshot;
+
+use crate::ledger::Counts;
+
+/// Requests have begun to wait at a gate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Notice {
+    pub(crate) gate: u32,
+}
+
+/// One worker's sums per gate, and when something last happened there.
+pub(crate) type Brief = Vec<(u32, (Sums, Option<Moment>))>;
+
+/// A question to a worker. It copies its own counters in its own turn: nobody reads them from outside.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// For a report.
+    Brief(oneshot::Sender<Brief>),
+    /// For the metrics.
+    Totals(oneshot::Sender<WorkerTotals>),
+}
+
+/// Everything one worker has counted.
+#[derive(Debug)]
+pub(crate) struct WorkerTotals {
+    pub(crate) workloads: Vec<(WorkloadId, Counts)>,
+    pub(crate) strays: Counts,
+    /// Connections to replicas.
+    pub(crate) idle: usize,
+    pub(crate) active: usize,
+    /// Client connections: HTTP/1, HTTP/2.
+    pub(crate) connections: [usize; 2],
+}

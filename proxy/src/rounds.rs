@@ -1,0 +1,165 @@
+//! Deadlines and leaving clients: one look at everything that waits, every 50 ms.
+//!
+//! A timer per request costs more than the request's own bookkeeping, and a client that leaves while bytes of it lie
+//! unread tells nobody. So each worker goes round all its watches instead: a comparison for each, and a look at the
+//! socket's state where a request waits. What is late by up to one round is a timeout of seconds, or the 100 ms within
+//! which a client's leaving must be noticed.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use kaos_core::Moment;
+use tokio::sync::Notify;
+
+use crate::socket::Socket;
+
+/// Time between two rounds.
+pub(crate) const PERIOD: Duration = Duration::from_millis(50);
+
+/// Why a watched piece of work was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alarm {
+    /// Its deadline has passed.
+    Deadline,
+    /// The client has closed the connection.
+    ClientGone,
+}
+
+/// One connection or stream that is looked after. Taken from the rounds when dropped.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    client: Arc<Socket>,
+    deadline: Cell<Moment>,
+    mind_client: Cell<bool>,
+    resting: Cell<bool>,
+    raised: Cell<Option<Alarm>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Watch {
+    /// Sets the moment at which the work is ended. It replaces the one before.
+    pub(crate) fn until(&self, deadline: Moment) {
+        self.deadline.set(deadline);
+    }
+
+    /// Whether the client's leaving ends the work.
+    pub(crate) fn mind_client(&self, mind: bool) {
+        self.mind_client.set(mind);
+    }
+
+    /// Whether nothing is under way, so that the connection may be ended when the worker drains.
+    pub(crate) fn rest(&self, resting: bool) {
+        self.resting.set(resting);
+    }
+
+    /// Runs `work` until it is done or an alarm is raised.
+    pub(crate) async fn over<T>(&self, work: impl Future<Output = T>) -> Result<T, Alarm> {
+        let mut work = std::pin::pin!(work);
+        poll_fn(|cx| {
+            if let Poll::Ready(alarm) = self.poll_alarm(cx) {
+                return Poll::Ready(Err(alarm));
+            }
+            work.as_mut().poll(cx).map(Ok)
+        })
+        .await
+    }
+
+    /// Ready when an alarm is raised.
+    pub(crate) fn poll_alarm(&self, cx: &mut Context<'_>) -> Poll<Alarm> {
+        if let Some(alarm) = self.raised.take() {
+            return Poll::Ready(alarm);
+        }
+        let mut waker = self.waker.borrow_mut();
+        match &mut *waker {
+            Some(known) => known.clone_from(cx.waker()),
+            None => *waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    fn look(&self, now: Moment, draining: bool) {
+        let alarm = if self.mind_client.get() && self.client.is_gone() {
+            Alarm::ClientGone
+        } else if self.deadline.get() <= now || draining && self.resting.take() {
+            Alarm::Deadline
+        } else {
+            return;
+        };
+        self.deadline.set(Moment::NEVER);
+        self.mind_client.set(false);
+        self.raised.set(Some(alarm));
+        let waker = self.waker.borrow_mut().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// All watches of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Rounds {
+    watches: RefCell<Vec<Rc<Watch>>>,
+    begun: Notify,
+}
+
+/// Keeps a watch in the rounds.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    watch: Rc<Watch>,
+}
+
+impl std::ops::Deref for Watched {
+    type Target = Watch;
+
+    fn deref(&self) -> &Watch {
+        &self.watch
+    }
+}
+
+impl Rounds {
+    /// Watches over what is done for `client`, without a deadline at first.
+    pub(crate) fn watch(&self, client: Arc<Socket>) -> Watched {
+        let watch = Rc::new(Watch {
+            client,
+            deadline: Cell::new(Moment::NEVER),
+            mind_client: Cell::new(false),
+            resting: Cell::new(false),
+            raised: Cell::new(None),
+            waker: RefCell::new(None),
+        });
+        let mut watches = self.watches.borrow_mut();
+        if watches.is_empty() {
+            self.begun.notify_one();
+        }
+        watches.push(watch.clone());
+        Watched { watch }
+    }
+
+    /// One round. A watch that nobody holds any more is let go.
+    pub(crate) fn go(&self, now: Moment, draining: bool) {
+        self.watches.borrow_mut().retain(|watch| {
+            let held = Rc::strong_count(watch) > 1;
+            if held {
+                watch.look(now, draining);
+            }
+            held
+        });
+    }
+
+    /// Goes round for ever, resting while there is nothing to watch.
+    pub(crate) async fn run(&self, now: impl Fn() -> Moment, draining: impl Fn() -> bool) {
+        let mut tick = tokio::time::interval(PERIOD);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            if self.watches.borrow().is_empty() {
+                self.begun.notified().await;
+            }
+            tick.tick().await;
+            self.go(now(), draining());
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! One replica as admission sees it: how much it has in flight, and whether it may get more. Shared by all workers.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use kaos_core::snapshot::StartTimes;
+use kaos_core::{EndpointUid, Moment};
+
+/// A value on cache lines of its own: neighbours that other cores write don't slow it down.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Padded<T>(pub(crate) T);
+
+/// One replica.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) uid: EndpointUid,
+    /// Different for every replica of the process's life.
+    pub(crate) key: u64,
+    pub(crate) address: SocketAddr,
+    pub(crate) start: StartTimes,
+    in_flight: Padded<AtomicU32>,
+    /// May be sent requests: ready, not going away, not held.
+    open: AtomicBool,
+    /// Whether it will never be sent anything again.
+    gone: AtomicBool,
+    /// Connections to it fail: let it be until this moment (microseconds), unless nobody else is there.
+    suspect_until: AtomicU64,
+    failures: AtomicU32,
+}
+
+impl Slot {
+    pub(crate) fn new(uid: EndpointUid, key: u64, address: SocketAddr, start: StartTimes) -> Self {
+        Slot {
+            uid,
+            key,
+            address,
+            start,
+            in_flight: Padded::default(),
+            open: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            suspect_until: AtomicU64::new(0),
+            failures: AtomicU32::new(0),
+        }
+    }
+
+    /// Requests in flight, of all workers.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.0.load(Ordering::SeqCst)
+    }
+
+    /// What it has in flight, if it may get more.
+    pub(crate) fn load(&self, now: Moment) -> Option<u32> {
+        let suspect = self.suspect_until.load(Ordering::Relaxed);
+        let usable = self.open.load(Ordering::Relaxed) && (suspect == 0 || suspect <= now.micros());
+        usable.then(|| self.in_flight.0.load(Ordering::Relaxed))
+    }
+
+    /// Takes a place on it, if there is one below `limit` (0: no limit) and it is open.
+    ///
+    /// Counts first and then looks whether it is still open, as whoever closes it does the reverse: either the closing
+    /// is seen here, or this place is seen there (Dekker's argument; both sides sequentially consistent).
+    pub(crate) fn take(&self, limit: u32) -> bool {
+        let counted = if limit == 0 {
+            self.in_flight.0.fetch_add(1, Ordering::SeqCst);
+            true
+        } else {
+            let below = |count: u32| (count < limit).then_some(count + 1);
+            self.in_flight.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, below).is_ok()
+        };
+        if counted && !self.open.load(Ordering::SeqCst) {
+            self.give();
+            return false;
+        }
+        counted
+    }
+
+    /// Gives a place back.
+    pub(crate) fn give(&self) {
+        self.in_flight.0.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Opens or closes it. After it was closed, [`Slot::in_flight`] only falls.
+    pub(crate) fn set_open(&self, open: bool) {
+        self.open.store(open, Ordering::SeqCst);
+    }
+
+    /// It will never be sent anything again: its connections may be closed.
+    pub(crate) fn set_gone(&self) {
+        self.set_open(false);
+        self.gone.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// A connection to it failed: let it be for 20 ms, twice as long each time in a row, at most a second, spread by
+    /// `salt` so that workers don't come back together.
+    pub(crate) fn suspect(&self, now: Moment, salt: u64) {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed).min(6);
+        let pause = (20_000_u64 << failures).min(1_000_000);
+        self.suspect_until.store(now.micros() + pause - salt % (pause / 4), Ordering::Relaxed);
+    }
+
+    /// A connection to it succeeded.
+    pub(crate) fn trust(&self) {
+        if self.failures.load(Ordering::Relaxed) > 0 {
+            self.failures.store(0, Ordering::Relaxed);
+            self.suspect_until.store(0, Ordering::Relaxed);
+        }
+    }
+}

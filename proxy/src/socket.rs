@@ -1,0 +1,134 @@
+//! One TCP connection, readable and writable through a shared reference.
+//!
+//! Both directions of an exchange, and whoever watches for the peer's leaving, use the same socket at once. A read or
+//! write that moves less than it was offered clears the readiness at once: the kernel will say when there is more, and
+//! the call that would only have answered "not now" is saved (edge-triggered epoll(7), "Questions and answers").
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::task::{Context, Poll, Waker};
+
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+/// A connected TCP socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: TcpStream,
+}
+
+impl Socket {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Socket { stream }
+    }
+
+    /// Reads into the spare room of `buffer`. `Ok(0)`: the peer has closed its side (or there is no room).
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        let room = buffer.capacity() - buffer.len();
+        if room == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        loop {
+            std::task::ready!(self.stream.poll_read_ready(cx))?;
+            let read = self.attempt(Interest::READABLE, |stream| {
+                let (read, _) = rustix::net::recv(stream, spare_capacity(buffer), RecvFlags::empty())?;
+                // A close is always announced by an event of its own, so zero is asked for again.
+                Ok((read, read > 0 && read < room))
+            });
+            if let Some(read) = read {
+                return Poll::Ready(read);
+            }
+        }
+    }
+
+    /// Writes what the kernel takes now.
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let offered: usize = parts.iter().map(|part| part.len()).sum();
+        loop {
+            std::task::ready!(self.stream.poll_write_ready(cx))?;
+            let sent = self.attempt(Interest::WRITABLE, |stream| {
+                let sent = match parts {
+                    [part] => rustix::net::send(stream, part, SendFlags::NOSIGNAL)?,
+                    parts => rustix::io::writev(stream, parts)?,
+                };
+                Ok((sent, sent < offered))
+            });
+            if let Some(sent) = sent {
+                return Poll::Ready(sent);
+            }
+        }
+    }
+
+    /// One call to the kernel, which says how much it moved and whether there is no more to be moved now. `None`: nothing
+    /// could be moved.
+    fn attempt(
+        &self,
+        interest: Interest,
+        mut call: impl FnMut(&TcpStream) -> Result<(usize, bool), Errno>,
+    ) -> Option<io::Result<usize>> {
+        let mut moved = None;
+        let outcome = self.stream.try_io(interest, || match call(&self.stream) {
+            Ok((count, exhausted)) => {
+                moved = Some(count);
+                // "Would block" is how the runtime is told that the readiness is used up.
+                if exhausted { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            }
+            Err(error) => Err(error.into()),
+        });
+        match (moved, outcome) {
+            (Some(count), _) => Some(Ok(count)),
+            (None, Err(error))
+                if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
+            {
+                Some(Err(error))
+            }
+            _ => None,
+        }
+    }
+
+    /// Writes all of `bytes`.
+    pub(crate) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let sent = std::future::poll_fn(|cx| self.poll_write(cx, &[IoSlice::new(bytes)])).await?;
+            bytes = bytes.get(sent..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Whether the peer has closed its side or the connection is broken, as far as the kernel has told us, also behind
+    /// bytes that nobody has read. A peer that only ends its sending side counts as gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        let ready = std::pin::pin!(self.stream.ready(Interest::READABLE | Interest::WRITABLE));
+        match ready.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(ready)) => ready.is_read_closed() || ready.is_write_closed() || ready.is_error(),
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        }
+    }
+
+    /// Whether a connection that should be silent has anything to say: bytes, an end, an error. Asks the kernel.
+    pub(crate) fn has_news(&self) -> bool {
+        let mut probe = [0; 1];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        !matches!(rustix::net::recv(&self.stream, &mut probe[..], flags), Err(Errno::AGAIN))
+    }
+
+    /// Ends our sending side.
+    pub(crate) fn end(&self) {
+        // A connection that is broken already needs no end.
+        let _ = rustix::net::shutdown(&self.stream, Shutdown::Write);
+    }
+
+    /// The other end.
+    pub(crate) fn peer(&self) -> io::Result<SocketAddr> {
+        self.stream.peer_addr()
+    }
+
+    /// Our own end.
+    pub(crate) fn local(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+}

@@ -1,0 +1,170 @@
+//! Keeps the gates as the snapshot says: which replicas may get requests, which are held, and who waits in vain.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use kaos_core::lease::Lease;
+use kaos_core::report::{EndpointLoad, HoldAnswer, HoldState};
+use kaos_core::snapshot::Phase;
+use kaos_core::{EndpointUid, Moment, Reading, Snapshot, Workload, WorkloadId};
+
+use crate::gate::{Gate, QueueBytes, View};
+use crate::slot::Slot;
+
+/// All gates, by workload.
+#[derive(Debug)]
+pub(crate) struct Gates {
+    by_id: BTreeMap<WorkloadId, Kept>,
+    ids: HashMap<u32, WorkloadId>,
+    next_gate: u32,
+    next_slot: u64,
+    queue_bytes: Arc<QueueBytes>,
+    origin: Instant,
+}
+
+#[derive(Debug)]
+struct Kept {
+    gate: Arc<Gate>,
+    workload: Arc<Workload>,
+    slots: BTreeMap<EndpointUid, Arc<Slot>>,
+    lease: Lease,
+    held: bool,
+}
+
+impl Gates {
+    pub(crate) fn new(queue_bytes: Arc<QueueBytes>, origin: Instant) -> Self {
+        Gates { by_id: BTreeMap::new(), ids: HashMap::new(), next_gate: 0, next_slot: 0, queue_bytes, origin }
+    }
+
+    /// The key of every gate.
+    pub(crate) fn keys(&self) -> Vec<u32> {
+        self.by_id.values().map(|kept| kept.gate.key).collect()
+    }
+
+    /// The workload of a gate.
+    pub(crate) fn id(&self, key: u32) -> Option<WorkloadId> {
+        self.ids.get(&key).cloned()
+    }
+
+    /// Puts `snapshot` into force. `publish` gets the gates in the snapshot's order before those who wait are told.
+    /// Returns the keys of all gates, and of those whose hold has changed.
+    pub(crate) fn show(
+        &mut self,
+        snapshot: &Snapshot,
+        now: Moment,
+        publish: impl FnOnce(&[Arc<Gate>]),
+    ) -> (Vec<u32>, Vec<u32>) {
+        let mut before = std::mem::take(&mut self.by_id);
+        let (mut gates, mut changed, mut held) = (Vec::new(), Vec::new(), Vec::new());
+        for workload in snapshot.workloads.iter() {
+            let kept = match before.remove(&workload.id) {
+                Some(kept) if Arc::ptr_eq(&kept.workload, workload) => kept,
+                Some(mut kept) => {
+                    if self.update(&mut kept, workload, now) {
+                        held.push(kept.gate.key);
+                    }
+                    changed.push(kept.gate.clone());
+                    kept
+                }
+                None => self.adopt(workload, now),
+            };
+            gates.push(kept.gate.clone());
+            self.by_id.insert(workload.id.clone(), kept);
+        }
+        for (id, kept) in before {
+            tracing::debug!(workload = %id, "not adopted any more");
+            kept.slots.values().for_each(|slot| slot.set_gone());
+            kept.gate.show(View { workload: kept.workload, slots: Box::default(), removed: true });
+            self.ids.remove(&kept.gate.key);
+            changed.push(kept.gate);
+        }
+        publish(&gates);
+        changed.iter().for_each(Gate::settle);
+        (gates.iter().map(|gate| gate.key).collect(), held)
+    }
+
+    fn adopt(&mut self, workload: &Arc<Workload>, now: Moment) -> Kept {
+        let view = View { workload: workload.clone(), slots: Box::default(), removed: false };
+        let gate = Arc::new(Gate::new(self.next_gate, view, self.queue_bytes.clone(), self.origin));
+        self.ids.insert(self.next_gate, workload.id.clone());
+        self.next_gate += 1;
+        let (slots, lease) = (BTreeMap::new(), Lease::default());
+        let mut kept = Kept { gate, workload: workload.clone(), slots, lease, held: false };
+        self.update(&mut kept, workload, now);
+        kept
+    }
+
+    /// Brings one gate up to date. Returns whether what is held has changed.
+    fn update(&mut self, kept: &mut Kept, workload: &Arc<Workload>, now: Moment) -> bool {
+        let answered = kept.workload.hold != workload.hold;
+        kept.workload = workload.clone();
+        kept.lease.saw(workload.hold.as_ref(), now);
+        let mut ready = Vec::new();
+        let mut before = std::mem::take(&mut kept.slots);
+        for endpoint in workload.endpoints.iter().filter(|endpoint| endpoint.phase == Phase::Ready) {
+            let slot = before.remove(&endpoint.uid).unwrap_or_else(|| {
+                self.next_slot += 1;
+                Arc::new(Slot::new(endpoint.uid.clone(), self.next_slot, endpoint.address, endpoint.start))
+            });
+            ready.push(slot.clone());
+            kept.slots.insert(endpoint.uid.clone(), slot);
+        }
+        // Going away is final, and so is having been ready once and not being listed any more.
+        before.values().for_each(|slot| slot.set_gone());
+        kept.open(now);
+        kept.gate.show(View { workload: workload.clone(), slots: ready.into(), removed: false });
+        answered
+    }
+
+    /// Looks after those who wait, and ends holds that have lasted too long. Returns the gates with something to report.
+    pub(crate) fn settle(&mut self, now: Moment) -> Vec<u32> {
+        let mut changed = Vec::new();
+        for kept in self.by_id.values_mut() {
+            if kept.held && kept.lease.obeyed(now).is_none() {
+                kept.open(now);
+                changed.push(kept.gate.key);
+            }
+            kept.gate.settle();
+        }
+        changed
+    }
+
+    /// What is known of a gate without its workers: who waits, the hold, what each replica has in flight.
+    pub(crate) fn reading(&self, key: u32, now: Moment) -> Option<Reading> {
+        let kept = self.by_id.get(self.ids.get(&key)?)?;
+        let loads = kept
+            .slots
+            .values()
+            .map(|slot| EndpointLoad { uid: slot.uid.clone(), in_flight: slot.in_flight() });
+        Some(Reading {
+            waiting: kept.gate.waiting_sums(),
+            hold: kept.answer(now),
+            endpoints: loads.filter(|load| load.in_flight > 0).collect(),
+            seen: kept.workload.version,
+            ..Reading::default()
+        })
+    }
+}
+
+impl Kept {
+    /// Opens the replicas that aren't held, closes the others.
+    fn open(&mut self, now: Moment) {
+        let hold = self.lease.obeyed(now);
+        self.held = hold.is_some();
+        for slot in self.slots.values() {
+            slot.set_open(!hold.is_some_and(|hold| hold.targets.cover(&slot.uid)));
+        }
+    }
+
+    /// The answer to the hold that the snapshot shows. The slots were closed before they are counted here.
+    fn answer(&self, now: Moment) -> Option<HoldAnswer> {
+        let hold = self.workload.hold.as_ref()?;
+        let covered = || self.slots.values().filter(|slot| hold.targets.cover(&slot.uid));
+        let empty: Vec<EndpointUid> =
+            covered().filter(|slot| slot.in_flight() == 0).map(|slot| slot.uid.clone()).collect();
+        let (id, state) = self.lease.answer(now, empty.len() == covered().count())?;
+        let empty = if state == HoldState::Expired { Vec::new() } else { empty };
+        Some(HoldAnswer { id, state, empty })
+    }
+}

@@ -1,0 +1,40 @@
+//! One connection to one replica.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::TcpSocket;
+
+use crate::buffer::Input;
+use crate::socket::Socket;
+
+/// Longest time to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A connection that carries one exchange at a time.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) socket: Rc<Socket>,
+    pub(crate) input: Input,
+    /// It has carried an exchange before: the replica may have closed it by now.
+    pub(crate) reused: bool,
+}
+
+impl Link {
+    /// Connects to `address`.
+    pub(crate) async fn connect(address: SocketAddr) -> io::Result<Link> {
+        let stream = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        stream.set_nodelay(true)?;
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT, stream.connect(address))
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let socket = Socket::new(stream);
+        // A connect within the ephemeral range can meet itself when nobody listens there.
+        if socket.local()? == address {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        Ok(Link { socket: Rc::new(socket), input: Input::default(), reused: false })
+    }
+}

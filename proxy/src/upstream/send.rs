@@ -1,0 +1,117 @@
+//! Writes the head of a request as a replica gets it: hop-by-hop fields gone, forwarding fields rebuilt, framing our own.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::field::Name;
+use crate::head::Head;
+use crate::http1::framing::Framing;
+
+/// What the proxy says of itself and the client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hop<'a> {
+    pub(crate) client: IpAddr,
+    pub(crate) request_id: &'a str,
+    /// For a request that names no host.
+    pub(crate) replica: SocketAddr,
+}
+
+/// Writes `head` to `out`.
+pub(crate) fn head(head: &Head, hop: &Hop<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(head.method.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(&head.target);
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    if head.host.is_empty() {
+        field(out, b"Host", hop.replica.to_string().as_bytes());
+    } else {
+        field(out, b"Host", &head.host);
+    }
+    let listed = head.fields.lists_more();
+    for known in head.fields.iter() {
+        match known.kind {
+            Name::Other | Name::Cookie if listed && head.fields.is_listed(&known) => {}
+            Name::Other | Name::Cookie => field(out, known.name, known.value),
+            Name::Trailer if matches!(head.body, Framing::Chunked(_)) => field(out, known.name, known.value),
+            _ => {}
+        }
+    }
+    match &head.body {
+        Framing::Length(0) if head.fields.values(Name::ContentLength).next().is_none() => {}
+        Framing::Length(length) => {
+            out.extend_from_slice(b"Content-Length: ");
+            decimal(out, *length);
+            out.extend_from_slice(b"\r\n");
+        }
+        _ => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+    }
+    match &head.upgrade {
+        Some(protocol) => {
+            out.extend_from_slice(b"Connection: Upgrade\r\n");
+            field(out, b"Upgrade", protocol);
+        }
+        None if head.takes_trailers => out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n"),
+        None => {}
+    }
+    forwarding(head, hop, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What the proxy knows of the client, in the old words and in RFC 7239's.
+fn forwarding(head: &Head, hop: &Hop<'_>, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(b"X-Forwarded-For: ");
+    address(out, hop.client);
+    let end = out.len();
+    out.extend_from_slice(b"\r\nX-Forwarded-Proto: http\r\n");
+    if !head.host.is_empty() {
+        field(out, b"X-Forwarded-Host", &head.host);
+    }
+    let (open, close): (&[u8], &[u8]) =
+        if hop.client.is_ipv4() { (b"Forwarded: for=", b"") } else { (b"Forwarded: for=\"[", b"]\"") };
+    out.extend_from_slice(open);
+    out.extend_from_within(start + b"X-Forwarded-For: ".len()..end);
+    out.extend_from_slice(close);
+    if !head.host.is_empty() {
+        out.extend_from_slice(b";host=\"");
+        out.extend_from_slice(&head.host);
+        out.push(b'"');
+    }
+    out.extend_from_slice(b";proto=http\r\n");
+    field(out, b"X-Request-Id", hop.request_id.as_bytes());
+}
+
+pub(crate) fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            for (at, octet) in address.octets().iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                decimal(out, u64::from(*octet));
+            }
+        }
+        IpAddr::V6(address) => out.extend_from_slice(address.to_string().as_bytes()),
+    }
+}
+
+/// Writes a number in digits, without the formatting machinery.
+pub(crate) fn decimal(out: &mut Vec<u8>, number: u64) {
+    let mut digits = [0; 20];
+    let (mut at, mut left) = (digits.len(), number);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}

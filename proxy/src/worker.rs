@@ -1,0 +1,197 @@
+//! What belongs to one worker thread: its counters, its connections to replicas, its buffers. Nothing on the path of a
+//! request is shared with other workers for writing, but one counter per replica.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use foldhash::fast::FixedState;
+use kaos_core::Moment;
+use kaos_core::route::RouteTable;
+use tokio::sync::{mpsc, watch};
+
+use crate::Config;
+use crate::buffer::Buffers;
+use crate::gate::{Gate, QueueBytes};
+use crate::ledger::Ledger;
+use crate::report::{Ask, Notice};
+use crate::rounds::Rounds;
+use crate::slot::Slot;
+use crate::upstream::port::Port;
+
+/// Time between two looks at idle connections to replicas.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Where requests go: the routes, and the gate of each workload at its index.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    pub(crate) routes: Arc<RouteTable>,
+    pub(crate) gates: Vec<Arc<Gate>>,
+}
+
+/// What all workers see.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) table: Arc<ArcSwap<Table>>,
+    pub(crate) queue_bytes: Arc<QueueBytes>,
+    /// Client connections of all workers.
+    pub(crate) connections: AtomicUsize,
+    pub(crate) drain: watch::Sender<bool>,
+}
+
+/// One workload in one worker.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) ledger: Ledger,
+}
+
+/// One worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) buffers: Buffers,
+    pub(crate) rounds: Rounds,
+    /// Requests that no workload was found for.
+    pub(crate) strays: Ledger,
+    /// Client connections by protocol: HTTP/1, HTTP/2.
+    pub(crate) open: [Cell<usize>; 2],
+    table: RefCell<arc_swap::Cache<Arc<ArcSwap<Table>>, Arc<Table>>>,
+    seats: RefCell<HashMap<u32, Rc<Seat>, FixedState>>,
+    ports: RefCell<HashMap<u64, Rc<Port>, FixedState>>,
+    notices: mpsc::Sender<Notice>,
+    turns: Cell<usize>,
+    ids: Cell<u64>,
+    id_prefix: u64,
+}
+
+impl Worker {
+    pub(crate) fn new(index: usize, shared: Arc<Shared>, notices: mpsc::Sender<Notice>) -> Self {
+        Worker {
+            buffers: Buffers::default(),
+            rounds: Rounds::default(),
+            strays: Ledger::default(),
+            open: Default::default(),
+            table: RefCell::new(arc_swap::Cache::new(shared.table.clone())),
+            seats: RefCell::default(),
+            ports: RefCell::default(),
+            notices,
+            turns: Cell::new(index),
+            ids: Cell::new(0),
+            id_prefix: RandomState::new().hash_one(index),
+            shared,
+        }
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        Moment::at(self.shared.config.origin, Instant::now())
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.shared.drain.borrow()
+    }
+
+    /// A number that differs from call to call, to spread ties.
+    pub(crate) fn turn(&self) -> usize {
+        let turn = self.turns.get();
+        self.turns.set(turn.wrapping_add(1));
+        turn
+    }
+
+    /// A new request id: 32 hexadecimal digits, unique to this worker's life.
+    pub(crate) fn new_id(&self) -> String {
+        let count = self.ids.get();
+        self.ids.set(count + 1);
+        // The step of SplitMix64: neighbours share no digits.
+        let mut mixed = self.id_prefix ^ count.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed ^= mixed >> 27;
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut id = String::with_capacity(32);
+        for word in [self.id_prefix, mixed] {
+            for shift in (0..16).rev() {
+                id.push(char::from(DIGITS[(word >> (shift * 4)) as usize & 15]));
+            }
+        }
+        id
+    }
+
+    /// The seat of the workload that `host` and `path` belong to.
+    pub(crate) fn find(&self, host: &str, path: &str) -> Option<Rc<Seat>> {
+        let mut cache = self.table.borrow_mut();
+        let table = cache.load();
+        let gate = table.gates.get(table.routes.find(host, path)?)?;
+        if let Some(seat) = self.seats.borrow().get(&gate.key) {
+            return Some(seat.clone());
+        }
+        let seat = Rc::new(Seat { gate: gate.clone(), ledger: Ledger::default() });
+        self.seats.borrow_mut().insert(gate.key, seat.clone());
+        Some(seat)
+    }
+
+    /// This worker's connections to a replica.
+    pub(crate) fn port(&self, slot: &Arc<Slot>) -> Rc<Port> {
+        if let Some(port) = self.ports.borrow().get(&slot.key) {
+            return port.clone();
+        }
+        let port = Rc::new(Port::new(slot.clone()));
+        self.ports.borrow_mut().insert(slot.key, port.clone());
+        port
+    }
+
+    /// Tells the control side that requests wait. If it has no room it will hear it from the next one, or its tick.
+    pub(crate) fn announce(&self, gate: &Gate) {
+        let _ = self.notices.try_send(Notice { gate: gate.key });
+    }
+
+    /// Looks after idle connections, for ever.
+    pub(crate) async fn sweep(&self) {
+        let mut tick = tokio::time::interval(SWEEP);
+        loop {
+            tick.tick().await;
+            let now = self.now();
+            self.ports.borrow_mut().retain(|_, port| {
+                port.sweep(now);
+                !port.slot.is_gone() || port.active.get() > 0
+            });
+            self.seats.borrow_mut().retain(|_, seat| Rc::strong_count(seat) > 1 || !seat.gate.view().removed);
+        }
+    }
+
+    /// Answers what the control side asks.
+    pub(crate) async fn answer(&self, mut asks: mpsc::Receiver<Ask>) {
+        while let Some(ask) = asks.recv().await {
+            match ask {
+                Ask::Brief(reply) => {
+                    let seats = self.seats.borrow();
+                    let brief = seats.iter().map(|(key, seat)| (*key, seat.ledger.brief())).collect();
+                    let _ = reply.send(brief);
+                }
+                Ask::Totals(reply) => {
+                    let seats = self.seats.borrow();
+                    let ports = self.ports.borrow();
+                    let _ = reply.send(crate::report::WorkerTotals {
+                        workloads: seats
+                            .values()
+                            .map(|seat| (seat.gate.id.clone(), seat.ledger.copy()))
+                            .collect(),
+                        strays: self.strays.copy(),
+                        idle: ports.values().map(|port| port.idle()).sum(),
+                        active: ports.values().map(|port| port.active.get()).sum(),
+                        connections: [self.open[0].get(), self.open[1].get()],
+                    });
+                }
+            }
+        }
+    }
+}
