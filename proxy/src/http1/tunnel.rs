@@ -39,11 +39,11 @@ pub(crate) async fn run(
     let seen = Cell::new(0);
     let both = poll_fn(|cx| {
         if !up_ended {
-            up_ended = ended(up.poll(cx, client, input, &replica, &worker.buffers), &replica)?;
+            up_ended = ended(&up.poll(cx, client, input, &replica, &worker.buffers), &replica)?;
         }
         if !down_ended {
             down_ended =
-                ended(down.poll(cx, &replica, &mut sent.link.input, client, &worker.buffers), client)?;
+                ended(&down.poll(cx, &replica, &mut sent.link.input, client, &worker.buffers), client)?;
         }
         let moved = up.moved() + down.moved();
         if moved != seen.replace(moved) {
@@ -61,7 +61,7 @@ pub(crate) async fn run(
 }
 
 /// Whether one direction has ended; its end is passed on. `Err`: the connection is broken.
-fn ended<E>(polled: Poll<Result<(), E>>, sink: &Socket) -> Result<bool, ()> {
+fn ended<E>(polled: &Poll<Result<(), E>>, sink: &Socket) -> Result<bool, ()> {
     match polled {
         Poll::Pending => Ok(false),
         Poll::Ready(Ok(())) => {

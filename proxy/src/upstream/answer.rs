@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use http::Method;
 
 use crate::buffer::{Buffers, READ_SIZE};
-use crate::field::{Fields, Name, length, tokens};
+use crate::field::{Fields, Name, length};
 use crate::http1::framing::{Chunks, Framing};
 use crate::upstream::link::Link;
 
@@ -130,10 +130,7 @@ fn frame(
                 .ok_or(NoAnswer::Broken("the Content-Length of the replica's answer is no number"))?;
             (Framing::Length(length), Some(length))
         }
-        (_, Some(value))
-            if modern && tokens(value).eq([b"chunked"])
-                || modern && value.eq_ignore_ascii_case(b"chunked") =>
-        {
+        (_, Some(value)) if modern && value.eq_ignore_ascii_case(b"chunked") => {
             (Framing::Chunked(Chunks::default()), None)
         }
         (_, Some(_)) => {

@@ -1,6 +1,12 @@
 //! A proxy over replicas that the test plays itself, byte for byte.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of the rig")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a rig that breaks fails the test"
+)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -61,12 +67,12 @@ impl Rig {
             failure: None,
             version: 1,
         };
-        let (snapshots, seen) = watch::channel(Arc::new(Snapshot::default()));
+        let (snapshots, seen) = watch::channel(picture(&workload, 0));
         let (report, reports) = mpsc::channel(100_000);
         let bound = bind(config).unwrap();
         let address = bound.address();
         let proxy = runtime.block_on(async { bound.run(seen, report).unwrap() });
-        let mut rig = Rig {
+        Rig {
             runtime,
             proxy: Some(proxy),
             address,
@@ -76,23 +82,13 @@ impl Rig {
             workload,
             version: 0,
             descriptors,
-        };
-        rig.show();
-        rig
+        }
     }
 
     /// Publishes the workload as it is now.
     pub fn show(&mut self) {
         self.version += 1;
-        let claims =
-            [Claim { id: &self.workload.id, hosts: &self.workload.hosts, path: &self.workload.path }];
-        let (routes, _) = RouteTable::build(&claims);
-        let workloads = vec![Arc::new(self.workload.clone())].into();
-        self.snapshots.send_replace(Arc::new(Snapshot {
-            version: self.version,
-            routes: Arc::new(routes),
-            workloads,
-        }));
+        self.snapshots.send_replace(picture(&self.workload, self.version));
     }
 
     /// Changes the workload and publishes it.
@@ -166,6 +162,16 @@ impl Rig {
             until("descriptors are back", || open_descriptors() <= descriptors);
         }
     }
+}
+
+fn picture(workload: &Workload, version: u64) -> Arc<Snapshot> {
+    let claims = [Claim { id: &workload.id, hosts: &workload.hosts, path: &workload.path }];
+    let (routes, _) = RouteTable::build(&claims);
+    Arc::new(Snapshot {
+        version,
+        routes: Arc::new(routes),
+        workloads: vec![Arc::new(workload.clone())].into(),
+    })
 }
 
 /// Waits until `condition` holds.
