@@ -95,15 +95,15 @@ pub async fn ask(lines: &Arc<Lines>, first: Turn, form: &Form, host: &str, clien
             };
             attempt(&turn, form.question(host)?).await
         });
-        let failure = match answer.await {
-            Ok(Ok(answer)) => return Outcome { attempts, answer: Ok(answer) },
-            Ok(Err(failure)) => failure,
-            Err(_late) if leave == deadline => Failure::Timeout,
-            Err(_late) => Failure::GaveUp,
+        let answer = match answer.await {
+            Ok(answer) => answer,
+            Err(_late) if leave == deadline => Err(Failure::Timeout),
+            Err(_late) => Err(Failure::GaveUp),
         };
+        let content = answer.as_ref().is_ok_and(|answer| !client.retry_statuses.contains(&answer.status));
         let again = attempt_begun + client.retry_every.unwrap_or(Duration::ZERO);
-        if attempts >= client.attempts || again >= deadline {
-            return Outcome { attempts, answer: Err(failure) };
+        if content || attempts >= client.attempts || again >= deadline {
+            return Outcome { attempts, answer };
         }
         sleep_until(again).await;
     }

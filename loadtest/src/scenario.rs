@@ -114,11 +114,19 @@ pub struct Client {
     pub retry_every: Option<Duration>,
     /// Attempts for each request.
     pub attempts: u32,
+    /// Statuses after which it tries again, like after a failure.
+    pub retry_statuses: Vec<u16>,
 }
 
 impl Default for Client {
     fn default() -> Client {
-        Client { timeout: Duration::from_secs(120), give_up: None, retry_every: None, attempts: 1 }
+        Client {
+            timeout: Duration::from_secs(120),
+            give_up: None,
+            retry_every: None,
+            attempts: 1,
+            retry_statuses: Vec::new(),
+        }
     }
 }
 
@@ -235,6 +243,22 @@ pub fn expand(pattern: &str) -> Result<Vec<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_shipped_scenarios_are_sound() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let file = entry.unwrap().path();
+            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+            if name.ends_with(".toml") && name != "kaos.toml" {
+                Scenario::parse(&std::fs::read_to_string(&file).unwrap())
+                    .unwrap_or_else(|why| panic!("{name}: {why}"));
+                count += 1;
+            }
+        }
+        assert_eq!(count, 6);
+    }
 
     #[test]
     fn braces_expand_with_their_zeros() {
