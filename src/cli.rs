@@ -42,7 +42,13 @@ pub(crate) enum Command {
     /// The built-in function.
     #[command(hide = true, name = HELLO)]
     Hello,
+    /// The parent of all replicas.
+    #[command(hide = true, name = GUARDIAN)]
+    Guardian,
 }
+
+/// The hidden command that is the parent of all replicas.
+pub(crate) const GUARDIAN: &str = "replica-guardian";
 
 /// The hidden command that is the built-in function.
 pub(crate) const HELLO: &str = "replica-hello";

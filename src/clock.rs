@@ -73,6 +73,11 @@ pub(crate) fn time_of_day(timestamp: Timestamp) -> String {
     timestamp.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string()
 }
 
+/// As [`time_of_day`], with milliseconds.
+pub(crate) fn fine_time_of_day(timestamp: Timestamp) -> String {
+    timestamp.to_zoned(TimeZone::system()).strftime("%H:%M:%S%.3f").to_string()
+}
+
 /// How long ago `then` was: negative if it is ahead.
 pub(crate) fn age(then: Timestamp) -> SignedDuration {
     Timestamp::now().duration_since(then)

@@ -23,6 +23,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return said_by_clap(&error),
     };
+    if let Command::Guardian = cli.command {
+        return kaos_local::guard();
+    }
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -50,5 +53,6 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Invoke(invoke) => ask::invoke(&invoke),
         Command::Version(ask) => ask::version(&ask),
         Command::Hello => hello::run(),
+        Command::Guardian => Ok(()),
     }
 }

@@ -57,11 +57,6 @@ impl Page {
         Page { format, text: String::with_capacity(16 * 1024) }
     }
 
-    /// The format that is written.
-    pub(crate) fn format(&self) -> Format {
-        self.format
-    }
-
     /// Begins the family `name`; its samples follow.
     pub(crate) fn family<'p>(&'p mut self, name: &'p str, kind: Kind, help: &str) -> Family<'p> {
         let kind_word = match kind {

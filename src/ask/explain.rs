@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::print::{counted, distance, json, print, row, table, time};
+use super::print::{counted, distance, fine_time, json, print, row, table, time};
 use super::{client, count, describe, find, list, path_of, text, workload};
 use crate::cli::{AskOne, Form};
 use crate::failure::Failure;
@@ -87,7 +87,7 @@ fn decision(entry: &Value) -> Vec<String> {
     if again > 1 {
         sentence.push_str(&format!(" (decided {again} times, until {})", time(text(entry, "/until"))));
     }
-    row([&time(text(entry, "/at")), &replicas, text(entry, "/because/word"), &sentence])
+    row([&fine_time(text(entry, "/at")), &replicas, text(entry, "/because/word"), &sentence])
 }
 
 #[cfg(test)]

@@ -50,6 +50,11 @@ pub(crate) fn time(timestamp: &str) -> String {
     timestamp.parse().map_or_else(|_| "-".into(), clock::time_of_day)
 }
 
+/// As [`time`], with milliseconds: decisions follow each other quickly.
+pub(crate) fn fine_time(timestamp: &str) -> String {
+    timestamp.parse().map_or_else(|_| "-".into(), clock::fine_time_of_day)
+}
+
 /// How far away a timestamp is: `12s ago`, `in 48s`, `now`; `-` if there is none.
 pub(crate) fn distance(timestamp: &str) -> String {
     let Ok(then) = timestamp.parse::<Timestamp>() else { return "-".into() };

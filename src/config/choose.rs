@@ -65,7 +65,9 @@ fn hello(up: &Up, base: &Policy) -> Result<Function, Failure> {
     let program = program.to_str().map(str::to_owned);
     let program = program.ok_or_else(|| Failure::Failed("the path of this program isn't UTF-8".into()))?;
     let name = up.name.clone().unwrap_or_else(|| "hello".into());
-    function(up, base, name, vec![program, HELLO.into()])
+    let mut function = function(up, base, name, vec![program, HELLO.into()])?;
+    function.env.push((crate::hello::NAME.into(), function.name.clone()));
+    Ok(function)
 }
 
 fn function(up: &Up, base: &Policy, name: String, command: Vec<String>) -> Result<Function, Failure> {

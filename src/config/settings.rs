@@ -26,6 +26,9 @@ pub(crate) struct Settings {
     /// Most client connections at once [default: 10000, or what the limit of open files allows]
     #[arg(long, env = "KAOS_MAX_CONNECTIONS", value_name = "N", value_parser = max_connections)]
     pub(crate) max_connections: Option<usize>,
+    /// Most bytes that waiting requests may hold together [default: 256MiB]
+    #[arg(long, env = "KAOS_QUEUE_BYTES", value_name = "SIZE", value_parser = queue_bytes)]
+    pub(crate) queue_bytes: Option<usize>,
     /// Longest wait at the end for requests that are under way [default: 30s]
     #[arg(long, env = "KAOS_DRAIN_TIMEOUT", value_name = "DURATION", value_parser = drain_timeout)]
     pub(crate) drain_timeout: Option<Duration>,
@@ -44,13 +47,14 @@ pub(crate) enum ErrorDetail {
 }
 
 /// Names of the settings, in the order of the reference.
-pub(crate) const NAMES: [&str; 8] = [
+pub(crate) const NAMES: [&str; 9] = [
     "listen",
     "admin",
     "max-starting",
     "error-detail",
     "max-header-size",
     "max-connections",
+    "queue-bytes",
     "drain-timeout",
     "log-level",
 ];
@@ -70,11 +74,28 @@ impl Settings {
             "error-detail" => self.error_detail = Some(error_detail(text)?),
             "max-header-size" => self.max_header_size = Some(header_size(text)?),
             "max-connections" => self.max_connections = Some(max_connections(text)?),
+            "queue-bytes" => self.queue_bytes = Some(queue_bytes(text)?),
             "drain-timeout" => self.drain_timeout = Some(drain_timeout(text)?),
             "log-level" => self.log_level = Some(log_level(text)?),
             _ => return Err("there is no such setting".into()),
         }
         Ok(())
+    }
+
+    /// Names of the settings that are not the same in `other`.
+    pub(crate) fn differing(&self, other: &Settings) -> Vec<&'static str> {
+        let same = [
+            self.listen == other.listen,
+            self.admin == other.admin,
+            self.max_starting == other.max_starting,
+            self.error_detail == other.error_detail,
+            self.max_header_size == other.max_header_size,
+            self.max_connections == other.max_connections,
+            self.queue_bytes == other.queue_bytes,
+            self.drain_timeout == other.drain_timeout,
+            self.log_level == other.log_level,
+        ];
+        NAMES.iter().zip(same).filter(|(_, same)| !same).map(|(name, _)| *name).collect()
     }
 
     /// These settings, and those of `other` where these say nothing.
@@ -86,6 +107,7 @@ impl Settings {
             error_detail: self.error_detail.or(other.error_detail),
             max_header_size: self.max_header_size.or(other.max_header_size),
             max_connections: self.max_connections.or(other.max_connections),
+            queue_bytes: self.queue_bytes.or(other.queue_bytes),
             drain_timeout: self.drain_timeout.or(other.drain_timeout),
             log_level: self.log_level.or(other.log_level),
         }
@@ -122,15 +144,29 @@ fn error_detail(text: &str) -> Result<ErrorDetail, String> {
 }
 
 fn header_size(text: &str) -> Result<usize, String> {
-    let (digits, scale) = match text {
-        _ if text.ends_with("KiB") => (text.trim_end_matches("KiB"), 1024),
-        _ if text.ends_with("MiB") => (text.trim_end_matches("MiB"), 1024 * 1024),
-        _ => (text.trim_end_matches('B'), 1),
+    size(text, 8 * KIB, MIB).ok_or_else(|| "allowed is a size, 8KiB to 1MiB".into())
+}
+
+fn queue_bytes(text: &str) -> Result<usize, String> {
+    size(text, MIB, 64 * 1024 * MIB).ok_or_else(|| "allowed is a size, 1MiB to 64GiB".into())
+}
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// A whole number with `B`, `KiB`, `MiB` or `GiB`, or none for bytes.
+fn size(text: &str, least: usize, most: usize) -> Option<usize> {
+    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let scale = match unit {
+        "" | "B" => 1,
+        "KiB" => KIB,
+        "MiB" => MIB,
+        "GiB" => 1024 * MIB,
+        _ => return None,
     };
-    let number: Option<usize> = digits.parse().ok();
-    let size = number.and_then(|number| number.checked_mul(scale));
-    let allowed = || "allowed is a size, 8KiB to 1MiB".to_owned();
-    size.filter(|size| (8 * 1024..=1024 * 1024).contains(size)).ok_or_else(allowed)
+    let number: usize = digits.parse().ok()?;
+    number.checked_mul(scale).filter(|size| (least..=most).contains(size))
 }
 
 fn drain_timeout(text: &str) -> Result<Duration, String> {
@@ -158,6 +194,7 @@ mod tests {
             ("error-detail", "brief", "some"),
             ("max-header-size", "64KiB", "2MiB"),
             ("max-connections", "1000000", "+1"),
+            ("queue-bytes", "1GiB", "1GB"),
             ("drain-timeout", "1m", "30"),
             ("log-level", "debug", "DEBUG"),
         ] {
@@ -168,6 +205,7 @@ mod tests {
             settings.set(name, good).unwrap();
             assert_ne!(settings, Settings::default(), "{name}");
             assert_eq!(Settings::default().or(&settings), settings);
+            assert_eq!(Settings::default().differing(&settings), [name]);
         }
     }
 

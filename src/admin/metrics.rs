@@ -1,0 +1,232 @@
+//! `/metrics`: the only file here that knows metric names. Everything is gathered when it is asked for.
+//!
+//! Labels are finite: workloads come from the snapshot, codes are three digits, reasons are words of the code.
+
+use std::sync::Arc;
+
+use kaos_autoscaler::journal::Counts as Decided;
+use kaos_core::Workload;
+use kaos_proxy::{COLD_BOUNDS, Counts, DURATION_BOUNDS, Histogram, Totals};
+
+use super::Desk;
+use super::exposition::{Format, Kind, Observed, Page, seconds};
+use super::problem::Problem;
+use super::process::{Process, process};
+use crate::instance::{REVISION, VERSION};
+
+/// Everything that a page is written from.
+pub(crate) struct Figures {
+    /// What the data line has counted.
+    pub(crate) totals: Totals,
+    /// The workloads and what was decided about each.
+    pub(crate) workloads: Vec<(Arc<Workload>, Decided)>,
+    /// When each proxy was last heard, in seconds since 1970.
+    pub(crate) heard: Vec<(String, f64)>,
+    /// When this process began, in seconds since 1970.
+    pub(crate) began: f64,
+    /// What the kernel says.
+    pub(crate) process: Process,
+}
+
+/// The whole page.
+pub(crate) async fn page(desk: &Desk, format: Format) -> Result<String, Problem> {
+    let totals = desk.totals().await?;
+    let snapshot = desk.snapshots.borrow().clone();
+    let decided = |workload: &Arc<Workload>| {
+        let book = desk.journal.book(&workload.id);
+        (workload.clone(), book.map(|book| book.counts()).unwrap_or_default())
+    };
+    let figures = Figures {
+        totals,
+        workloads: snapshot.workloads.iter().map(decided).collect(),
+        heard: desk.heard(),
+        began: desk.clock.began().as_duration().as_secs_f64(),
+        process: process(),
+    };
+    Ok(write(&figures, format))
+}
+
+/// Writes the page.
+pub(crate) fn write(figures: &Figures, format: Format) -> String {
+    let mut page = Page::new(format);
+    requests(&mut page, &figures.totals);
+    cold_starts(&mut page, &figures.totals);
+    rejections(&mut page, &figures.totals);
+    replicas(&mut page, &figures.workloads);
+    decisions(&mut page, &figures.workloads);
+    connections(&mut page, figures);
+    of_process(&mut page, figures);
+    page.finish()
+}
+
+/// Labels of a workload, then `more`.
+fn labels<'a>(id: &'a kaos_core::WorkloadId, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    [("namespace", id.namespace()), ("workload", id.name())].iter().chain(more).copied().collect()
+}
+
+fn observed<'a, const N: usize>(bounds: &'a [u64; N], histogram: &'a Histogram<N>) -> Observed<'a> {
+    Observed { bounds, buckets: &histogram.buckets, above: histogram.above, sum: histogram.sum }
+}
+
+fn requests(page: &mut Page, totals: &Totals) {
+    let mut family = page.family(
+        "kaos_requests_total",
+        Kind::Counter,
+        "Requests that have ended, by status; 499: the client left before its answer began.",
+    );
+    for (id, totals) in &totals.workloads {
+        let mut codes = totals.counts.codes.clone();
+        codes.sort_unstable();
+        for (code, count) in codes {
+            family.sample(&labels(id, &[("code", &format!("{code:03}"))]), count);
+        }
+    }
+    let histogram = |page: &mut Page, name: &str, help: &str, of: fn(&Counts) -> &Histogram<16>| {
+        let mut family = page.family(name, Kind::Histogram, help);
+        for (id, totals) in &totals.workloads {
+            family.histogram(&labels(id, &[]), &observed(&DURATION_BOUNDS, of(&totals.counts)));
+        }
+    };
+    histogram(
+        page,
+        "kaos_request_duration_seconds",
+        "From a request's arrival to the last byte of its answer.",
+        |counts| &counts.durations,
+    );
+    histogram(
+        page,
+        "kaos_queue_wait_seconds",
+        "Waits for a replica, of the requests that waited.",
+        |counts| &counts.queue_waits,
+    );
+    let mut family = page.family("kaos_requests_in_flight", Kind::Gauge, "Requests that a replica works on.");
+    for (id, totals) in &totals.workloads {
+        family.sample(&labels(id, &[]), totals.counts.running.open());
+    }
+    let mut family = page.family("kaos_requests_waiting", Kind::Gauge, "Requests that wait for a replica.");
+    for (id, totals) in &totals.workloads {
+        family.sample(&labels(id, &[]), totals.waiting);
+    }
+}
+
+fn cold_starts(page: &mut Page, totals: &Totals) {
+    let name = "kaos_cold_start_seconds";
+    let mut family = page.family(name, Kind::Histogram, "Waits of requests for a replica to start.");
+    for (id, totals) in &totals.workloads {
+        family.histogram(&labels(id, &[]), &observed(&COLD_BOUNDS, &totals.counts.cold_starts));
+    }
+    let mut rows = Vec::new();
+    for (id, totals) in &totals.workloads {
+        for (phase, sum) in ["decide", "start", "ready", "first_byte"].iter().zip(totals.counts.phases) {
+            rows.push((labels(id, &[("phase", phase)]), seconds(sum), totals.counts.cold_requests));
+        }
+    }
+    page.sums(
+        "kaos_cold_start_phase_seconds",
+        "Phases of the waits for a start: sums, and how many there were.",
+        &rows,
+    );
+    let name = "kaos_cold_requests_total";
+    let mut family = page.family(name, Kind::Counter, "Requests that waited for a replica to start.");
+    for (id, totals) in &totals.workloads {
+        family.sample(&labels(id, &[]), totals.counts.cold_requests);
+    }
+}
+
+fn rejections(page: &mut Page, totals: &Totals) {
+    let mut family = page.family(
+        "kaos_rejected_requests_total",
+        Kind::Counter,
+        "Requests that Kaos answered itself, by reason; namespace and workload are empty where none was found.",
+    );
+    for (id, totals) in &totals.workloads {
+        for (reason, count) in &totals.counts.rejected {
+            family.sample(&labels(id, &[("reason", reason)]), count);
+        }
+    }
+    for (reason, count) in &totals.strays.rejected {
+        family.sample(&[("namespace", ""), ("workload", ""), ("reason", reason)], count);
+    }
+}
+
+fn replicas(page: &mut Page, workloads: &[(Arc<Workload>, Decided)]) {
+    let mut gauge = |name: &str, help: &str, of: fn(&Workload) -> u32| {
+        let mut family = page.family(name, Kind::Gauge, help);
+        for (workload, _) in workloads {
+            family.sample(&labels(&workload.id, &[]), of(workload));
+        }
+    };
+    gauge("kaos_replicas_desired", "Replicas that were asked for.", |workload| workload.replicas.desired);
+    gauge("kaos_replicas_ready", "Replicas that answer.", |workload| workload.replicas.ready);
+    gauge("kaos_replicas_starting", "Replicas that were begun and aren't ready.", |workload| {
+        workload.replicas.starting
+    });
+    let mut family = page.family(
+        "kaos_replica_seconds_total",
+        Kind::Counter,
+        "Time that replicas ran, with requests and without.",
+    );
+    for (workload, decided) in workloads {
+        family.sample(&labels(&workload.id, &[("use", "busy")]), decided.busy.as_secs_f64());
+        family.sample(&labels(&workload.id, &[("use", "idle")]), decided.idle.as_secs_f64());
+    }
+}
+
+fn decisions(page: &mut Page, workloads: &[(Arc<Workload>, Decided)]) {
+    let mut family = page.family(
+        "kaos_decisions_total",
+        Kind::Counter,
+        "Decisions by their reason; equal ones in a row count once.",
+    );
+    for (workload, decided) in workloads {
+        for (because, count) in &decided.decisions {
+            family.sample(&labels(&workload.id, &[("because", because)]), count);
+        }
+    }
+    // A configuration is taken whole or not at all on one machine.
+    page.family("kaos_invalid_workloads", Kind::Gauge, "Workloads whose configuration is wrong.")
+        .sample(&[], 0);
+}
+
+fn connections(page: &mut Page, figures: &Figures) {
+    let totals = &figures.totals;
+    let mut family = page.family("kaos_upstream_connections", Kind::Gauge, "Connections to replicas.");
+    family.sample(&[("state", "idle")], totals.upstream_idle);
+    family.sample(&[("state", "active")], totals.upstream_active);
+    let mut family = page.family("kaos_connections", Kind::Gauge, "Connections of clients.");
+    family.sample(&[("protocol", "http1")], totals.http1_connections);
+    family.sample(&[("protocol", "http2")], totals.http2_connections);
+    let name = "kaos_report_timestamp_seconds";
+    let mut family = page.family(name, Kind::Gauge, "When each proxy's last report came.");
+    for (proxy, at) in &figures.heard {
+        family.sample(&[("proxy", proxy)], at);
+    }
+    let build = [("version", VERSION), ("revision", REVISION)];
+    page.family("kaos_build_info", Kind::Gauge, "What runs; always 1.").sample(&build, 1);
+}
+
+fn of_process(page: &mut Page, figures: &Figures) {
+    let Process { cpu_seconds, resident_bytes, virtual_bytes, threads, open_fds, max_fds } = figures.process;
+    if let Some(cpu) = cpu_seconds {
+        let name = "process_cpu_seconds_total";
+        page.family(name, Kind::Counter, "User and system time of this process.").sample(&[], cpu);
+    }
+    for (name, help, value) in [
+        ("process_resident_memory_bytes", "Memory of this process that is resident.", resident_bytes),
+        ("process_virtual_memory_bytes", "Address space of this process.", virtual_bytes),
+        ("process_threads", "Threads of this process.", threads),
+        ("process_open_fds", "Open file descriptors of this process.", open_fds),
+        ("process_max_fds", "Most file descriptors that this process may have open.", max_fds),
+    ] {
+        if let Some(value) = value {
+            page.family(name, Kind::Gauge, help).sample(&[], value);
+        }
+    }
+    let name = "process_start_time_seconds";
+    page.family(name, Kind::Gauge, "When this process began, in seconds since 1970.")
+        .sample(&[], figures.began);
+}
+
+#[cfg(test)]
+#[path = "metrics_test.rs"]
+mod tests;

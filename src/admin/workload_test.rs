@@ -1,0 +1,95 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use kaos_core::snapshot::{Hold, Replicas, StartTimes};
+use kaos_core::{EndpointUid, HoldId, WorkloadId};
+
+use super::*;
+
+fn workload() -> Workload {
+    Workload {
+        id: WorkloadId::new("local", "shop"),
+        hosts: vec![HostPattern::parse("shop.localhost").unwrap()],
+        path: "/cart".into(),
+        policy: Arc::new(Policy::local(4)),
+        endpoints: vec![Endpoint {
+            uid: EndpointUid::new("shop-1"),
+            address: "127.0.0.1:4000".parse().unwrap(),
+            phase: Phase::Ready,
+            start: StartTimes { ready: Some(Moment::ZERO), ..StartTimes::default() },
+        }],
+        replicas: Replicas { desired: 1, ready: 1, starting: 0 },
+        hold: None,
+        failure: None,
+        version: 3,
+    }
+}
+
+fn failure(known: bool) -> StartFailure {
+    StartFailure { because: "exited".into(), detail: "x".into(), attempts: 2, known, retry_at: Moment::ZERO }
+}
+
+#[test]
+fn every_promised_member_is_there() {
+    let clock = Clock::new(Instant::now());
+    let load = Load { in_flight: 3, waiting: 1, last_activity: Some(Moment::ZERO) };
+    let shown = shown(&workload(), load, None, "127.0.0.1:8080".parse().unwrap(), &clock);
+    for name in "namespace name hosts path state replicas in_flight waiting policy last_request_at last_wake endpoints"
+        .split(' ')
+    {
+        assert!(shown.get(name).is_some(), "{name}");
+    }
+    assert_eq!(shown["url"], "http://shop.localhost:8080/cart");
+    assert_eq!(shown["replicas"], json!({ "desired": 1, "ready": 1, "starting": 0 }));
+    assert_eq!(shown["policy"]["max-scale"], 4);
+    assert_eq!(shown["policy"]["idle-timeout"], "1m");
+    assert_eq!(shown["policy"]["target"], "default");
+    assert_eq!(shown["endpoints"][0]["phase"], "ready");
+    assert!(shown["endpoints"][0]["ready_at"].as_str().unwrap().ends_with('Z'));
+}
+
+#[test]
+fn one_word_says_what_it_does() {
+    let all = Some(Hold { id: HoldId::new("h"), by: "test".into(), targets: Targets::All });
+    let some =
+        Some(Hold { id: HoldId::new("h"), by: "test".into(), targets: Targets::Endpoints(Vec::new()) });
+    for (desired, ready, hold, failure, waiting, word) in [
+        (0, 0, None, None, 0, "zero"),
+        (0, 0, None, None, 1, "waking"),
+        (1, 0, None, None, 0, "waking"),
+        (1, 0, None, Some(failure(false)), 1, "waking"),
+        (1, 0, None, Some(failure(true)), 1, "failed"),
+        (2, 1, None, Some(failure(true)), 1, "serving"),
+        (1, 1, all, None, 0, "holding"),
+        (2, 2, some, None, 0, "serving"),
+    ] {
+        let replicas = Replicas { desired, ready, starting: 0 };
+        let workload = Workload { replicas, hold, failure, ..workload() };
+        assert_eq!(state(&workload, waiting), word);
+    }
+}
+
+#[test]
+fn what_every_host_reaches_is_found_at_the_address() {
+    let mut open = workload();
+    open.hosts.push(HostPattern::Any);
+    for (listen, found) in [
+        ("127.0.0.1:80", "http://127.0.0.1:80/cart"),
+        ("0.0.0.0:8080", "http://127.0.0.1:8080/cart"),
+        ("[::1]:8080", "http://[::1]:8080/cart"),
+    ] {
+        assert_eq!(url(&open, listen.parse().unwrap()), found);
+    }
+}
+
+#[test]
+fn moments_in_an_observation_become_timestamps() {
+    let clock = Clock::new(Instant::now());
+    let mut observed = json!({ "running": 3, "last_activity": 5, "rest_until": 0, "heard": { "from": 7 } });
+    let observed = observed.as_object_mut().unwrap();
+    stamp(observed, &clock);
+    assert_eq!(observed["running"], 3);
+    assert!(observed["last_activity"].as_str().unwrap().ends_with('Z'));
+    assert!(observed["heard"]["from"].as_str().unwrap().ends_with('Z'));
+    assert!(!observed.contains_key("rest_until"));
+}

@@ -1,0 +1,246 @@
+//! The life of `kaos up`: bind, start, serve, drain, stop.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kaos_autoscaler::{Inputs, Journal};
+use kaos_core::{Policy, ProxyId, WorkloadId};
+use kaos_local::{Launcher, Local};
+use kaos_proxy::Proxy;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinHandle};
+
+use super::reload::Watched;
+use super::signals::{Signals, Told};
+use super::status::Status;
+use super::terminal::Terminal;
+use super::{DRAIN, Heard, output, ports};
+use crate::admin::{self, Desk};
+use crate::cli::GUARDIAN;
+use crate::clock::{Clock, rfc3339};
+use crate::config::{Chosen, Config, Function};
+use crate::failure::Failure;
+use crate::instance::{Instance, REVISION, Registered, VERSION, register};
+
+/// Between two looks whether all clients are gone.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The name of the only proxy of this machine.
+const PROXY: &str = "local";
+
+/// What is to be run.
+pub(crate) struct Run {
+    /// The configuration and where it came from.
+    pub(crate) chosen: Chosen,
+    /// The policy where nothing is said.
+    pub(crate) base: Policy,
+    /// CPU cores.
+    pub(crate) cores: usize,
+    /// Where logs go.
+    pub(crate) terminal: Terminal,
+    /// Whether stdout begins with a line of JSON.
+    pub(crate) json: bool,
+}
+
+/// What runs.
+struct Running {
+    local: Arc<Local>,
+    proxy: Arc<Proxy>,
+    autoscaler: AbortHandle,
+    draining: watch::Sender<bool>,
+    reload: mpsc::Sender<()>,
+    /// The file where the other commands find this Kaos.
+    _registered: Option<Registered>,
+}
+
+impl Run {
+    /// Runs until a signal ends it.
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let origin = Instant::now();
+        let clock = Clock::new(origin);
+        let settings = &self.chosen.config.settings;
+        let drain = settings.drain_timeout.unwrap_or(DRAIN);
+        let mut signals = Signals::listen()?;
+        let bound = ports::requests(settings, self.cores, ProxyId::new(PROXY), origin)?;
+        let admin = ports::admin(settings).await?;
+        let running = self.start(origin, clock, bound, admin).await?;
+        loop {
+            match signals.next().await {
+                Told::End => break,
+                Told::Reload if running.reload.try_send(()).is_ok() => {}
+                Told::Reload => tracing::info!("SIGHUP: there is no file to read again, or it is being read"),
+            }
+        }
+        tracing::info!("draining: requests under way get {}", kaos_core::duration::format(drain));
+        let ended = tokio::select! {
+            () = running.end(drain) => Ok(()),
+            () = signals.interrupted() => Err(Failure::Interrupted),
+        };
+        tracing::info!("ended");
+        ended
+    }
+
+    async fn start(
+        self,
+        origin: Instant,
+        clock: Clock,
+        bound: kaos_proxy::Bound,
+        admin: TcpListener,
+    ) -> Result<Running, Failure> {
+        let failed = |error: std::io::Error| Failure::Failed(error.to_string());
+        let max_starting = self.chosen.config.settings.max_starting.unwrap_or(self.cores);
+        let functions = self.chosen.config.functions.iter().map(placed).collect();
+        let local = Local::start(Launcher::own(GUARDIAN), functions, origin).await.map_err(failed)?;
+        let local = Arc::new(local);
+        ports::raise_file_limit();
+        let snapshots = local.snapshots();
+        let heard = Heard::new(ProxyId::new(PROXY));
+        let (to_autoscaler, reports) = heard.relay();
+        let listen = bound.address();
+        let proxy = Arc::new(bound.run(snapshots.clone(), to_autoscaler).map_err(failed)?);
+        let instance = Arc::new(instance(listen, admin.local_addr().map_err(failed)?, &clock));
+        let journal = Arc::new(Journal::default());
+        let autoscaler = Arc::new(());
+        let (draining, is_draining) = watch::channel(false);
+        let desk = Desk {
+            clock,
+            instance: instance.clone(),
+            snapshots: snapshots.clone(),
+            proxy: Arc::downgrade(&proxy),
+            journal: journal.clone(),
+            logs: local.logs().clone(),
+            heard: heard.clone(),
+            draining: is_draining,
+            autoscaler: Arc::downgrade(&autoscaler),
+            followers: admin::followers(),
+        };
+        let inputs = Inputs::alone(snapshots.clone(), reports, [heard.proxy().clone()]);
+        let settings = kaos_autoscaler::Settings {
+            id: format!("local-{}-{}", instance.pid, clock.began().as_microsecond()),
+            max_starting: u32::try_from(max_starting).unwrap_or(u32::MAX),
+            earn_sleep: false,
+            origin,
+        };
+        let deciding = kaos_autoscaler::run(local.clone(), inputs, journal.clone(), settings);
+        let autoscaler = tokio::spawn(async move {
+            let _alive = autoscaler;
+            deciding.await;
+        });
+        tokio::spawn(output::output(local.logs().follow(), self.terminal.clone()));
+        tokio::spawn(admin::serve(admin, Arc::new(desk)));
+        let registered = register(&instance).map_err(|why| {
+            tracing::warn!(
+                "{why}: other commands find this Kaos with --admin http://{} only",
+                instance.admin
+            );
+        });
+        self.announce(&instance)?;
+        let status = Status {
+            terminal: self.terminal.clone(),
+            snapshots,
+            proxy: Arc::downgrade(&proxy),
+            journal,
+            clock,
+        };
+        tokio::spawn(status.run());
+        let reload = self.watch(local.clone());
+        let autoscaler = vital("the autoscaler", autoscaler);
+        Ok(Running { local, proxy, autoscaler, draining, reload, _registered: registered.ok() })
+    }
+
+    /// Says where it is reached.
+    fn announce(&self, instance: &Instance) -> Result<(), Failure> {
+        let text = if self.json {
+            serde_json::to_string(instance).map(|line| line + "\n").unwrap_or_default()
+        } else {
+            let names: Vec<&str> = self.chosen.config.functions.iter().map(|one| one.name.as_str()).collect();
+            format!(
+                "kaos {VERSION}: {} at http://{}/, admin at http://{}\n\
+                 Next: curl http://{}/, kaos ls, kaos explain {}. Ctrl-C ends it.\n",
+                names.join(", "),
+                instance.listen,
+                instance.admin,
+                instance.listen,
+                names.first().unwrap_or(&"NAME"),
+            )
+        };
+        let mut out = std::io::stdout().lock();
+        let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        said.map_err(|error| Failure::Failed(format!("stdout: {error}")))
+    }
+
+    /// Watches the file, if there is one.
+    fn watch(self, local: Arc<Local>) -> mpsc::Sender<()> {
+        let (ask, asked) = mpsc::channel(1);
+        let Chosen { config, file, flags } = self.chosen;
+        if let Some(file) = file {
+            let watched = Watched { file, base: self.base, flags, config };
+            let apply = move |config: Config| {
+                let local = local.clone();
+                async move { local.reload(config.functions.iter().map(placed).collect()).await }
+            };
+            vital("the watch on the configuration", tokio::spawn(watched.run(asked, apply)));
+        }
+        ask
+    }
+}
+
+impl Running {
+    /// Lets requests finish, then stops replicas.
+    async fn end(&self, drain: Duration) {
+        self.draining.send_replace(true);
+        self.proxy.drain();
+        let emptied = async {
+            let mut look = tokio::time::interval(LOOK);
+            loop {
+                look.tick().await;
+                let totals = self.proxy.gather().await;
+                if totals.http1_connections + totals.http2_connections == 0 {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(drain, emptied).await.is_err() {
+            tracing::warn!("drain-timeout is over: requests under way are cut");
+        }
+        self.autoscaler.abort();
+        self.local.shutdown().await;
+    }
+}
+
+/// Watches over a part that must not end before the process does: if it panics, that is said.
+fn vital(name: &'static str, part: JoinHandle<()>) -> AbortHandle {
+    let handle = part.abort_handle();
+    tokio::spawn(async move {
+        if part.await.is_err_and(|error| error.is_panic()) {
+            tracing::error!("{name} has failed: this is a fault of Kaos; /livez says so");
+        }
+    });
+    handle
+}
+
+fn instance(listen: std::net::SocketAddr, admin: std::net::SocketAddr, clock: &Clock) -> Instance {
+    Instance {
+        listen,
+        admin,
+        pid: std::process::id(),
+        version: VERSION.into(),
+        revision: REVISION.into(),
+        started_at: rfc3339(clock.began()),
+    }
+}
+
+/// A function as the platform takes it.
+fn placed(function: &Function) -> kaos_local::Function {
+    kaos_local::Function {
+        id: WorkloadId::new("local", &function.name),
+        hosts: function.hosts.clone(),
+        path: function.path.clone(),
+        command: function.command.clone(),
+        dir: Some(function.dir.clone()),
+        env: function.env.clone(),
+        policy: Arc::new(function.policy.clone()),
+    }
+}
