@@ -137,7 +137,7 @@ fn welcome(worker: &Rc<Worker>, stream: TcpStream) {
 }
 
 async fn serve(worker: Rc<Worker>, socket: Arc<Socket>, client: IpAddr, mut place: Place) {
-    let watch = worker.rounds.watch(socket.clone());
+    let watch = worker.rounds.watch(&socket);
     let mut input = Input::default();
     let client = client.to_canonical();
     match speaks_http2(&worker, &socket, &watch, &mut input).await {

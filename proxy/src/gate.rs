@@ -6,7 +6,7 @@
 //! then looks for waiters; a waiter is counted and then looks for slots.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -235,6 +235,8 @@ impl Gate {
 
     /// Returns the grant that nobody took, if there is one: dropping it takes the lock, so the caller gives that back first.
     fn hand_out(self: &Arc<Self>, queue: &mut Queue, now: Moment) -> Option<Grant> {
+        // Slots given back before those who wait were counted are seen from here on.
+        fence(Ordering::SeqCst);
         let view = self.view.load();
         let policy = &view.workload.policy;
         let stuck = queue.stuck_since.map_or(Duration::ZERO, |since| now.since(since));

@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -32,7 +32,8 @@ pub(crate) enum Alarm {
 /// One connection or stream that is looked after. Taken from the rounds when dropped.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    client: Arc<Socket>,
+    /// Weak, so that a connection closes when its owner lets go of it, not a round later.
+    client: Weak<Socket>,
     deadline: Cell<Moment>,
     mind_client: Cell<bool>,
     resting: Cell<bool>,
@@ -82,7 +83,7 @@ impl Watch {
     }
 
     fn look(&self, now: Moment, draining: bool) {
-        let alarm = if self.mind_client.get() && self.client.is_gone() {
+        let alarm = if self.mind_client.get() && self.client.upgrade().is_none_or(|client| client.is_gone()) {
             Alarm::ClientGone
         } else if self.deadline.get() <= now || draining && self.resting.take() {
             Alarm::Deadline
@@ -122,9 +123,9 @@ impl std::ops::Deref for Watched {
 
 impl Rounds {
     /// Watches over what is done for `client`, without a deadline at first.
-    pub(crate) fn watch(&self, client: Arc<Socket>) -> Watched {
+    pub(crate) fn watch(&self, client: &Arc<Socket>) -> Watched {
         let watch = Rc::new(Watch {
-            client,
+            client: Arc::downgrade(client),
             deadline: Cell::new(Moment::NEVER),
             mind_client: Cell::new(false),
             resting: Cell::new(false),

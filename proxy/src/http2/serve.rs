@@ -61,7 +61,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: Arc<Socket>, client: IpAdd
             let (worker, socket) = (worker.clone(), socket.clone());
             let open = Open::new(streams.clone());
             async move {
-                let watch = worker.rounds.watch(socket);
+                let watch = worker.rounds.watch(&socket);
                 let response = stream(worker, client, watch, request).await;
                 drop(open);
                 Ok::<_, Infallible>(response)
