@@ -36,6 +36,12 @@ impl Latencies {
         self.0.saturating_record(span.as_micros().min(u128::from(LONGEST)) as u64);
     }
 
+    /// Adds all of another's.
+    pub fn add(&mut self, other: &Latencies) {
+        // Fails only between histograms with different bounds; all have the same.
+        let _ = self.0.add(&other.0);
+    }
+
     /// How many were counted.
     pub fn len(&self) -> u64 {
         self.0.len()
