@@ -13,7 +13,7 @@ use kaos_core::{EndpointUid, Moment, Workload, duration};
 use crate::function::{Form, Function};
 use crate::linux::sockets;
 use crate::plan::{Plan, plan};
-use crate::replica::{Ending, Replica, describe};
+use crate::replica::{Ending, Replica, Stage, describe};
 use crate::streak::{Streak, Verdict};
 
 /// A replica that ends within this after it was ready has crashed; a later end is no reason to wait.
@@ -136,10 +136,19 @@ impl Fleet {
             self.replicas.values().filter_map(|replica| replica.seat(&self.form, victims)).collect();
         let cautious = self.starts.is_known() || self.crashes.is_known();
         let mut plan = plan(self.desired as usize, &seats, cautious);
-        if self.retry_at.is_some() {
-            plan.start = 0;
-        }
+        // One that has just ended may be a failure, and starts then wait: its place is empty when that is known.
+        let open = self.replicas.values().filter(|replica| self.may_have_failed(replica)).count();
+        plan.start = if self.retry_at.is_some() { 0 } else { plan.start.saturating_sub(open) };
         plan
+    }
+
+    fn may_have_failed(&self, replica: &Replica) -> bool {
+        let Stage::Ended { ending: Some(ending), .. } = replica.stage else { return false };
+        let early = match ending {
+            Ending::Unready(_) => true,
+            Ending::Ready(_, lived) => lived < CRASH,
+        };
+        early && Arc::ptr_eq(&replica.form, &self.form)
     }
 
     /// A replica became ready.

@@ -65,11 +65,13 @@ impl Probe {
         let (mut next, mut stranger_since, mut last) = (begun, None, Seen::Nobody);
         loop {
             let patience = PATIENCE.min(deadline.saturating_duration_since(Instant::now()));
-            let mut seen = timeout(patience, self.look()).await.unwrap_or(Seen::Silence);
+            // A try that the deadline cuts short says less than the one before.
+            let cut = if last == Seen::Nobody { Seen::Silence } else { last };
+            let mut seen = timeout(patience, self.look()).await.unwrap_or(cut);
             if seen == Seen::Stranger {
                 let since = *stranger_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= STRANGER {
-                    seen = timeout(patience, self.ask()).await.unwrap_or(Seen::Silence);
+                    seen = timeout(patience, self.ask()).await.unwrap_or(cut);
                 }
             }
             let now = Instant::now();

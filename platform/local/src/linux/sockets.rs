@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
@@ -13,8 +13,12 @@ use rustix::process::Pid;
 
 use super::tree;
 
-/// Most of one socket table that is read, in bytes: about 50,000 lines. Listening sockets come first in it.
-const LONGEST_TABLE: u64 = 8 * 1024 * 1024;
+/// Most listening sockets that are looked at in one table.
+const MOST_LISTENERS: usize = 50_000;
+
+/// Read at once, in bytes: about four lines. The kernel then makes no more than that, and doesn't walk through its table
+/// of connections to fill a page.
+const READ: usize = 600;
 
 /// One socket that listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,30 +81,34 @@ fn binds(family: AddressFamily, address: SocketAddr, lingering: bool) -> rustix:
 pub(crate) fn owner(port: u16, root: u32) -> Owner {
     let hears = |listener: &Listener| {
         let ip = listener.address.ip().to_canonical();
-        listener.address.port() == port
-            && (ip.is_unspecified() || ip == IpAddr::V4(Ipv4Addr::LOCALHOST))
+        listener.address.port() == port && (ip.is_unspecified() || ip == IpAddr::V4(Ipv4Addr::LOCALHOST))
     };
-    let inodes: HashSet<u64> = listeners().into_iter().filter(hears).map(|listener| listener.inode).collect();
-    if inodes.is_empty() {
-        return Owner::Unknown;
-    }
-    let mut blind = false;
-    for pid in processes(root) {
-        match sockets_of(pid) {
-            Ok(sockets) if sockets.iter().any(|inode| inodes.contains(inode)) => return Owner::Tree,
-            Ok(_) => {}
-            Err(error) => blind |= error.kind() == io::ErrorKind::PermissionDenied,
+    let (mut owner, mut blind) = (Owner::Unknown, false);
+    for table in TABLES {
+        let inodes: Vec<u64> =
+            listeners(table).into_iter().filter(hears).map(|listener| listener.inode).collect();
+        if inodes.is_empty() {
+            continue;
         }
+        for pid in processes(root) {
+            match sockets_of(pid) {
+                Ok(sockets) if sockets.iter().any(|inode| inodes.contains(inode)) => return Owner::Tree,
+                Ok(_) => {}
+                Err(error) => blind |= error.kind() == io::ErrorKind::PermissionDenied,
+            }
+        }
+        owner = Owner::Another;
     }
-    if blind { Owner::Unknown } else { Owner::Another }
+    if blind { Owner::Unknown } else { owner }
 }
 
 /// Where the process `root` and all below it listen, in order, each address once.
 pub(crate) fn listening(root: u32) -> Vec<SocketAddr> {
     let own: HashSet<u64> =
         processes(root).into_iter().filter_map(|pid| sockets_of(pid).ok()).flatten().collect();
-    let mut found: Vec<SocketAddr> = listeners()
+    let mut found: Vec<SocketAddr> = TABLES
         .into_iter()
+        .flat_map(listeners)
         .filter(|listener| own.contains(&listener.inode))
         .map(|listener| listener.address)
         .collect();
@@ -125,16 +133,15 @@ fn sockets_of(pid: Pid) -> io::Result<Vec<u64>> {
     Ok(found)
 }
 
-fn listeners() -> Vec<Listener> {
-    let mut found = Vec::new();
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        let Ok(file) = fs::File::open(table) else { continue };
-        let mut text = String::new();
-        // What was read before an error still counts.
-        let _ = file.take(LONGEST_TABLE).read_to_string(&mut text);
-        found.extend(text.lines().filter_map(parse));
-    }
-    found
+const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
+
+/// The listening sockets of one table. They come first in it, which matters where there are many connections: the rest
+/// isn't read (the kernel's `tcp_get_idx`).
+fn listeners(table: &str) -> Vec<Listener> {
+    let Ok(file) = fs::File::open(table) else { return Vec::new() };
+    // The first line is the heading.
+    let lines = BufReader::with_capacity(READ, file).lines().skip(1);
+    lines.map_while(|line| parse(&line.ok()?)).take(MOST_LISTENERS).collect()
 }
 
 /// A line of `/proc/net/tcp` or `tcp6` whose state is LISTEN (0A). Addresses are in hexadecimal, each 32-bit word in
