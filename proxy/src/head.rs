@@ -95,6 +95,8 @@ impl Head {
         if self.routed_host().is_none() {
             return Err(Refusal::BadRequest("the Host names no host"));
         }
+        // The head of the connection's request before this one was read into the same place.
+        self.expects_continue = false;
         let mut expectations = self.fields.values(Name::Expect);
         if let Some(expectation) = expectations.next() {
             if !expectation.eq_ignore_ascii_case(b"100-continue") || expectations.next().is_some() {

@@ -99,7 +99,7 @@ fn parse(bytes: &[u8], method: &Method) -> Result<Option<(Answer, usize)>, NoAns
     }
     let (body, length) = frame(&fields, status, modern, method)?;
     let keep = if modern { !fields.lists(b"close") } else { fields.lists(b"keep-alive") };
-    let upgrade = (status == 101).then(|| fields.values(Name::Upgrade).next().unwrap_or_default().to_vec());
+    let upgrade = (status == 101).then(|| upgrade(&fields).unwrap_or_default().to_vec());
     // A 205 has no content (RFC 9110 §15.3.6), whatever it says of its length.
     let (body, length, sound) = if status == 205 {
         (Framing::Length(0), Some(0), body == Framing::Length(0))
@@ -109,6 +109,12 @@ fn parse(bytes: &[u8], method: &Method) -> Result<Option<(Answer, usize)>, NoAns
     let reusable = keep && sound && body != Framing::UntilClose && status != 101;
     let reason = response.reason.unwrap_or_default().as_bytes().to_vec();
     Ok(Some((Answer { status, reason, fields, body, length, reusable, upgrade }, used)))
+}
+
+/// The protocol that a 101 changes to, if it names one and no other.
+fn upgrade(fields: &Fields) -> Option<&[u8]> {
+    let mut protocols = fields.values(Name::Upgrade);
+    protocols.next().filter(|_| protocols.next().is_none())
 }
 
 /// RFC 9112 §6.3, and stricter: one way to say the length, said once.

@@ -1,6 +1,6 @@
 //! A proxy over replicas that the test plays itself, byte for byte.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part of the rig")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its part of the rig")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,10 +8,12 @@
     reason = "a rig that breaks fails the test"
 )]
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+mod replica;
+mod request;
+mod wire;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use kaos_core::host::HostPattern;
@@ -21,6 +23,10 @@ use kaos_core::{Endpoint, EndpointUid, Moment, Policy, ProxyId, Report, Snapshot
 use kaos_proxy::{Config, Detail, Proxy, Totals, WorkloadTotals, bind};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
+
+pub use replica::Replica;
+pub use request::Request;
+pub use wire::{Answer, Client};
 
 /// Longest wait for anything that must come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -154,6 +160,7 @@ impl Rig {
     pub fn finish(mut self) {
         until("nothing is in flight", || self.in_flight() == 0);
         until("nothing waits", || self.waiting() == 0);
+        until("no connection to a replica is in use", || self.totals().upstream_active == 0);
         let proxy = self.proxy.take().unwrap();
         self.runtime.block_on(proxy.stop(Duration::from_secs(5)));
         let Rig { runtime, descriptors, .. } = self;
@@ -186,196 +193,4 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 pub fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-/// A client's side of a connection.
-pub struct Client {
-    pub stream: TcpStream,
-    read: Vec<u8>,
-}
-
-/// An answer as it came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    pub head: String,
-    pub body: Vec<u8>,
-}
-
-impl Answer {
-    pub fn status(&self) -> u16 {
-        self.head.split(' ').nth(1).unwrap().parse().unwrap()
-    }
-
-    /// The value of a field, in lower-case look-up.
-    pub fn field(&self, name: &str) -> Option<&str> {
-        self.head.lines().skip(1).find_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then_some(value.trim())
-        })
-    }
-
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    /// The word of a problem answer.
-    pub fn word(&self) -> String {
-        let problem: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
-        problem["type"].as_str().unwrap_or_default().rsplit('/').next().unwrap_or_default().to_owned()
-    }
-}
-
-impl Client {
-    pub fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Client { stream, read: Vec::new() }
-    }
-
-    pub fn of(stream: TcpStream) -> Client {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Client { stream, read: Vec::new() }
-    }
-
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).unwrap();
-    }
-
-    /// Reads until `bytes` have come, and returns all before and with them.
-    pub fn read_until(&mut self, end: &[u8]) -> Vec<u8> {
-        loop {
-            if let Some(at) = self.read.windows(end.len()).position(|window| window == end) {
-                return self.read.drain(..at + end.len()).collect();
-            }
-            assert!(
-                self.fill() > 0,
-                "ended before {:?}: {:?}",
-                String::from_utf8_lossy(end),
-                String::from_utf8_lossy(&self.read)
-            );
-        }
-    }
-
-    pub fn read_exact(&mut self, length: usize) -> Vec<u8> {
-        while self.read.len() < length {
-            assert!(self.fill() > 0, "ended after {:?}", String::from_utf8_lossy(&self.read));
-        }
-        self.read.drain(..length).collect()
-    }
-
-    fn fill(&mut self) -> usize {
-        let mut bytes = [0; 65536];
-        let count = self.stream.read(&mut bytes).unwrap_or(0);
-        self.read.extend_from_slice(&bytes[..count]);
-        count
-    }
-
-    /// Everything to the end of the connection.
-    pub fn read_to_end(&mut self) -> Vec<u8> {
-        while self.fill() > 0 {}
-        std::mem::take(&mut self.read)
-    }
-
-    /// Whether the peer has ended the connection with nothing more to say.
-    pub fn is_ended(&mut self) -> bool {
-        self.read.is_empty() && self.fill() == 0
-    }
-
-    /// A head, as text without the empty line.
-    pub fn head(&mut self) -> String {
-        let head = self.read_until(b"\r\n\r\n");
-        String::from_utf8_lossy(&head[..head.len() - 4]).into_owned()
-    }
-
-    /// A whole answer to a GET.
-    pub fn answer(&mut self) -> Answer {
-        let head = self.head();
-        let mut answer = Answer { head, body: Vec::new() };
-        if let Some(length) = answer.field("content-length") {
-            let length = length.parse().unwrap();
-            answer.body = self.read_exact(length);
-        } else if answer.field("transfer-encoding") == Some("chunked") {
-            answer.body = self.chunks();
-        } else if answer.status() != 204 && answer.status() != 304 && answer.status() != 101 {
-            answer.body = self.read_to_end();
-        }
-        answer
-    }
-
-    fn chunks(&mut self) -> Vec<u8> {
-        let mut body = Vec::new();
-        loop {
-            let line = self.read_until(b"\r\n");
-            let size =
-                usize::from_str_radix(std::str::from_utf8(&line[..line.len() - 2]).unwrap(), 16).unwrap();
-            if size == 0 {
-                self.read_until(b"\r\n");
-                return body;
-            }
-            body.extend(self.read_exact(size));
-            self.read_exact(2);
-        }
-    }
-
-    pub fn get(&mut self, target: &str) -> Answer {
-        self.send(format!("GET {target} HTTP/1.1\r\nHost: shop\r\n\r\n"));
-        self.answer()
-    }
-
-    /// Ends the connection with a reset.
-    pub fn reset(self) {
-        let socket = socket2::Socket::from(self.stream);
-        socket.set_linger(Some(Duration::ZERO)).unwrap();
-    }
-}
-
-/// A replica whose every connection is handled by `serve`, on a thread of its own.
-pub struct Replica {
-    pub address: SocketAddr,
-    pub connections: Arc<AtomicUsize>,
-}
-
-impl Replica {
-    pub fn new(serve: impl Fn(Client) + Send + Sync + 'static) -> Replica {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let connections = Arc::new(AtomicUsize::new(0));
-        let count = connections.clone();
-        let serve = Arc::new(serve);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(stream) = stream else { return };
-                count.fetch_add(1, Ordering::SeqCst);
-                let serve = serve.clone();
-                std::thread::spawn(move || serve(Client::of(stream)));
-            }
-        });
-        Replica { address, connections }
-    }
-
-    /// One that answers every request without a body with `answer`, and keeps the connection.
-    pub fn answering(answer: &'static str) -> Replica {
-        Replica::new(move |mut client| {
-            while client.next_request().is_some() {
-                client.send(answer);
-            }
-        })
-    }
-
-    pub fn accepted(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
-    }
-}
-
-impl Client {
-    /// The head of the next request, if one comes.
-    pub fn next_request(&mut self) -> Option<String> {
-        while !self.read.windows(4).any(|window| window == b"\r\n\r\n") {
-            if self.fill() == 0 {
-                return None;
-            }
-        }
-        Some(self.head())
-    }
 }
