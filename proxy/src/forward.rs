@@ -118,7 +118,7 @@ impl Trip<'_> {
         loop {
             let permit = admit(self.routed, self.record, self.watch, || feed.upload.hold()).await?;
             let repeatable = self.head.is_idempotent() && feed.upload.is_empty();
-            let Some(mut link) = self.connect(&permit, repeatable).await? else { continue };
+            let Some(mut link) = self.connect(&permit, repeatable, repeats > 0).await? else { continue };
             if feed.upload.invite().await.is_err() {
                 return Err(Ended::ClientGone);
             }
@@ -130,8 +130,12 @@ impl Trip<'_> {
                 Ok(Ok(Ok(answer))) => return self.checked(Sent { permit, link, answer, deadline }),
                 Ok(Ok(Err(NoAnswer::Closed))) => {
                     let untouched = feed.upload.is_untouched();
+                    let now = self.record.worker.now();
                     if link.reused {
-                        permit.port.note_closed(self.record.worker.now());
+                        permit.port.note_closed(now);
+                    } else {
+                        // It took a connection and said nothing: it is going, or gone.
+                        permit.grant.slot.suspect(now, self.record.worker.turn() as u64);
                     }
                     if repeats >= REPEATS || !(repeatable || untouched) {
                         return Err(Refusal::UpstreamProtocol(
@@ -158,11 +162,19 @@ impl Trip<'_> {
         }
     }
 
-    /// A connection to the permit's replica. `None`: it can't be reached now, and is let be for a while.
-    async fn connect(&mut self, permit: &Permit, repeatable: bool) -> Result<Option<Link>, Ended> {
-        let now = self.record.worker.now();
-        if let Some(link) = permit.port.take(now, repeatable) {
-            return Ok(Some(link));
+    /// A connection to the permit's replica, a new one if `fresh`: what failed on one idle connection may fail on the
+    /// next. `None`: the replica can't be reached now, and is let be for a while.
+    async fn connect(
+        &mut self,
+        permit: &Permit,
+        repeatable: bool,
+        fresh: bool,
+    ) -> Result<Option<Link>, Ended> {
+        if !fresh {
+            let idle = permit.port.take(self.record.worker.now(), repeatable);
+            if idle.is_some() {
+                return Ok(idle);
+            }
         }
         let slot = &permit.grant.slot;
         self.watch.until(Moment::NEVER);
