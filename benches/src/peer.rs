@@ -90,8 +90,12 @@ fn start(
         }
         Peer::Kaos => {
             let config = file("kaos.toml", kaos_config(address, free_address()?, &upstream.replica))?;
-            let state = folder.join("state").to_string_lossy().into_owned();
-            let words = [&program, "up", "--config", &config, "--state", &state].map(str::to_owned).to_vec();
+            // Folders of its own: a Kaos that runs for its user is not disturbed.
+            let folders =
+                ["XDG_STATE_HOME", "XDG_RUNTIME_DIR"].map(|name| format!("{name}={}", folder.display()));
+            let [state, runtime] = &folders;
+            let words =
+                ["env", state, runtime, &program, "up", "--config", &config].map(str::to_owned).to_vec();
             ("kaos", "kaos up, default knobs but min-scale = 1", false, words)
         }
         Peer::Nginx => {
@@ -99,16 +103,16 @@ fn start(
                 file("nginx.conf", nginx_config(folder, "nginx", &nginx_server(address, upstream.address)))?;
             let settings =
                 "1 worker, keep-alive to the upstream, no access log, X-Request-Id and X-Forwarded-For set";
-            ("nginx", settings, true, vec![program.into_owned(), "-c".into(), config])
+            ("nginx", settings, true, vec![program.to_string(), "-c".into(), config])
         }
         Peer::Haproxy => {
             let config = file("haproxy.cfg", haproxy_config(address, upstream.address))?;
             let settings = "1 thread, http-reuse always, no log, X-Request-Id and X-Forwarded-For set";
-            ("haproxy", settings, true, vec![program.into_owned(), "-db".into(), "-f".into(), config])
+            ("haproxy", settings, true, vec![program.to_string(), "-db".into(), "-f".into(), config])
         }
     };
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let version = machine::version(peer, words[0]);
+    let version = machine::version(peer, &program);
     let mut process = Process::start(name, &core::pinned(arguments.proxy_core, &words), folder)?;
     wait_until_ready(&mut process, address, &upstream.path(arguments.cases[0].size), folder)?;
     Ok(Proxy { name, address, version, settings, process: Some(process), workers })

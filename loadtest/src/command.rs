@@ -41,7 +41,7 @@ struct Place {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     target: String,
     /// Where its admin port is
-    #[arg(long, value_name = "URL", env = "KAOS_ADMIN", default_value = "http://127.0.0.1:9090")]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
     admin: String,
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Output::Human)]

@@ -108,7 +108,8 @@ impl Pieces {
                 if let Some(open) = open {
                     open.crash();
                 }
-                // The process is about to end: nothing wakes this again.
+                // The process is about to end. Until then nothing more may be said, however often this is asked.
+                self.end = Some(End::Crash);
                 Poll::Pending
             }
             Some(End::Clean) | None => Poll::Ready(None),
