@@ -163,14 +163,32 @@ fn a_port_that_is_taken_is_named() {
             format!("{address} is in use by another program (the Kaos of process {})", first.child.id());
         assert!(errors.contains(&owner) && errors.contains(flag), "{errors}");
     }
-    let mut second = Kaos::up_in(tempfile::tempdir().unwrap(), &["--", "true"]);
-    second.signal("TERM");
-    assert_eq!(second.ended(), Some(0));
+}
+
+#[test]
+fn an_admin_port_that_nobody_asked_for_may_be_taken() {
+    // Whoever comes second finds the usual port taken, by the first or by somebody else.
+    let mut both = [(); 2].map(|()| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut up = kaos(dir.path());
+        let up = up.args(["up", "--listen", "127.0.0.1:0", "-o", "json", "--", "true"]);
+        (up.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap(), dir)
+    });
+    let admins = [0, 1].map(|at| {
+        let mut line = String::new();
+        BufReader::new(both[at].0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        json(&line)["admin"].as_str().unwrap().to_owned()
+    });
+    assert_ne!(admins[0], admins[1]);
+    for (up, _) in &mut both {
+        support::signal(up.id(), "TERM");
+        assert_eq!(up.wait().unwrap().code(), Some(0));
+    }
 }
 
 #[test]
 fn sigterm_finishes_what_is_under_way_and_leaves_nothing() {
-    let mut kaos = Kaos::shop(&[], &["--spawn-orphan"]);
+    let mut kaos = Kaos::shop(&["--stop-timeout", "500ms"], &["--spawn-orphan"]);
     kaos.get("/");
     let mut slow = TcpStream::connect(kaos.listen).unwrap();
     slow.set_read_timeout(Some(support::PATIENCE)).unwrap();
