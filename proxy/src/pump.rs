@@ -100,7 +100,7 @@ impl Pump {
                 input.widen(buffers);
             }
             match ready!(input.poll_fill(cx, from, buffers, READ_SIZE)) {
-                Ok(0) if self.framing == Framing::UntilClose => self.ended = true,
+                Ok(0) if self.framing == Framing::UntilClose => self.end(&[]),
                 Ok(0) | Err(_) => return Poll::Ready(Err(Broken::SourceEnded)),
                 Ok(_) => {}
             }
@@ -123,11 +123,7 @@ impl Pump {
             }
             Piece::End { skip, trailers } => {
                 input.consume(skip);
-                self.ended = true;
-                if let Encoding::Chunked { trailers: wanted } = self.encoding {
-                    let none = Vec::new();
-                    end_chunks(&mut self.out, if wanted { &trailers } else { &none });
-                }
+                self.end(&trailers);
                 Ok(false)
             }
             Piece::Data { skip, length } => {
@@ -148,6 +144,14 @@ impl Pump {
                 }
                 Ok(self.direct == 0)
             }
+        }
+    }
+
+    /// The body has ended.
+    fn end(&mut self, trailers: &[(Vec<u8>, Vec<u8>)]) {
+        self.ended = true;
+        if let Encoding::Chunked { trailers: wanted } = self.encoding {
+            end_chunks(&mut self.out, if wanted { trailers } else { &[] });
         }
     }
 
