@@ -7,6 +7,7 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
@@ -120,6 +121,12 @@ impl Socket {
     pub(crate) fn end(&self) {
         // A connection that is broken already needs no end.
         let _ = rustix::net::shutdown(&self.stream, Shutdown::Write);
+    }
+
+    /// Makes its close a reset: for a peer that would take a plain end for the end of the answer.
+    pub(crate) fn reset_on_close(&self) {
+        // A connection that is broken already is reset anyway.
+        let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
     }
 
     /// The other end.

@@ -5,13 +5,14 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
-use crate::admit::{Record, Routed};
+use crate::admit::{Ended, Record, Routed};
 use crate::buffer::{Buffers, Input};
 use crate::forward::{Feed, Sent, Upload, abort};
 use crate::head::Head;
 use crate::http1::framing::Framing;
 use crate::http1::respond;
 use crate::pump::{Broken, Encoding, Pump};
+use crate::refuse::Refusal;
 use crate::rounds::Watch;
 use crate::socket::Socket;
 
@@ -99,7 +100,8 @@ pub(crate) enum Next {
     Cut,
 }
 
-/// Relays the answer, then gives the replica's connection back if it can be used again.
+/// Relays the answer, then gives the replica's connection back if it can be used again. `Err`: nothing was said to the
+/// client yet, and the answer turned out to be unusable.
 pub(crate) async fn answer(
     head: &Head,
     mut sent: Sent,
@@ -107,7 +109,7 @@ pub(crate) async fn answer(
     record: &mut Record,
     routed: &mut Routed,
     watch: &Watch,
-) -> Next {
+) -> Result<Next, Ended> {
     let worker = record.worker.clone();
     let now = worker.now();
     record.answered(sent.answer.status);
@@ -140,13 +142,25 @@ pub(crate) async fn answer(
         failed => {
             tracing::debug!(request_id = record.request_id, ?failed, "an answer was cut");
             abort(sent.permit, sent.link);
-            return Next::Cut;
+            match failed {
+                Ok(Err(Broken::Malformed(why))) if pump.is_untouched() => {
+                    return Err(Refusal::BadRequest(why).into());
+                }
+                Ok(Ok(Err(Broken::Malformed(why)))) if pump.is_untouched() => {
+                    return Err(Refusal::UpstreamProtocol(why).into());
+                }
+                _ => {}
+            }
+            if !delimited {
+                client.reset_on_close();
+            }
+            return Ok(Next::Cut);
         }
     }
     if !feed.finished {
         // The answer is whole before the request is: the replica wants no more of it.
         abort(sent.permit, sent.link);
-        return Next::Close;
+        return Ok(Next::Close);
     }
     if sent.answer.reusable && sent.link.input.is_empty() {
         sent.permit.port.keep(sent.link, worker.now(), &worker.buffers);
@@ -154,5 +168,5 @@ pub(crate) async fn answer(
     } else {
         abort(sent.permit, sent.link);
     }
-    if keep { Next::Again } else { Next::Close }
+    Ok(if keep { Next::Again } else { Next::Close })
 }

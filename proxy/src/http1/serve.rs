@@ -119,16 +119,20 @@ impl Connection {
             routed: &mut routed,
             watch: &self.watch,
         };
-        match trip.forward(&mut feed).await {
+        let outcome = match trip.forward(&mut feed).await {
             Ok(sent) if sent.answer.upgrade.is_some() => {
                 drop(feed);
                 tunnel::run(&self.head, sent, &socket, &mut self.input, &mut record, &routed, &self.watch)
                     .await;
-                Next::Cut
+                return Next::Cut;
             }
             Ok(sent) => {
                 relay::answer(&self.head, sent, &mut feed, &mut record, &mut routed, &self.watch).await
             }
+            Err(ended) => Err(ended),
+        };
+        match outcome {
+            Ok(next) => next,
             Err(Ended::ClientGone) => Next::Cut,
             Err(Ended::Refused(refusal)) => {
                 let whole = feed.upload.has_read_all() && !feed.upload.is_uninvited();
