@@ -33,9 +33,8 @@ async fn measure() -> Result<(), Box<dyn std::error::Error>> {
     for _ in 0..STARTS {
         let scale = |to| Scale { to, victims: Vec::new(), expected: Expected::Replicas(1 - to) };
         local.scale(&id, scale(1)).await?;
-        let seen = snapshots.wait_for(|snapshot| {
-            snapshot.workload(&id).is_some_and(|workload| workload.replicas.ready == 1)
-        });
+        let seen = snapshots
+            .wait_for(|snapshot| snapshot.workload(&id).is_some_and(|workload| workload.replicas.ready == 1));
         let start = seen.await?.workloads[0].endpoints[0].start;
         if let (Some(decided), Some(started), Some(reached)) = (start.decided, start.started, start.ready) {
             spawned.push(started.since(decided));
@@ -47,7 +46,8 @@ async fn measure() -> Result<(), Box<dyn std::error::Error>> {
         gone.push(stopping.elapsed());
     }
     println!("{STARTS} starts, one at a time; microseconds");
-    for (name, mut times) in [("scale to exec", spawned), ("scale to ready", ready), ("scale to gone", gone)] {
+    for (name, mut times) in [("scale to exec", spawned), ("scale to ready", ready), ("scale to gone", gone)]
+    {
         times.sort_unstable();
         let at = |share: f64| {
             let index = (times.len() as f64 * share) as usize;

@@ -159,7 +159,14 @@ impl Fleet {
     }
 
     /// A start failed that was begun at `begun`.
-    pub(crate) fn failed(&mut self, because: &str, detail: String, lasting: bool, begun: Moment, now: Moment) {
+    pub(crate) fn failed(
+        &mut self,
+        because: &str,
+        detail: String,
+        lasting: bool,
+        begun: Moment,
+        now: Moment,
+    ) {
         self.rebinds = 0;
         let verdict = self.starts.failed(begun, lasting, now);
         self.tell(verdict, because, detail);

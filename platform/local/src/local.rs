@@ -62,7 +62,8 @@ impl Local {
     /// every child of this process but its guardians is an orphan of a replica, and is killed.
     pub async fn start(launcher: Launcher, functions: Vec<Function>, origin: Instant) -> io::Result<Local> {
         become_subreaper()?;
-        let mut guardian = Guardian::launch(&launcher).map_err(|error| misfit(&launcher, &error.to_string()))?;
+        let mut guardian =
+            Guardian::launch(&launcher).map_err(|error| misfit(&launcher, &error.to_string()))?;
         match tokio::time::timeout(HELLO, guardian.event()).await {
             Ok(Some(Event::Hello)) => {}
             Ok(_) => return Err(misfit(&launcher, "it ended, or said something else than hello")),

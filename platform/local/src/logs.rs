@@ -8,8 +8,8 @@ use kaos_core::{EndpointUid, Moment, WorkloadId};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-/// Most lines kept per function.
-const KEPT_LINES: usize = 1000;
+/// Most lines kept per function, and taken at once.
+pub(crate) const KEPT_LINES: usize = 1000;
 
 /// Most bytes of text kept per function.
 const KEPT_BYTES: usize = 256 * 1024;
@@ -85,19 +85,25 @@ impl Logs {
 
     /// Every line of all functions from here on.
     pub fn follow(&self) -> Feed {
-        Feed(self.0.feed.subscribe())
+        let kept = self.kept();
+        self.follow_from(&kept)
+    }
+
+    /// Whoever writes holds the lock too: nothing comes between the number and the feed.
+    fn follow_from(&self, kept: &Kept) -> Feed {
+        Feed { lines: self.0.feed.subscribe(), next: kept.number, held: None }
     }
 
     /// The last lines of `workload`, at most `most`, and every line of all functions after those: none twice, none lost.
     pub fn recent_then_follow(&self, workload: &WorkloadId, most: usize) -> (Vec<Arc<Line>>, Feed) {
         let kept = self.kept();
-        // Whoever writes holds the lock too.
-        (kept.recent(workload, most), self.follow())
+        (kept.recent(workload, most), self.follow_from(&kept))
     }
 
-    /// Takes `lines` of one replica, in order.
-    pub(crate) fn write(&self, lines: impl IntoIterator<Item = Line>) {
+    /// Takes `lines` of one replica, in order, before which `skipped` were passed over.
+    pub(crate) fn write(&self, skipped: u64, lines: impl IntoIterator<Item = Line>) {
         let mut kept = self.kept();
+        kept.number += skipped;
         for mut line in lines {
             line.number = kept.number;
             kept.number += 1;
@@ -144,15 +150,35 @@ impl Ring {
 }
 
 /// A live reader of all lines.
-pub struct Feed(broadcast::Receiver<Arc<Line>>);
+pub struct Feed {
+    lines: broadcast::Receiver<Arc<Line>>,
+    /// The number of the line that comes next if none is missed.
+    next: u64,
+    /// A line that comes after those whose loss was just told.
+    held: Option<Arc<Line>>,
+}
 
 impl Feed {
-    /// The next line, or how many were missed; `None` once no more can come. May be dropped at any time.
+    /// The next line, or how many were missed before it; `None` once no more can come. May be dropped at any time.
     pub async fn next(&mut self) -> Option<Item> {
-        match self.0.recv().await {
-            Ok(line) => Some(Item::Line(line)),
-            Err(RecvError::Lagged(missed)) => Some(Item::Missed(missed)),
-            Err(RecvError::Closed) => None,
+        if let Some(line) = self.held.take() {
+            return Some(Item::Line(line));
+        }
+        loop {
+            match self.lines.recv().await {
+                Ok(line) => {
+                    let missed = line.number.saturating_sub(self.next);
+                    self.next = line.number + 1;
+                    if missed == 0 {
+                        return Some(Item::Line(line));
+                    }
+                    self.held = Some(line);
+                    return Some(Item::Missed(missed));
+                }
+                // The next line's number tells how many.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
         }
     }
 }

@@ -74,7 +74,11 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Takes charge, with a guardian that has said hello.
-    pub(crate) fn new(launcher: Launcher, guardian: Guardian, origin: Instant) -> (Machine, mpsc::Receiver<Note>) {
+    pub(crate) fn new(
+        launcher: Launcher,
+        guardian: Guardian,
+        origin: Instant,
+    ) -> (Machine, mpsc::Receiver<Note>) {
         let (notes, noted) = mpsc::channel(NOTES);
         let mut random = RandomState::new().hash_one(std::process::id()) as usize;
         let tag = (0..5).map(|_| {

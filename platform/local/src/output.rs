@@ -11,13 +11,13 @@ use std::time::Instant;
 use kaos_core::{EndpointUid, Moment, WorkloadId};
 use tokio::net::unix::pipe::Receiver;
 
-use crate::logs::{Line, Logs, Stream};
+use crate::logs::{KEPT_LINES, Line, Logs, Stream};
 
 /// Longest line in bytes; a longer one is cut into pieces.
 const LONGEST_LINE: usize = 8 * 1024;
 
-/// Read at once, in bytes: what a pipe holds at most is 64 KiB.
-const CHUNK: usize = 16 * 1024;
+/// Read at once, in bytes: half of what a pipe holds.
+const CHUNK: usize = 32 * 1024;
 
 /// Lines kept for the reason of a failed start, and the most of each, in bytes.
 const TAIL_LINES: usize = 8;
@@ -43,12 +43,18 @@ pub(crate) struct Tail {
     stdout: Mutex<VecDeque<String>>,
     stderr: Mutex<VecDeque<String>>,
     in_use: AtomicBool,
+    settled: AtomicBool,
 }
 
 impl Tail {
     /// Whether the replica said that its address is in use.
     pub(crate) fn said_in_use(&self) -> bool {
         self.in_use.load(Ordering::Relaxed)
+    }
+
+    /// It has its port: what it says of addresses from here on means others.
+    pub(crate) fn settle(&self) {
+        self.settled.store(true, Ordering::Relaxed);
     }
 
     /// The last lines for people, as the end of a sentence: those of stderr, else those of stdout, else nothing.
@@ -63,12 +69,13 @@ impl Tail {
         String::new()
     }
 
-    fn keep(&self, stream: Stream, line: &str) {
-        if line.trim().is_empty() {
-            return;
-        }
-        if says_in_use(line) {
+    /// Looks at one line, and remembers it if it is among the `last` of what was read.
+    fn keep(&self, stream: Stream, line: &str, last: bool) {
+        if !self.settled.load(Ordering::Relaxed) && says_in_use(line) {
             self.in_use.store(true, Ordering::Relaxed);
+        }
+        if !last || line.trim().is_empty() {
+            return;
         }
         let lines = match stream {
             Stream::Stdout => &self.stdout,
@@ -105,7 +112,8 @@ impl Output {
         while pipe.readable().await.is_ok() {
             match self.read_chunk(&pipe, stream, &mut lines) {
                 Ok(0) => break,
-                Ok(_) => {}
+                // A pipe that never runs dry would keep this thread from everybody else.
+                Ok(_) => tokio::task::yield_now().await,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => {
                     tracing::warn!(replica = %self.replica, %error, "the output of a replica can't be read");
@@ -113,37 +121,53 @@ impl Output {
                 }
             }
         }
-        let mut last = Vec::new();
-        lines.end(|line| last.push(self.line(stream, line)));
-        self.write(last);
+        let mut last = Latest::default();
+        lines.end(|line| last.push(line));
+        self.write(stream, last);
     }
 
     /// Not async: its buffer lives on the stack, and not for as long as the replica is silent.
     fn read_chunk(&self, pipe: &Receiver, stream: Stream, lines: &mut Lines) -> io::Result<usize> {
         let mut buffer = [0; CHUNK];
         let length = pipe.try_read(&mut buffer)?;
-        let mut whole = Vec::new();
-        lines.feed(buffer.get(..length).unwrap_or_default(), |line| whole.push(self.line(stream, line)));
-        self.write(whole);
+        let mut whole = Latest::default();
+        lines.feed(buffer.get(..length).unwrap_or_default(), |line| whole.push(line));
+        self.write(stream, whole);
         Ok(length)
     }
 
-    fn line(&self, stream: Stream, text: &[u8]) -> Line {
-        Line {
+    fn write(&self, stream: Stream, latest: Latest) {
+        let at = Moment::at(self.origin, Instant::now());
+        let tail = latest.lines.len().saturating_sub(TAIL_LINES);
+        for (place, text) in latest.lines.iter().enumerate() {
+            self.tail.keep(stream, text, place >= tail);
+        }
+        let line = |text| Line {
             workload: self.workload.clone(),
             replica: self.replica.clone(),
             stream,
-            at: Moment::at(self.origin, Instant::now()),
+            at,
             number: 0,
-            text: String::from_utf8_lossy(text).into_owned(),
-        }
+            text,
+        };
+        self.logs.write(latest.skipped, latest.lines.into_iter().map(line));
     }
+}
 
-    fn write(&self, lines: Vec<Line>) {
-        for line in &lines {
-            self.tail.keep(line.stream, &line.text);
+/// The last lines of what was read at once: nobody is shown more than are kept.
+#[derive(Default)]
+struct Latest {
+    lines: VecDeque<String>,
+    skipped: u64,
+}
+
+impl Latest {
+    fn push(&mut self, line: &[u8]) {
+        if self.lines.len() == KEPT_LINES {
+            self.lines.pop_front();
+            self.skipped += 1;
         }
-        self.logs.write(lines);
+        self.lines.push_back(String::from_utf8_lossy(line).into_owned());
     }
 }
 
@@ -225,16 +249,16 @@ mod tests {
     fn the_tail_is_bounded_and_prefers_stderr() {
         let tail = Tail::default();
         assert_eq!(tail.quote(), "");
-        tail.keep(Stream::Stdout, "hello");
+        tail.keep(Stream::Stdout, "hello", true);
         assert_eq!(tail.quote(), "; last on stdout:\nhello");
         for number in 0..100 {
-            tail.keep(Stream::Stderr, &format!("{number} {}", "ü".repeat(2000)));
+            tail.keep(Stream::Stderr, &format!("{number} {}", "ü".repeat(2000)), true);
         }
         let quote = tail.quote();
         assert!(quote.starts_with("; last on stderr:\n92 ü"), "{quote}");
         assert!(quote.len() <= 32 + TAIL_LINES * (TAIL_WIDTH + 1), "{}", quote.len());
         assert!(!tail.said_in_use());
-        tail.keep(Stream::Stdout, "OSError: [Errno 98] Address already in use");
+        tail.keep(Stream::Stdout, "OSError: [Errno 98] Address already in use", false);
         assert!(tail.said_in_use());
     }
 }

@@ -95,7 +95,9 @@ mod tests {
 
     #[test]
     fn after_a_known_failure_one_is_tried_at_a_time() {
-        for (desired, there, start) in [(3, "", 1), (3, "s1", 0), (3, "r1", 1), (3, "r1 s2", 0), (3, "o1 o2", 1)] {
+        for (desired, there, start) in
+            [(3, "", 1), (3, "s1", 0), (3, "r1", 1), (3, "r1 s2", 0), (3, "o1 o2", 1)]
+        {
             assert_eq!(plan(desired, &seats(there), true).start, start, "{desired} of {there:?}");
         }
     }

@@ -139,9 +139,7 @@ impl Probe {
             Seen::Silence | Seen::Ready => {
                 format!("GET {path} on 127.0.0.1:{port} was not answered in time within {within}")
             }
-            Seen::Nobody | Seen::Stranger => {
-                elsewhere(port, &sockets::listening(self.pid), &within)
-            }
+            Seen::Nobody | Seen::Stranger => elsewhere(port, &sockets::listening(self.pid), &within),
         }
     }
 }
@@ -236,7 +234,9 @@ mod tests {
     fn a_status_is_read_and_nothing_else() {
         assert_eq!(status(b"HTTP/1.1 204 No Content"), Some(204));
         assert_eq!(status(b"HTTP/1.0 503"), Some(503));
-        for broken in [&b""[..], b"HTTP/1.1 2x0", b"HTTP/2.0 200", b"SSH-2.0-Open", b"HTTP/1.1 -20", b"HTTP/1.1 020"] {
+        for broken in
+            [&b""[..], b"HTTP/1.1 2x0", b"HTTP/2.0 200", b"SSH-2.0-Open", b"HTTP/1.1 -20", b"HTTP/1.1 020"]
+        {
             assert_eq!(status(broken), None);
         }
     }

@@ -67,8 +67,15 @@ impl Supervisor {
         publisher: Publisher,
         functions: Vec<Function>,
     ) -> Supervisor {
-        let mut supervisor =
-            Supervisor { machine, fleets: BTreeMap::new(), publisher, notes, requests, drain: None, closing: None };
+        let mut supervisor = Supervisor {
+            machine,
+            fleets: BTreeMap::new(),
+            publisher,
+            notes,
+            requests,
+            drain: None,
+            closing: None,
+        };
         supervisor.reload(functions);
         supervisor.announce();
         supervisor
@@ -231,6 +238,7 @@ impl Supervisor {
             (Note::Ready(_), Stage::Starting) => {
                 replica.stage = Stage::Ready { since: Instant::now() };
                 replica.start.ready = Some(now);
+                replica.tail.settle();
                 if Arc::ptr_eq(&replica.form, &current) {
                     fleet.succeeded();
                 }
@@ -369,7 +377,9 @@ impl Supervisor {
                         *kill_at = None;
                         self.machine.stop(replica.serial, Stop::Kill);
                     }
-                    Stage::Ended { until, .. } if *until <= instant => over.push((id.clone(), replica.serial)),
+                    Stage::Ended { until, .. } if *until <= instant => {
+                        over.push((id.clone(), replica.serial))
+                    }
                     Stage::Spawning { since } if instant >= *since + WEDGED => self.machine.kill_guardian(),
                     _ => {}
                 }

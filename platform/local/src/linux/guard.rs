@@ -36,7 +36,9 @@ pub fn guard() -> ExitCode {
     match runtime.and_then(|runtime| runtime.block_on(run())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("kaos guardian: {error} (this process is started by kaos itself, with a socket as its stdin)");
+            eprintln!(
+                "kaos guardian: {error} (this process is started by kaos itself, with a socket as its stdin)"
+            );
             ExitCode::FAILURE
         }
     }
@@ -174,7 +176,10 @@ impl Guard {
     fn reap(&mut self) -> io::Result<()> {
         let strangers = tree::children(self.own);
         for process in strangers.iter().filter(|process| process.ended && !self.leads(process.pid)) {
-            let _ = rustix::process::waitid(WaitId::Pid(process.pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+            let _ = rustix::process::waitid(
+                WaitId::Pid(process.pid),
+                WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
+            );
         }
         let replicas: Vec<u64> = self.leaders.keys().copied().collect();
         for replica in replicas {
@@ -292,7 +297,8 @@ fn explain(start: &Start, error: &io::Error) -> (&'static str, String, bool) {
     let program = start.command.first().map_or("", String::as_str);
     let dir = start.dir.as_deref().map(|dir| PathBuf::from(OsStr::from_bytes(dir)));
     if let Some(dir) = dir.as_deref().filter(|dir| !dir.is_dir()) {
-        let detail = format!("the folder {} can't be entered: is it there, and is it a folder?", dir.display());
+        let detail =
+            format!("the folder {} can't be entered: is it there, and is it a folder?", dir.display());
         return ("no-folder", detail, true);
     }
     let place = dir.unwrap_or_default().join(program);
@@ -312,7 +318,8 @@ fn explain(start: &Start, error: &io::Error) -> (&'static str, String, bool) {
             ("too-long", format!("{program}: command and environment are too long ({error})"), true)
         }
         io::ErrorKind::InvalidInput => {
-            let detail = format!("{program:?}: a command must not be empty, and no part of it may hold a NUL byte");
+            let detail =
+                format!("{program:?}: a command must not be empty, and no part of it may hold a NUL byte");
             ("not-found", detail, true)
         }
         _ if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {

@@ -107,7 +107,10 @@ async fn kill_orphans() -> bool {
         for orphan in orphans {
             tree::descendants(orphan.pid).iter().for_each(Process::kill);
             orphan.kill();
-            let _ = rustix::process::waitid(WaitId::Pid(orphan.pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+            let _ = rustix::process::waitid(
+                WaitId::Pid(orphan.pid),
+                WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
+            );
         }
         if Instant::now() > deadline {
             return false;

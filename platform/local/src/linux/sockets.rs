@@ -66,7 +66,8 @@ pub(crate) fn is_free(port: u16, lingering: bool) -> bool {
 }
 
 fn binds(family: AddressFamily, address: SocketAddr, lingering: bool) -> rustix::io::Result<()> {
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, Some(ipproto::TCP))?;
+    let socket =
+        rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, Some(ipproto::TCP))?;
     if family == AddressFamily::INET6 {
         // Both families, whatever net.ipv6.bindv6only says.
         sockopt::set_ipv6_v6only(&socket, false)?;
@@ -182,7 +183,8 @@ mod tests {
         assert_eq!(parse(&line.replace(" 0A ", " 01 ")), None);
         let line = "   1: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 42 1 0 100 0 0 10 0";
         assert_eq!(parse(line).unwrap().address, "[::1]:80".parse().unwrap());
-        for broken in ["", "sl local_address", "0: 0100007F 0 0A a:b c:d 0 0 1", "0: 01:zz 0 0A 0 0 0 0 0 1"] {
+        for broken in ["", "sl local_address", "0: 0100007F 0 0A a:b c:d 0 0 1", "0: 01:zz 0 0A 0 0 0 0 0 1"]
+        {
             assert_eq!(parse(broken), None, "{broken:?}");
         }
     }

@@ -67,7 +67,8 @@ impl Process {
             return false;
         }
         let mark = |entry: &[u8]| {
-            entry.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")) == Some(value.as_bytes())
+            entry.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
+                == Some(value.as_bytes())
         };
         environment.split(|byte| *byte == 0).any(mark)
     }
@@ -151,7 +152,8 @@ mod tests {
             .spawn()
             .expect("sleep is everywhere");
         let pid = Pid::from_child(&child);
-        let listed: Vec<Process> = listed_children(own()).into_iter().filter(|found| found.pid == pid).collect();
+        let listed: Vec<Process> =
+            listed_children(own()).into_iter().filter(|found| found.pid == pid).collect();
         let scanned: Vec<Process> =
             scanned_children(own()).into_iter().filter(|found| found.pid == pid).collect();
         assert_eq!(listed.len(), 1);

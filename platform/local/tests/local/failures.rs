@@ -8,7 +8,9 @@ use kaos_core::Workload;
 use kaos_core::platform::Refusal;
 use kaos_core::snapshot::StartFailure;
 
-use crate::stage::{FIXTURE, Stage, eventually, function, get, processes_with, script, serving, until, with_knobs};
+use crate::stage::{
+    FIXTURE, Stage, eventually, function, get, processes_with, script, serving, until, with_knobs,
+};
 
 async fn known(stage: &Stage, name: &str) -> StartFailure {
     let known = |found: &Workload| found.failure.as_ref().is_some_and(|failure| failure.known);
@@ -31,7 +33,11 @@ async fn what_cannot_be_run_is_known_at_once() {
     homeless.dir = Some("/nowhere/at/all".into());
     let long = "x".repeat(300_000);
     let cases = [
-        (function("missing", &["no-such-program-anywhere"]), "not-found", "command not found: no-such-program-anywhere"),
+        (
+            function("missing", &["no-such-program-anywhere"]),
+            "not-found",
+            "command not found: no-such-program-anywhere",
+        ),
         (function("absent", &["/nowhere/program"]), "not-found", "command not found: /nowhere/program"),
         (function("plain", &[&path(&plain)]), "not-executable", "permission denied"),
         (function("folder", &["/tmp"]), "not-executable", "is a folder"),
@@ -48,7 +54,11 @@ async fn what_cannot_be_run_is_known_at_once() {
         stage.scale(name, 0, 1).await.unwrap();
         let failed = stage.until(name, |found| found.failure.is_some()).await;
         let failure = failed.failure.as_ref().unwrap();
-        assert_eq!((failure.because.as_str(), failure.known, failure.attempts), (*because, true, 1), "{failure:?}");
+        assert_eq!(
+            (failure.because.as_str(), failure.known, failure.attempts),
+            (*because, true, 1),
+            "{failure:?}"
+        );
         assert!(failure.detail.contains(detail), "{} in {}", detail, failure.detail);
         // Nothing runs: nothing is wanted until somebody asks again.
         assert_eq!(failed.replicas.desired, 0, "{name}");
@@ -142,7 +152,9 @@ async fn one_that_listens_elsewhere_is_told_how_to_listen_here() {
     let port = failed.endpoints[0].address.port();
     assert_eq!(
         failure.detail,
-        format!("nothing listened on 127.0.0.1:{port}; the process listens on :{spare}: use {{port}} or PORT")
+        format!(
+            "nothing listened on 127.0.0.1:{port}; the process listens on :{spare}: use {{port}} or PORT"
+        )
     );
     stage.until_gone("wild").await;
     let detail = known(&stage, "silent").await.detail;

@@ -1,9 +1,9 @@
 //! What a replica is given, when it is ready, and what the platform refuses.
 
+use kaos_core::HoldId;
 use kaos_core::host::HostPattern;
 use kaos_core::platform::{Expected, Platform, Refusal, Scale};
 use kaos_core::snapshot::{Hold, Phase, Replicas, Targets};
-use kaos_core::HoldId;
 
 use crate::stage::{FIXTURE, Stage, function, get, id, lives, serving, until, with_knobs};
 
@@ -30,7 +30,9 @@ async fn a_replica_gets_its_port_environment_and_folder() {
     }
     assert!(workload.endpoints[0].uid.as_str().starts_with("app-"));
     let start = workload.endpoints[0].start;
-    assert!(start.decided.unwrap() <= start.started.unwrap() && start.started.unwrap() < start.ready.unwrap());
+    assert!(
+        start.decided.unwrap() <= start.started.unwrap() && start.started.unwrap() < start.ready.unwrap()
+    );
     stage.local.shutdown().await;
 }
 
