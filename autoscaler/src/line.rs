@@ -307,6 +307,7 @@ impl Line {
             aim,
             desired,
             waiting: seen.waiting,
+            shown: track.workload.version,
             hold: hold.as_ref(),
             answers: &answers,
             ready: &ready,

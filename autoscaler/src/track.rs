@@ -16,7 +16,7 @@ use crate::collect::{Collect, Hearing, Total};
 use crate::journal::{Book, Counts};
 
 /// What we wrote is believed for so long, though the platform doesn't show it.
-const BELIEF: Duration = Duration::from_secs(5);
+const BELIEF: Duration = Duration::from_secs(60);
 
 /// So many changes by others within [`CONTEST_SPAN`] are a contest; then at most one write per [`CONTEST_PAUSE`].
 const CONTEST: usize = 3;
@@ -65,6 +65,8 @@ struct Belief {
     desired: u32,
     hold: Option<Hold>,
     version: u64,
+    /// The version of the last write of the count.
+    counted: u64,
     at: Moment,
 }
 
@@ -183,8 +185,13 @@ impl Track {
         if self.workload.version >= version {
             return;
         }
-        let mut belief =
-            Belief { desired: self.replicas().desired, hold: self.hold().cloned(), version, at: now };
+        let counted = match &self.belief {
+            _ if scales => version,
+            Some(belief) => belief.counted,
+            None => 0,
+        };
+        let (desired, hold) = (self.replicas().desired, self.hold().cloned());
+        let mut belief = Belief { desired, hold, version, counted, at: now };
         match write {
             Write::Raise(scale) | Write::Descent(Ask::Lower(scale)) => belief.desired = scale.to,
             Write::Descent(Ask::Hold(hold)) => belief.hold = Some(hold.clone()),
@@ -236,6 +243,7 @@ impl Track {
         Observation {
             leading,
             replicas: self.replicas(),
+            shown: self.belief.as_ref().is_none_or(|belief| self.workload.version >= belief.counted),
             running: total.running,
             waiting: total.waiting,
             load: self.averages.as_ref().and_then(Averages::loads),

@@ -22,6 +22,8 @@ pub struct Observation {
     pub leading: bool,
     /// Replica counts, as far as they are known: our own writes count before the platform shows them.
     pub replicas: Replicas,
+    /// Whether the platform shows our last write of the count: before that, what it shows of replicas is of old.
+    pub shown: bool,
     /// Requests that hold a slot, over all proxies.
     pub running: u64,
     /// Requests that wait for one. Never part of `load`.
@@ -151,7 +153,8 @@ pub fn decide(policy: &Policy, seen: &Observation, memory: Memory, now: Moment) 
     }
     let (opinion, memory) = consult(policy, seen, memory, now);
     let (to, because) = most_wanted(policy, seen, &opinion);
-    let verdict = if policy.capped(to) > seen.replicas.desired {
+    let asleep = idle::ends(policy, seen).is_some_and(|at| at <= now);
+    let verdict = if policy.capped(to) > seen.replicas.desired && !asleep {
         raise(policy, seen, to, because, now)
     } else {
         lower(policy, seen, &memory, &opinion, to, now)
@@ -298,7 +301,7 @@ fn forbidden(policy: &Policy, seen: &Observation, now: Moment) -> Option<Verdict
     if seen.waiting > 0 {
         return Some(Verdict::stay(Why::Waiting));
     }
-    if seen.coming() > 0 {
+    if seen.coming() > 0 || !seen.shown {
         return Some(Verdict::stay(Why::Starting));
     }
     match seen.heard {

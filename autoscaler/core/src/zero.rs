@@ -1,7 +1,8 @@
 //! Going down is a protocol, not a patch: `serving → holding → empty → zero`, and back to serving.
 //!
 //! The workload (or chosen replicas of it) is held: every live proxy stops dispatching to it, queues what comes, and
-//! confirms that nothing is in flight there. Only then is the count written, against the version of the hold's write.
+//! confirms that nothing is in flight there. Only then, and once the platform shows the hold back, is the count written,
+//! against the version of the hold's write.
 //! A request that waits takes the hold away; a proxy that doesn't answer in time cancels the attempt; the hold is removed
 //! in the end, whatever happened. Knows no transport: writes are asked for, and their results handed in.
 
@@ -69,6 +70,8 @@ pub struct Scene<'a> {
     pub desired: u32,
     /// Requests that wait.
     pub waiting: u64,
+    /// Version of what the platform shows.
+    pub shown: u64,
     /// The hold in force, as far as is known: our own writes count before the platform shows them.
     pub hold: Option<&'a Hold>,
     /// What each live proxy says of the hold it sees; `None` if it said nothing.
@@ -188,8 +191,10 @@ impl Descent {
         };
         let over = attempt.deadline().is_none_or(|deadline| scene.now >= deadline);
         let in_time = scene.now <= attempt.begun + LATEST;
+        // What is written has been seen back: replicas and count are those of the hold, not of a picture before it.
+        let there = |uid: &EndpointUid| scene.ready.iter().any(|(ready, _)| ready == uid);
         match attempt.lowered(answers(), over) {
-            Some((to, victims)) if in_time => {
+            Some((to, victims)) if in_time && scene.shown >= version && victims.iter().all(there) => {
                 self.state = State::Empty;
                 (Some(Ask::Lower(Scale { to, victims, expected: Expected::Version(version) })), None)
             }
