@@ -70,7 +70,7 @@ impl Request {
             self.body = take(from, length)?;
         } else if !self.values("transfer-encoding").is_empty() {
             while let Some(chunk) = chunk(from)? {
-                self.body.extend(chunk);
+                self.body.extend_from_slice(&chunk);
             }
             loop {
                 match line(from)?.as_str() {

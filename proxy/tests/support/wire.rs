@@ -88,7 +88,7 @@ impl Client {
     pub fn read_until(&mut self, end: &[u8]) -> Vec<u8> {
         loop {
             if let Some(at) = self.read.windows(end.len()).position(|window| window == end) {
-                return self.read.drain(..at + end.len()).collect();
+                return self.take(at + end.len());
             }
             assert!(
                 self.fill() > 0,
@@ -104,7 +104,13 @@ impl Client {
         while self.read.len() < length {
             assert!(self.fill() > 0, "ended after {} of {length} bytes", self.read.len());
         }
-        self.read.drain(..length).collect()
+        self.take(length)
+    }
+
+    fn take(&mut self, length: usize) -> Vec<u8> {
+        let taken = self.read[..length].to_vec();
+        self.consume(length);
+        taken
     }
 
     /// Reads what comes next. 0: the connection has ended.
@@ -196,7 +202,7 @@ impl Client {
                     trailers.push_str(&String::from_utf8_lossy(&line));
                 }
             };
-            body.extend(chunk);
+            body.extend_from_slice(&chunk);
         }
     }
 
