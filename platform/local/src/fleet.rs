@@ -99,10 +99,10 @@ impl Fleet {
             return Err(Refusal::Conflict);
         }
         let failing = self.failure.as_ref().filter(|failure| failure.known && now < failure.retry_at);
-        if let (0, Some(failure)) = (self.desired, failing) {
-            if scale.to > 0 {
-                return Err(Refusal::Failed(failure.detail.clone()));
-            }
+        if let (0, Some(failure)) = (self.desired, failing)
+            && scale.to > 0
+        {
+            return Err(Refusal::Failed(failure.detail.clone()));
         }
         self.set_desired(scale.to);
         Ok(self.version)

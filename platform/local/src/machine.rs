@@ -184,7 +184,7 @@ impl Machine {
             dir: form.dir.as_ref().map(|dir| dir.as_os_str().as_bytes().to_vec()),
             env: form.env(port),
         });
-        let (stdout, stderr) = self.order_with_pipes(&order).map_err(unstarted)?;
+        let (stdout, stderr) = self.order_with_pipes(&order).map_err(|error| unstarted(&error))?;
         self.last = serial;
         self.replicas.insert(serial, (function.id.clone(), port));
         let output = Output {
@@ -249,15 +249,15 @@ impl Machine {
 
     /// Stops the replica numbered `serial`.
     pub(crate) fn stop(&mut self, serial: u64, how: Stop) {
-        if let Some(guardian) = &mut self.guardian {
-            if let Err(error) = guardian.order(&Order::Stop { replica: serial, how }, Vec::new()) {
-                tracing::warn!(%error, "the guardian of the replicas can't be told to stop one");
-            }
+        if let Some(guardian) = &mut self.guardian
+            && let Err(error) = guardian.order(&Order::Stop { replica: serial, how }, Vec::new())
+        {
+            tracing::warn!(%error, "the guardian of the replicas can't be told to stop one");
         }
     }
 }
 
-fn unstarted(error: io::Error) -> Unstarted {
+fn unstarted(error: &io::Error) -> Unstarted {
     let too_long = error.kind() == io::ErrorKind::ArgumentListTooLong;
     Unstarted {
         because: if too_long { "too-long" } else { "no-resources" },

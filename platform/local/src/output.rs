@@ -130,8 +130,10 @@ impl Output {
     fn read_chunk(&self, pipe: &Receiver, stream: Stream, lines: &mut Lines) -> io::Result<usize> {
         let mut buffer = [0; CHUNK];
         let length = pipe.try_read(&mut buffer)?;
-        let mut whole = Latest::default();
-        lines.feed(buffer.get(..length).unwrap_or_default(), |line| whole.push(line));
+        let bytes = buffer.get(..length).unwrap_or_default();
+        let ends = bytes.iter().filter(|byte| **byte == b'\n').count();
+        let mut whole = Latest { passed_over: ends.saturating_sub(KEPT_LINES), ..Latest::default() };
+        lines.feed(bytes, |line| whole.push(line));
         self.write(stream, whole);
         Ok(length)
     }
@@ -157,17 +159,21 @@ impl Output {
 /// The last lines of what was read at once: nobody is shown more than are kept.
 #[derive(Default)]
 struct Latest {
-    lines: VecDeque<String>,
+    lines: Vec<String>,
+    /// Lines before those.
     skipped: u64,
+    /// Lines still to be skipped.
+    passed_over: usize,
 }
 
 impl Latest {
     fn push(&mut self, line: &[u8]) {
-        if self.lines.len() == KEPT_LINES {
-            self.lines.pop_front();
+        if self.passed_over > 0 {
+            self.passed_over -= 1;
             self.skipped += 1;
+        } else {
+            self.lines.push(String::from_utf8_lossy(line).into_owned());
         }
-        self.lines.push_back(String::from_utf8_lossy(line).into_owned());
     }
 }
 

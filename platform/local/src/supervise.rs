@@ -261,10 +261,10 @@ impl Supervisor {
     fn finish(&mut self, id: &WorkloadId, serial: u64) {
         let (now, instant) = (self.machine.now(), Instant::now());
         let Some(fleet) = self.fleets.get_mut(id) else { return };
-        if let Some(replica) = fleet.replicas.get_mut(&serial) {
-            if let Some(ending) = replica.verdict(instant) {
-                fleet.ended(serial, ending, now);
-            }
+        if let Some(replica) = fleet.replicas.get_mut(&serial)
+            && let Some(ending) = replica.verdict(instant)
+        {
+            fleet.ended(serial, ending, now);
         }
         if fleet.replicas.get(&serial).is_some_and(|replica| replica.is_over(instant)) {
             fleet.replicas.remove(&serial);
@@ -350,7 +350,8 @@ impl Supervisor {
         let closing = self.closing.as_ref().map(|closing| closing.deadline);
         let fleets = self.fleets.values();
         let retries = fleets.clone().filter_map(|fleet| self.instant(fleet.retry_at?));
-        let replicas = fleets.flat_map(|fleet| fleet.replicas.values()).filter_map(|replica| replica.alarm());
+        let replicas =
+            fleets.flat_map(|fleet| fleet.replicas.values()).filter_map(super::replica::Replica::alarm);
         let rest = [publish, closing, self.machine.relaunch_at()].into_iter().flatten();
         retries.chain(replicas).chain(rest).min()
     }
@@ -378,7 +379,7 @@ impl Supervisor {
                         self.machine.stop(replica.serial, Stop::Kill);
                     }
                     Stage::Ended { until, .. } if *until <= instant => {
-                        over.push((id.clone(), replica.serial))
+                        over.push((id.clone(), replica.serial));
                     }
                     Stage::Spawning { since } if instant >= *since + WEDGED => self.machine.kill_guardian(),
                     _ => {}
