@@ -12,6 +12,9 @@ use crate::failure::Failure;
 use crate::lines::{Lines, Question, Turn};
 use crate::scenario::{Client, Protocol, Shape};
 
+/// Bytes of a body that are kept, to tell what an unexpected answer said.
+const BEGINNING: usize = 500;
+
 /// A request that is sent again and again: everything but the host is fixed.
 pub struct Form {
     method: Method,
@@ -72,6 +75,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Bytes of its body.
     pub length: u64,
+    /// The beginning of its body.
+    pub beginning: Vec<u8>,
     /// When its head was there.
     pub begun: Instant,
     /// When its last byte was there.
@@ -113,12 +118,15 @@ async fn attempt(turn: &Turn, question: Question) -> Result<Answer, Failure> {
     let (response, held) = turn.send(question).await?;
     let begun = Instant::now();
     let (head, mut body) = response.into_parts();
-    let mut length = 0;
+    let (mut length, mut beginning) = (0, Vec::new());
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Failure::Cut)?;
-        length += frame.data_ref().map_or(0, |data| data.len() as u64);
+        let Some(data) = frame.data_ref() else { continue };
+        length += data.len() as u64;
+        let wanted = data.len().min(BEGINNING - beginning.len());
+        beginning.extend_from_slice(&data[..wanted]);
     }
     let ended = Instant::now();
     turn.done(held).await;
-    Ok(Answer { status: head.status.as_u16(), headers: head.headers, length, begun, ended })
+    Ok(Answer { status: head.status.as_u16(), headers: head.headers, length, beginning, begun, ended })
 }

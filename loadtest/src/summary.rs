@@ -68,6 +68,8 @@ pub struct Summary {
     pub failed: u64,
     /// Failures by kind.
     pub failures: BTreeMap<String, u64>,
+    /// The first answer that was unexpected.
+    pub sample: Option<String>,
     /// Attempts beyond the first.
     pub retries: u64,
     /// Answers marked as cold starts.
@@ -102,6 +104,7 @@ impl Summary {
             statuses: tally.statuses.clone(),
             failed: tally.failed(),
             failures: kinds.collect(),
+            sample: tally.sample.clone(),
             retries: tally.retries,
             cold: tally.cold,
             latency_ms: Quantiles::new(&tally.whole),
@@ -135,6 +138,9 @@ impl Summary {
         let _ = writeln!(text, "  statuses    {}", list(counted.collect()));
         let counted = self.failures.iter().map(|(kind, count)| format!("{kind}: {count}"));
         let _ = writeln!(text, "  failures    {}", list(counted.collect()));
+        if let Some(sample) = &self.sample {
+            let _ = writeln!(text, "  unexpected  {sample}");
+        }
         let _ = writeln!(text, "  last byte   {}", self.latency_ms.row());
         let _ = writeln!(text, "  first byte  {}", self.head_ms.row());
         for (name, spans) in &self.phases_ms {

@@ -65,6 +65,8 @@ pub struct Tally {
     pub statuses: BTreeMap<u16, u64>,
     /// Failures by kind.
     pub failures: BTreeMap<Failure, u64>,
+    /// The first answer that was unexpected: its status and the beginning of its body.
+    pub sample: Option<String>,
     /// Attempts beyond the first.
     pub retries: u64,
     /// Answers marked as cold starts.
@@ -130,12 +132,23 @@ impl Tally {
         *self.statuses.entry(answer.status).or_default() += 1;
         let (head, ended) = (answer.begun.duration_since(begun), answer.ended.duration_since(begun));
         self.last = self.last.max(ended);
-        if !expect.statuses.contains(&answer.status) {
-            *self.failures.entry(Failure::Status).or_default() += 1;
-            return;
-        }
-        if expect.length.is_some_and(|length| length != answer.length) {
-            *self.failures.entry(Failure::Length).or_default() += 1;
+        let unexpected = if !expect.statuses.contains(&answer.status) {
+            Some(Failure::Status)
+        } else if expect.length.is_some_and(|length| length != answer.length) {
+            Some(Failure::Length)
+        } else {
+            None
+        };
+        if let Some(failure) = unexpected {
+            *self.failures.entry(failure).or_default() += 1;
+            self.sample.get_or_insert_with(|| {
+                format!(
+                    "status {}, {} bytes: {}",
+                    answer.status,
+                    answer.length,
+                    answer.beginning.escape_ascii()
+                )
+            });
             return;
         }
         self.cold += u64::from(phases::is_cold(&answer.headers));
