@@ -51,6 +51,7 @@ pub enum State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     hold: Hold,
+    from: u32,
     to: u32,
     begun: Moment,
     /// Version and end of the hold's write.
@@ -165,7 +166,13 @@ impl Descent {
         let targets = if to == 0 { Targets::All } else { least_busy(scene.ready, scene.desired - to)? };
         let (id, by) = fresh();
         let hold = Hold { id, by, targets };
-        self.state = State::Holding(Attempt { hold: hold.clone(), to, begun: scene.now, written: None });
+        self.state = State::Holding(Attempt {
+            hold: hold.clone(),
+            from: scene.desired,
+            to,
+            begun: scene.now,
+            written: None,
+        });
         Some(Ask::Hold(hold))
     }
 
@@ -175,7 +182,8 @@ impl Descent {
         if scene.waiting > 0 {
             return self.cancel(Ended::Traffic, scene.now);
         }
-        if !scene.leading || scene.aim.is_none_or(|aim| aim > attempt.to) {
+        let another = scene.desired != attempt.from || scene.aim.is_none_or(|aim| aim > attempt.to);
+        if !scene.leading || another {
             return self.cancel(Ended::Unwanted, scene.now);
         }
         if scene.hold.is_none_or(|hold| hold.id != *id) {

@@ -36,15 +36,15 @@ impl World {
         }
     }
 
-    /// A write is sent. Writes are bounded; nothing goes down without a leader, a confirmation of every proxy, or the
-    /// idle time; nor while a replica starts.
+    /// A write is sent. Nothing goes down without a leader and a confirmation of every proxy, nor while a replica
+    /// starts.
     pub(crate) fn check_asked(&mut self, scaler: usize, action: &Action) {
         self.tally.writes += 1;
         let Action::Scale { workload, scale } = action else { return };
         if !matches!(scale.expected, Expected::Version(_)) {
             return;
         }
-        let (at, now) = (self.platform.find(workload), self.now());
+        let at = self.platform.find(workload);
         if !self.scalers[scaler].leading {
             self.broken(|world| {
                 format!("a{scaler} doesn't lead and lowers to {}{}", scale.to, world.brief(at))
@@ -52,11 +52,6 @@ impl World {
         }
         if let Some(proxy) = self.unconfirmed(scaler, at, scale) {
             self.broken(|world| format!("no data isn't zero: {proxy} didn't confirm{}", world.brief(at)));
-        }
-        let idle = self.setup.policies[at].idle_timeout;
-        let worked = self.proxies.iter().filter_map(|proxy| proxy.posts[at].worked).max();
-        if scale.to == 0 && worked.is_some_and(|worked| now.since(worked) < idle) {
-            self.broken(|world| format!("zero before the idle time was over{}", world.brief(at)));
         }
         if self.starts(scaler, at) {
             self.broken(|world| format!("lowered to {} while a replica starts{}", scale.to, world.brief(at)));
@@ -125,6 +120,11 @@ impl World {
                 self.lowered[at] = true;
                 let count = if scale.to == 0 { &mut self.tally.zeros } else { &mut self.tally.lowered };
                 *count += 1;
+                let worked = self.proxies.iter().filter_map(|proxy| proxy.posts[at].worked).max();
+                let idle = worked.is_none_or(|worked| self.now().since(worked) >= policy.idle_timeout);
+                if scale.to == 0 && !idle {
+                    self.broken(|world| format!("zero before the idle time was over{}", world.brief(at)));
+                }
                 if scale.to < policy.min_scale {
                     self.broken(|world| format!("{} is below min-scale{}", scale.to, world.brief(at)));
                 }

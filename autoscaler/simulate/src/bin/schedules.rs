@@ -24,9 +24,7 @@ fn number(given: Option<Result<u64, std::num::ParseIntError>>, default: u64) -> 
 }
 
 fn one(seed: u64) -> ExitCode {
-    let named = std::env::var("KAOS_SABOTAGE").ok();
-    let sabotage = Sabotage::ALL.into_iter().find(|sabotage| Some(format!("{sabotage:?}")) == named);
-    let (result, timeline) = tell(seed, sabotage);
+    let (result, timeline) = tell(seed, sabotage());
     for line in timeline {
         println!("{line}");
     }
@@ -42,10 +40,16 @@ fn one(seed: u64) -> ExitCode {
     }
 }
 
+/// The rule to break, by its name in `KAOS_SABOTAGE`.
+fn sabotage() -> Option<Sabotage> {
+    let named = std::env::var("KAOS_SABOTAGE").ok();
+    Sabotage::ALL.into_iter().find(|sabotage| Some(format!("{sabotage:?}")) == named)
+}
+
 fn many(first: u64, count: u64) -> ExitCode {
     let begun = Instant::now();
     let threads = available_parallelism().map_or(1, usize::from);
-    let summary = run_many(first..first + count, threads, None, false);
+    let summary = run_many(first..first + count, threads, sabotage(), sabotage().is_some());
     println!(
         "{} schedules in {:.1} s on {threads} threads",
         summary.schedules,
