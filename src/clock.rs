@@ -42,6 +42,11 @@ impl Clock {
         rfc3339(self.timestamp(moment))
     }
 
+    /// Where moments count from.
+    pub(crate) fn origin(&self) -> Instant {
+        self.origin
+    }
+
     /// When the origin was.
     pub(crate) fn began(&self) -> Timestamp {
         self.began

@@ -150,6 +150,26 @@ fn a_changed_file_is_taken_into_force_and_a_wrong_one_is_not() {
 }
 
 #[test]
+fn a_reload_that_changes_the_command_lets_requests_finish() {
+    // Without time between SIGTERM and SIGKILL, only waiting for the request saves it.
+    let shop = |flag: &str| {
+        let command = format!("command = [\"{}\"{flag}]", answer());
+        format!("[[function]]\nname = \"shop\"\n{command}\nstop-timeout = \"0s\"\nmax-scale = 1\n")
+    };
+    let kaos = Kaos::up_in(folder(&shop("")), &[]);
+    let before = pid_of(&kaos.get("/"));
+    let listen = kaos.listen;
+    let slow = std::thread::spawn(move || get(listen, "shop.localhost", "/delay/1500ms"));
+    eventually("it is under way", || (kaos.workload("shop")["in_flight"] == 1).then_some(()));
+    std::fs::write(file(&kaos.dir), shop(", \"--hard-limit\", \"9\"")).unwrap();
+    eventually("the new one answers", || (pid_of(&kaos.get("/")) != before).then_some(()));
+    assert!(is_alive(before), "it isn't stopped while it has a request");
+    let reply = slow.join().unwrap();
+    assert_eq!((reply.status, pid_of(&reply)), (200, before));
+    eventually("the old one is gone", || (!is_alive(before)).then_some(()));
+}
+
+#[test]
 fn a_port_that_is_taken_is_named() {
     let first = Kaos::shop(&[], &[]);
     for (flag, address) in [("--listen", first.listen), ("--admin", first.admin)] {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use kaos_core::{Moment, Reading, Report, Snapshot, Sums, WorkloadId};
+use kaos_core::{EndpointUid, Moment, Reading, Report, Snapshot, Sums, WorkloadId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
@@ -19,7 +19,7 @@ use crate::accept::{Post, work};
 use crate::gate::QueueBytes;
 use crate::ledger::Counts;
 use crate::report::{Ask, Brief, Notice, WorkerTotals};
-use crate::upkeep::Gates;
+use crate::upkeep::{Gates, Replicas};
 use crate::worker::{Shared, Table};
 
 /// What changed is reported this often, everything every tenth time.
@@ -41,6 +41,7 @@ pub struct Proxy {
     stops: Vec<oneshot::Sender<()>>,
     ended: Vec<oneshot::Receiver<()>>,
     control: tokio::task::JoinHandle<()>,
+    replicas: Arc<Replicas>,
 }
 
 /// Everything a proxy has counted.
@@ -111,8 +112,14 @@ impl Proxy {
             ended.push(has_ended);
         }
         control.workers.clone_from(&asks);
+        let replicas = control.gates.replicas();
         let control = tokio::spawn(control.run(snapshots, heard));
-        Ok(Proxy { shared, asks, stops, ended, control })
+        Ok(Proxy { shared, asks, stops, ended, control, replicas })
+    }
+
+    /// What the replica `uid` has in flight, also when it isn't listed any more: whether it may be stopped.
+    pub fn in_flight(&self, uid: &EndpointUid) -> u32 {
+        self.replicas.in_flight(uid)
     }
 
     /// Asks all workers for what they have counted. One that doesn't answer in time is left out.

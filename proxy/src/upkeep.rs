@@ -1,7 +1,7 @@
 //! Keeps the gates as the snapshot says: which replicas may get requests, which are held, and who waits in vain.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use kaos_core::lease::Lease;
@@ -21,6 +21,28 @@ pub(crate) struct Gates {
     next_slot: u64,
     queue_bytes: Arc<QueueBytes>,
     origin: Instant,
+    replicas: Arc<Replicas>,
+}
+
+/// Every replica that is listed or still has requests. Asked from outside; no request looks here.
+#[derive(Debug, Default)]
+pub(crate) struct Replicas(Mutex<HashMap<EndpointUid, Weak<Slot>>>);
+
+impl Replicas {
+    fn known(&self) -> MutexGuard<'_, HashMap<EndpointUid, Weak<Slot>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, slot: &Arc<Slot>) {
+        let mut known = self.known();
+        known.retain(|_, slot| slot.strong_count() > 0);
+        known.insert(slot.uid.clone(), Arc::downgrade(slot));
+    }
+
+    /// What a replica has in flight, also one that isn't listed any more.
+    pub(crate) fn in_flight(&self, uid: &EndpointUid) -> u32 {
+        self.known().get(uid).and_then(Weak::upgrade).map_or(0, |slot| slot.in_flight())
+    }
 }
 
 #[derive(Debug)]
@@ -34,7 +56,13 @@ struct Kept {
 
 impl Gates {
     pub(crate) fn new(queue_bytes: Arc<QueueBytes>, origin: Instant) -> Self {
-        Gates { by_id: BTreeMap::new(), ids: HashMap::new(), next_gate: 0, next_slot: 0, queue_bytes, origin }
+        let (by_id, ids, replicas) = (BTreeMap::new(), HashMap::new(), Arc::default());
+        Gates { by_id, ids, next_gate: 0, next_slot: 0, queue_bytes, origin, replicas }
+    }
+
+    /// Every replica that is listed or still has requests.
+    pub(crate) fn replicas(&self) -> Arc<Replicas> {
+        self.replicas.clone()
     }
 
     /// The key of every gate.
@@ -105,7 +133,10 @@ impl Gates {
         for endpoint in workload.endpoints.iter().filter(|endpoint| endpoint.phase == Phase::Ready) {
             let slot = before.remove(&endpoint.uid).unwrap_or_else(|| {
                 self.next_slot += 1;
-                Arc::new(Slot::new(endpoint.uid.clone(), self.next_slot, endpoint.address, endpoint.start))
+                let slot = Slot::new(endpoint.uid.clone(), self.next_slot, endpoint.address, endpoint.start);
+                let slot = Arc::new(slot);
+                self.replicas.add(&slot);
+                slot
             });
             ready.push(slot.clone());
             kept.slots.insert(endpoint.uid.clone(), slot);

@@ -8,21 +8,24 @@ use std::io;
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::terminal::Terminal;
 use crate::clock;
 
-/// Sends events of at least `level` to the terminal, as JSON if `json`.
+/// Sends events of at least `level` to the terminal, as JSON if `json`. Libraries are heard from warnings on: what they
+/// say below isn't about Kaos.
 pub(crate) fn start(terminal: &Terminal, level: Level, json: bool) {
     let lines = Lines { json, colour: terminal.has_colour() && !json };
-    let subscriber = tracing_subscriber::fmt()
+    let layer = tracing_subscriber::fmt::layer()
         .event_format(lines)
-        .with_max_level(level)
         .with_writer(ToTerminal(terminal.clone()))
-        .finish();
+        .with_filter(Targets::new().with_default(level.min(Level::WARN)).with_target("kaos", level));
+    let subscriber = tracing_subscriber::registry().with(layer);
     // Only a second subscriber in one process is refused, and there is none.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kaos_autoscaler::{Inputs, Journal};
-use kaos_core::{Policy, ProxyId, WorkloadId};
+use kaos_core::{EndpointUid, Policy, ProxyId, WorkloadId};
 use kaos_local::{Launcher, Local};
-use kaos_proxy::Proxy;
+use kaos_proxy::{Bound, Proxy};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -65,7 +65,7 @@ impl Run {
         let mut signals = Signals::listen()?;
         let bound = ports::requests(settings, self.cores, ProxyId::new(PROXY), origin)?;
         let admin = ports::admin(settings).await?;
-        let running = self.start(origin, clock, bound, admin).await?;
+        let running = self.start(clock, bound, admin, drain).await?;
         loop {
             match signals.next().await {
                 Told::End => break,
@@ -84,11 +84,12 @@ impl Run {
 
     async fn start(
         self,
-        origin: Instant,
         clock: Clock,
-        bound: kaos_proxy::Bound,
+        bound: Bound,
         admin: TcpListener,
+        drain: Duration,
     ) -> Result<Running, Failure> {
+        let origin = clock.origin();
         let failed = |error: std::io::Error| Failure::Failed(error.to_string());
         let max_starting = self.chosen.config.settings.max_starting.unwrap_or(self.cores);
         let functions = self.chosen.config.functions.iter().map(placed).collect();
@@ -100,6 +101,9 @@ impl Run {
         let (to_autoscaler, reports) = heard.relay();
         let listen = bound.address();
         let proxy = Arc::new(bound.run(snapshots.clone(), to_autoscaler).map_err(failed)?);
+        let working = Arc::downgrade(&proxy);
+        let busy = move |uid: &EndpointUid| working.upgrade().is_some_and(|proxy| proxy.in_flight(uid) > 0);
+        local.drain(drain, Arc::new(busy)).await;
         let instance = Arc::new(instance(listen, admin.local_addr().map_err(failed)?, &clock));
         let journal = Arc::new(Journal::default());
         let autoscaler = Arc::new(());
