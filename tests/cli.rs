@@ -1,5 +1,7 @@
 //! The command line: exit codes, what errors say, help. Nothing here gets as far as running anything.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is test code")]
+
 mod support;
 
 use kaos_core::knob::KNOBS;

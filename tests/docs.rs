@@ -1,5 +1,7 @@
 //! What the documents say is what the code says.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is test code")]
+
 use std::collections::BTreeSet;
 
 #[path = "../examples/knobs.rs"]

@@ -1,5 +1,7 @@
 //! `kaos up` from end to end: real processes behind a real proxy, asked as users ask.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is test code")]
+
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};

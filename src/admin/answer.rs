@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use kaos_core::WorkloadId;
 use kaos_core::host::normalise;
@@ -33,7 +34,7 @@ pub(crate) async fn answer<B>(desk: &Desk, request: &Request<B>) -> Response<Ans
 /// Whether the question may be asked at all.
 fn permitted<B>(request: &Request<B>, admin: SocketAddr) -> Result<(), Problem> {
     let header = request.headers().get(HOST).map(|host| host.to_str().unwrap_or_default());
-    let authority = request.uri().authority().map(|authority| authority.as_str());
+    let authority = request.uri().authority().map(Authority::as_str);
     match authority.or(header) {
         None if request.version() < Version::HTTP_11 => {}
         None => return Err(Problem::BadHost),

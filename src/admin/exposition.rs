@@ -42,6 +42,9 @@ pub(crate) enum Kind {
     Histogram,
 }
 
+/// Labels, a sum and how many it sums up.
+pub(crate) type SumRow<'a> = (Vec<(&'a str, &'a str)>, f64, u64);
+
 /// A page that is being written.
 pub(crate) struct Page {
     format: Format,
@@ -71,7 +74,7 @@ impl Page {
     /// Begins a family of sums and counts without buckets.
     ///
     /// In the text format these are two counters; OpenMetrics reserves the two endings for summaries.
-    pub(crate) fn sums(&mut self, name: &str, help: &str, rows: &[(Vec<(&str, &str)>, f64, u64)]) {
+    pub(crate) fn sums(&mut self, name: &str, help: &str, rows: &[SumRow<'_>]) {
         match self.format {
             Format::OpenMetrics => {
                 self.head(name, Kind::Gauge, "summary", help);

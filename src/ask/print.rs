@@ -42,7 +42,7 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
 
 /// A row of a table.
 pub(crate) fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
-    cells.iter().map(|cell| cell.to_string()).collect()
+    cells.map(str::to_owned).into()
 }
 
 /// The time of day of an RFC 3339 timestamp, in this machine's zone.

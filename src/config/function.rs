@@ -61,7 +61,7 @@ pub(crate) fn read<'t, 'i>(
             "host" => function.hosts = hosts(entry.1.get_ref()).map_err(|allowed| refuse(&allowed))?,
             "path" => function.path = path(entry.1.get_ref()).ok_or_else(|| refuse(PATH_ALLOWED))?,
             "command" => {
-                function.command = command(entry.1.get_ref()).ok_or_else(|| refuse(COMMAND_ALLOWED))?
+                function.command = command(entry.1.get_ref()).ok_or_else(|| refuse(COMMAND_ALLOWED))?;
             }
             "dir" => {
                 let dir = entry.1.get_ref().as_str().map(|dir| function.dir.join(dir));

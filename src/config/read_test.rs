@@ -71,7 +71,6 @@ fn one_function_alone_answers_for_every_host() {
 
 #[test]
 fn a_refusal_is_one_line_with_file_line_key_value_and_what_is_allowed() {
-    let blog = "[[function]]\nname = \"blog\"\ncommand = [\"true\"]\n";
     for (text, line) in [
         ("", "kaos.toml:1: there is no [[function]]; allowed is one or more".to_owned()),
         ("a = ", "kaos.toml:1: ".to_owned()),
@@ -102,6 +101,10 @@ fn a_refusal_is_one_line_with_file_line_key_value_and_what_is_allowed() {
             "{text:?}\n gives {wrong:?}\n not {line:?}"
         );
     }
+}
+
+#[test]
+fn a_wrong_key_of_a_function_is_named() {
     for (key, line) in [
         ("idle-timeout = 30", "kaos.toml:4: idle-timeout = 30: allowed is a duration, 1s to 24h"),
         ("idle-timeout = true", "kaos.toml:4: idle-timeout = true: allowed is a duration, 1s to 24h"),
@@ -119,6 +122,11 @@ fn a_refusal_is_one_line_with_file_line_key_value_and_what_is_allowed() {
         let wrong = read(&format!("{SHOP}{key}")).unwrap_err().to_string();
         assert!(wrong.starts_with(line) && !wrong.contains('\n'), "{key:?}\n gives {wrong:?}\n not {line:?}");
     }
+}
+
+#[test]
+fn names_routes_and_commands_are_checked() {
+    let blog = "[[function]]\nname = \"blog\"\ncommand = [\"true\"]\n";
     for (name, line) in [
         ("\"Shop\"", "kaos.toml:2: name = \"Shop\": allowed is a DNS label"),
         ("\"-a\"", "kaos.toml:2: name = \"-a\": allowed is a DNS label"),

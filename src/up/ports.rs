@@ -31,9 +31,8 @@ pub(crate) fn requests(
     let listen = settings.listen.unwrap_or(LISTEN);
     let detail = match settings.error_detail {
         Some(ErrorDetail::Full) => Detail::Full,
-        Some(ErrorDetail::Brief) => Detail::Brief,
         None if listen.ip().is_loopback() => Detail::Full,
-        None => Detail::Brief,
+        Some(ErrorDetail::Brief) | None => Detail::Brief,
     };
     let config = kaos_proxy::Config {
         listen,
