@@ -7,7 +7,7 @@ use std::time::Instant;
 use kaos_core::lease::Lease;
 use kaos_core::report::{EndpointLoad, HoldAnswer, HoldState};
 use kaos_core::snapshot::Phase;
-use kaos_core::{EndpointUid, Moment, Reading, Snapshot, Workload, WorkloadId};
+use kaos_core::{Endpoint, EndpointUid, Moment, Reading, Snapshot, Workload, WorkloadId};
 
 use crate::gate::{Gate, QueueBytes, View};
 use crate::slot::Slot;
@@ -49,9 +49,17 @@ impl Replicas {
 struct Kept {
     gate: Arc<Gate>,
     workload: Arc<Workload>,
-    slots: BTreeMap<EndpointUid, Arc<Slot>>,
+    listed: BTreeMap<EndpointUid, Listed>,
     lease: Lease,
     held: bool,
+}
+
+/// A replica that has been ready and isn't going away.
+#[derive(Debug)]
+struct Listed {
+    slot: Arc<Slot>,
+    /// It may be unready for a while: what it has in flight goes on counting.
+    ready: bool,
 }
 
 impl Gates {
@@ -102,7 +110,7 @@ impl Gates {
         }
         for (id, kept) in before {
             tracing::debug!(workload = %id, "not adopted any more");
-            kept.slots.values().for_each(|slot| slot.set_gone());
+            kept.listed.values().for_each(|listed| listed.slot.set_gone());
             kept.gate.show(View { workload: kept.workload, slots: Box::default(), removed: true });
             self.ids.remove(&kept.gate.key);
             changed.push(kept.gate);
@@ -117,8 +125,8 @@ impl Gates {
         let gate = Arc::new(Gate::new(self.next_gate, view, self.queue_bytes.clone(), self.origin));
         self.ids.insert(self.next_gate, workload.id.clone());
         self.next_gate += 1;
-        let (slots, lease) = (BTreeMap::new(), Lease::default());
-        let mut kept = Kept { gate, workload: workload.clone(), slots, lease, held: false };
+        let (listed, lease) = (BTreeMap::new(), Lease::default());
+        let mut kept = Kept { gate, workload: workload.clone(), listed, lease, held: false };
         self.update(&mut kept, workload, now);
         kept
     }
@@ -128,24 +136,30 @@ impl Gates {
         let answered = kept.workload.hold != workload.hold;
         kept.workload = workload.clone();
         kept.lease.saw(workload.hold.as_ref(), now);
-        let mut ready = Vec::new();
-        let mut before = std::mem::take(&mut kept.slots);
-        for endpoint in workload.endpoints.iter().filter(|endpoint| endpoint.phase == Phase::Ready) {
-            let slot = before.remove(&endpoint.uid).unwrap_or_else(|| {
-                self.next_slot += 1;
-                let slot = Slot::new(endpoint.uid.clone(), self.next_slot, endpoint.address, endpoint.start);
-                let slot = Arc::new(slot);
-                self.replicas.add(&slot);
-                slot
-            });
-            ready.push(slot.clone());
-            kept.slots.insert(endpoint.uid.clone(), slot);
+        let mut slots = Vec::new();
+        let mut before = std::mem::take(&mut kept.listed);
+        for endpoint in workload.endpoints.iter().filter(|endpoint| endpoint.phase != Phase::Terminating) {
+            let ready = endpoint.phase == Phase::Ready;
+            let known = before.remove(&endpoint.uid).map(|listed| listed.slot);
+            let Some(slot) = known.or_else(|| ready.then(|| self.slot(endpoint))) else { continue };
+            if ready {
+                slots.push(slot.clone());
+            }
+            kept.listed.insert(endpoint.uid.clone(), Listed { slot, ready });
         }
         // Going away is final, and so is having been ready once and not being listed any more.
-        before.values().for_each(|slot| slot.set_gone());
+        before.values().for_each(|listed| listed.slot.set_gone());
         kept.open(now);
-        kept.gate.show(View { workload: workload.clone(), slots: ready.into(), removed: false });
+        kept.gate.show(View { workload: workload.clone(), slots: slots.into(), removed: false });
         answered
+    }
+
+    fn slot(&mut self, endpoint: &Endpoint) -> Arc<Slot> {
+        self.next_slot += 1;
+        let slot = Slot::new(endpoint.uid.clone(), self.next_slot, endpoint.address, endpoint.start);
+        let slot = Arc::new(slot);
+        self.replicas.add(&slot);
+        slot
     }
 
     /// Looks after those who wait, and ends holds that have lasted too long. Returns the gates with something to report.
@@ -164,10 +178,8 @@ impl Gates {
     /// What is known of a gate without its workers: who waits, the hold, what each replica has in flight.
     pub(crate) fn reading(&self, key: u32, now: Moment) -> Option<Reading> {
         let kept = self.by_id.get(self.ids.get(&key)?)?;
-        let loads = kept
-            .slots
-            .values()
-            .map(|slot| EndpointLoad { uid: slot.uid.clone(), in_flight: slot.in_flight() });
+        let load = |slot: &Slot| EndpointLoad { uid: slot.uid.clone(), in_flight: slot.in_flight() };
+        let loads = kept.listed.values().map(|listed| load(&listed.slot));
         Some(Reading {
             waiting: kept.gate.waiting_sums(),
             hold: kept.answer(now),
@@ -179,19 +191,20 @@ impl Gates {
 }
 
 impl Kept {
-    /// Opens the replicas that aren't held, closes the others.
+    /// Opens the replicas that are ready and not held, closes the others.
     fn open(&mut self, now: Moment) {
         let hold = self.lease.obeyed(now);
         self.held = hold.is_some();
-        for slot in self.slots.values() {
-            slot.set_open(!hold.is_some_and(|hold| hold.targets.cover(&slot.uid)));
+        for Listed { slot, ready } in self.listed.values() {
+            slot.set_open(*ready && !hold.is_some_and(|hold| hold.targets.cover(&slot.uid)));
         }
     }
 
     /// The answer to the hold that the snapshot shows. The slots were closed before they are counted here.
     fn answer(&self, now: Moment) -> Option<HoldAnswer> {
         let hold = self.workload.hold.as_ref()?;
-        let covered = || self.slots.values().filter(|slot| hold.targets.cover(&slot.uid));
+        let slots = || self.listed.values().map(|listed| &listed.slot);
+        let covered = || slots().filter(|slot| hold.targets.cover(&slot.uid));
         let empty: Vec<EndpointUid> =
             covered().filter(|slot| slot.in_flight() == 0).map(|slot| slot.uid.clone()).collect();
         let (id, state) = self.lease.answer(now, empty.len() == covered().count())?;

@@ -73,7 +73,7 @@ impl Rig {
             failure: None,
             version: 1,
         };
-        let (snapshots, seen) = watch::channel(picture(&workload, 0));
+        let (snapshots, seen) = watch::channel(picture(0, vec![workload.clone()]));
         let (report, reports) = mpsc::channel(100_000);
         let bound = bind(config).unwrap();
         let address = bound.address();
@@ -91,10 +91,29 @@ impl Rig {
         }
     }
 
-    /// Publishes the workload as it is now.
+    /// Publishes the workload as it is now, and waits until the proxy acts on it.
     pub fn show(&mut self) {
+        self.workload.version = self.version + 1;
+        self.publish(vec![self.workload.clone()]);
+    }
+
+    /// Publishes that there is no workload, and waits until the proxy knows.
+    pub fn withdraw(&mut self) {
+        self.publish(Vec::new());
+    }
+
+    /// Publishes `workloads` and one more that nobody can reach: the proxy counts it as soon as it acts on the picture.
+    fn publish(&mut self, mut workloads: Vec<Workload>) {
         self.version += 1;
-        self.snapshots.send_replace(picture(&self.workload, self.version));
+        let marker = WorkloadId::new("local", &format!("version-{}", self.version));
+        workloads.push(Workload { id: marker.clone(), hosts: Vec::new(), ..self.workload.clone() });
+        self.snapshots.send_replace(picture(self.version, workloads));
+        until("the proxy acts on it", || self.totals().workloads.contains_key(&marker));
+    }
+
+    /// The version of what was last published.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// Changes the workload and publishes it.
@@ -171,14 +190,12 @@ impl Rig {
     }
 }
 
-fn picture(workload: &Workload, version: u64) -> Arc<Snapshot> {
-    let claims = [Claim { id: &workload.id, hosts: &workload.hosts, path: &workload.path }];
-    let (routes, _) = RouteTable::build(&claims);
-    Arc::new(Snapshot {
-        version,
-        routes: Arc::new(routes),
-        workloads: vec![Arc::new(workload.clone())].into(),
-    })
+fn picture(version: u64, workloads: Vec<Workload>) -> Arc<Snapshot> {
+    let claims: Vec<_> =
+        workloads.iter().map(|one| Claim { id: &one.id, hosts: &one.hosts, path: &one.path }).collect();
+    let routes = Arc::new(RouteTable::build(&claims).0);
+    let workloads = workloads.into_iter().map(Arc::new).collect();
+    Arc::new(Snapshot { version, routes, workloads })
 }
 
 /// Waits until `condition` holds.
