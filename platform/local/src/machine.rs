@@ -235,6 +235,7 @@ impl Machine {
             pid,
             readiness: policy.readiness.clone(),
             timeout: policy.start_timeout,
+            tail: Arc::clone(&replica.tail),
         };
         let (serial, notes) = (replica.serial, self.notes.clone());
         Task::from(tokio::spawn(async move {

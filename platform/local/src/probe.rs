@@ -3,8 +3,8 @@
 //! Tried at first every millisecond, then every 2 % of the time waited so far, at most every 100 ms: what polling adds
 //! stays in proportion. Knows one address, one process and one deadline.
 
-use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kaos_core::duration;
@@ -13,11 +13,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::linux::Timer;
 use crate::linux::sockets::{self, Owner};
+use crate::output::Tail;
 
 /// Between two tries, at first and at last.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(100);
+
+/// From this step on the runtime's timer is exact enough.
+const COARSE: Duration = Duration::from_millis(5);
 
 /// A try is given up after this, if the deadline isn't nearer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,11 +32,11 @@ const ANSWER: usize = 64 * 1024;
 const REST: Duration = Duration::from_secs(1);
 
 /// A listener outside the replica's process tree may be a port forwarder that works for it (a container's), or a
-/// stranger that was quicker. If the replica still runs after this, it is the former.
+/// stranger that was quicker. If the replica still runs after this, and hasn't said that its address is in use, it is the
+/// former.
 const STRANGER: Duration = Duration::from_secs(1);
 
 /// What is to become ready.
-#[derive(Clone, Debug)]
 pub(crate) struct Probe {
     /// The port on 127.0.0.1.
     pub(crate) port: u16,
@@ -41,6 +46,8 @@ pub(crate) struct Probe {
     pub(crate) readiness: Readiness,
     /// Ready within this, or the start has failed.
     pub(crate) timeout: Duration,
+    /// What the replica said last.
+    pub(crate) tail: Arc<Tail>,
 }
 
 /// What one try saw.
@@ -63,6 +70,7 @@ impl Probe {
         let begun = Instant::now();
         let deadline = begun + self.timeout;
         let (mut next, mut stranger_since, mut last) = (begun, None, Seen::Nobody);
+        let timer = Timer::new().ok();
         loop {
             let patience = PATIENCE.min(deadline.saturating_duration_since(Instant::now()));
             // A try that the deadline cuts short says less than the one before.
@@ -70,7 +78,7 @@ impl Probe {
             let mut seen = timeout(patience, self.look()).await.unwrap_or(cut);
             if seen == Seen::Stranger {
                 let since = *stranger_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= STRANGER {
+                if since.elapsed() >= STRANGER && !self.tail.said_in_use() {
                     seen = timeout(patience, self.ask()).await.unwrap_or(cut);
                 }
             }
@@ -88,7 +96,10 @@ impl Probe {
             let step = ((now - begun) / 50).clamp(SHORTEST, LONGEST);
             // Counted from when the try was due, so that the timer's rounding doesn't add up.
             next = (next + step).max(now).min(deadline);
-            sleep_until(next).await;
+            match &timer {
+                Some(timer) if step < COARSE && timer.until(next.into_std()).await.is_ok() => {}
+                _ => sleep_until(next).await,
+            }
         }
     }
 
@@ -139,19 +150,28 @@ impl Probe {
             Seen::Silence | Seen::Ready => {
                 format!("GET {path} on 127.0.0.1:{port} was not answered in time within {within}")
             }
-            Seen::Nobody | Seen::Stranger => elsewhere(port, &sockets::listening(self.pid), &within),
+            Seen::Nobody => elsewhere(port, &sockets::listening(self.pid), &within),
+            Seen::Stranger => format!(
+                "another program listens on 127.0.0.1:{port}; the process listens {}",
+                places(&sockets::listening(self.pid))
+            ),
         }
     }
 }
 
-/// Why nothing answers on `port` when the process listens at `places`.
-fn elsewhere(port: u16, places: &[SocketAddr], within: &str) -> String {
-    let mut text = format!("nothing listened on 127.0.0.1:{port}");
-    if places.is_empty() {
-        let _ = write!(text, " within {within}; the process listens nowhere: use {{port}} or PORT");
-        return text;
-    }
-    let mut shown: Vec<String> = places
+/// Why nothing answers on `port` when the process listens at `found`.
+fn elsewhere(port: u16, found: &[SocketAddr], within: &str) -> String {
+    let within = if found.is_empty() { format!(" within {within}") } else { String::new() };
+    let fix = match found.iter().any(|place| place.port() == port) {
+        true => "use HOST (127.0.0.1)",
+        false => "use {port} or PORT",
+    };
+    format!("nothing listened on 127.0.0.1:{port}{within}; the process listens {}: {fix}", places(found))
+}
+
+/// `nowhere`, or `on` each place, every address of the machine as `:port`.
+fn places(found: &[SocketAddr]) -> String {
+    let mut shown: Vec<String> = found
         .iter()
         .map(|place| match place.ip().is_unspecified() {
             true => format!(":{}", place.port()),
@@ -159,12 +179,7 @@ fn elsewhere(port: u16, places: &[SocketAddr], within: &str) -> String {
         })
         .collect();
     shown.dedup();
-    let fix = match places.iter().any(|place| place.port() == port) {
-        true => "use HOST (127.0.0.1)",
-        false => "use {port} or PORT",
-    };
-    let _ = write!(text, "; the process listens on {}: {fix}", shown.join(", "));
-    text
+    if shown.is_empty() { "nowhere".to_owned() } else { format!("on {}", shown.join(", ")) }
 }
 
 /// The status of a GET, which is then read to its end so that the server isn't cut off. `None`: no answer in HTTP.

@@ -381,7 +381,10 @@ impl Supervisor {
                     Stage::Ended { until, .. } if *until <= instant => {
                         over.push((id.clone(), replica.serial));
                     }
-                    Stage::Spawning { since } if instant >= *since + WEDGED => self.machine.kill_guardian(),
+                    Stage::Spawning { since } if instant >= *since + WEDGED => {
+                        *since = instant;
+                        self.machine.kill_guardian();
+                    }
                     _ => {}
                 }
             }

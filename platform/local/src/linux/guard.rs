@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus};
@@ -22,8 +22,10 @@ use super::tree::{self, Process};
 use super::wire::{Event, Exit, Order, Start, Stop, Wire};
 use crate::MARK;
 
-/// Between two looks at a tree that is being killed.
+/// Between two looks at a tree that is being killed, at first and at last: what sleeps uninterruptibly, or belongs to
+/// another user, isn't gone at once.
 const KILLING: Duration = Duration::from_millis(2);
+const KILLING_LONGEST: Duration = Duration::from_secs(1);
 
 /// Between two looks at a tree that was asked to end, besides those that a child's end causes.
 const LEAVING: Duration = Duration::from_millis(100);
@@ -46,8 +48,7 @@ pub fn guard() -> ExitCode {
 
 async fn run() -> io::Result<()> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    // Shown by ps and top instead of the name of the link it was started through.
-    let _ = std::fs::write("/proc/self/comm", "kaos-guardian");
+    let _ = std::fs::write("/proc/self/comm", super::NAME);
     let mut ended = signal(SignalKind::child())?;
     // A supervisor that stops the whole group of `kaos up` signals the guardian too: it stays until `kaos up` is done.
     // Handlers, unlike ignored signals, are not inherited through `exec`.
@@ -55,7 +56,7 @@ async fn run() -> io::Result<()> {
         .map(signal);
     let wire = Wire::new(rustix::stdio::stdin().try_clone_to_owned()?)?;
     let own = rustix::process::getpid();
-    let mut guard = Guard { wire, own, leaders: BTreeMap::new(), strays: false };
+    let mut guard = Guard { wire, own, leaders: BTreeMap::new(), strays: None };
     guard.wire.send(&Event::Hello, Vec::new())?;
     let result = guard.serve(&mut ended).await;
     drop(guard);
@@ -66,6 +67,7 @@ async fn run() -> io::Result<()> {
 /// Until no child is left at all: every descendant of a dead child falls to this process, the subreaper.
 async fn kill_everything(ended: &mut Signals) {
     let own = rustix::process::getpid();
+    let begun = Instant::now();
     loop {
         for process in tree::descendants(own) {
             process.kill();
@@ -77,8 +79,13 @@ async fn kill_everything(ended: &mut Signals) {
                 Err(_) => return,
             }
         }
-        let _ = tokio::time::timeout(KILLING, ended.recv()).await;
+        let _ = tokio::time::timeout(pause_while_killing(begun), ended.recv()).await;
     }
+}
+
+/// A tenth of the time since the killing began, within its bounds.
+fn pause_while_killing(begun: Instant) -> Duration {
+    (begun.elapsed() / 10).clamp(KILLING, KILLING_LONGEST)
 }
 
 /// The replicas that were started and are not gone.
@@ -86,8 +93,8 @@ struct Guard {
     wire: Wire,
     own: Pid,
     leaders: BTreeMap<u64, Leader>,
-    /// No replica is left, and something that one of them started was still there at the last look.
-    strays: bool,
+    /// No replica is left, but since then something that one of them started.
+    strays: Option<Instant>,
 }
 
 /// One replica's first process, and leader of its process group. It is reaped last of its tree, so that neither its id
@@ -109,7 +116,22 @@ enum Stage {
     /// It was asked to stop: if it ends, the rest of its tree may finish.
     Leaving,
     /// Its whole tree is being killed.
-    Killed,
+    Killed {
+        /// When that began.
+        since: Instant,
+    },
+}
+
+impl Leader {
+    fn is_killed(&self) -> bool {
+        matches!(self.stage, Stage::Killed { .. })
+    }
+
+    fn kill(&mut self) {
+        if !self.is_killed() {
+            self.stage = Stage::Killed { since: Instant::now() };
+        }
+    }
 }
 
 impl Guard {
@@ -131,11 +153,15 @@ impl Guard {
 
     /// How long to wait for a child's end before looking by ourselves: a grandchild's end isn't told.
     fn pause(&self) -> Option<Duration> {
-        if self.strays {
-            return Some(KILLING);
+        if let Some(since) = self.strays {
+            return Some(pause_while_killing(since));
         }
-        let stages = self.leaders.values().filter(|leader| leader.stage == Stage::Killed || leader.ended);
-        stages.map(|leader| if leader.stage == Stage::Leaving { LEAVING } else { KILLING }).min()
+        let pause = |leader: &Leader| match leader.stage {
+            Stage::Killed { since } => Some(pause_while_killing(since)),
+            Stage::Leaving if leader.ended => Some(LEAVING),
+            Stage::Running | Stage::Leaving => None,
+        };
+        self.leaders.values().filter_map(pause).min()
     }
 
     fn start(&mut self, start: Start, output: Vec<OwnedFd>) -> io::Result<()> {
@@ -166,7 +192,7 @@ impl Guard {
             }
             Stop::Ask => {}
             Stop::Kill => {
-                leader.stage = Stage::Killed;
+                leader.kill();
                 self.kill(replica);
             }
         }
@@ -185,13 +211,10 @@ impl Guard {
         for replica in replicas {
             self.look(replica)?;
         }
-        self.strays = false;
-        if self.leaders.is_empty() {
-            // Nothing here belongs to a replica that lives: what hid from the looks above ends too.
-            let strays = tree::descendants(self.own);
-            strays.iter().for_each(Process::kill);
-            self.strays = !strays.is_empty();
-        }
+        // With no replica left nothing here belongs to one that lives: what hid from the looks above ends too.
+        let strays = if self.leaders.is_empty() { tree::descendants(self.own) } else { Vec::new() };
+        strays.iter().for_each(Process::kill);
+        self.strays = (!strays.is_empty()).then(|| self.strays.unwrap_or_else(Instant::now));
         Ok(())
     }
 
@@ -208,11 +231,11 @@ impl Guard {
                 Some(status) => {
                     leader.ended = true;
                     if leader.stage == Stage::Running {
-                        leader.stage = Stage::Killed;
+                        leader.kill();
                     }
                     self.wire.send(&Event::Exited { replica, exit: exit_of(&status) }, Vec::new())?;
                 }
-                None if leader.stage == Stage::Killed => {}
+                None if leader.is_killed() => {}
                 None => return Ok(()),
             }
         }
@@ -222,9 +245,7 @@ impl Guard {
 
     /// Kills what is left of a replica's tree, if it is to be killed.
     fn kill(&self, replica: u64) {
-        let Some(leader) = self.leaders.get(&replica).filter(|leader| leader.stage == Stage::Killed) else {
-            return;
-        };
+        let Some(leader) = self.leaders.get(&replica).filter(|leader| leader.is_killed()) else { return };
         // The group first: the kernel does that in one step, and no fork slips through.
         let _ = rustix::process::kill_process_group(leader.pid, Signal::KILL);
         self.rest(leader).iter().for_each(Process::kill);

@@ -44,7 +44,7 @@ impl Guardian {
         let (ours, theirs) = wire::pair()?;
         let wire = Wire::new(ours)?;
         let mut command = Command::new(&launcher.program);
-        command.args(&launcher.arguments).arg0("kaos").process_group(0);
+        command.args(&launcher.arguments).arg0(super::NAME).process_group(0);
         command.stdin(Stdio::from(theirs)).stdout(Stdio::null());
         let mut guardians = GUARDIANS.lock().unwrap_or_else(PoisonError::into_inner);
         let child = command.spawn()?;

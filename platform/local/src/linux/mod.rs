@@ -5,9 +5,15 @@
 mod guard;
 mod guardian;
 pub(crate) mod sockets;
+mod timer;
 mod tree;
 mod wire;
 
 pub use guard::guard;
 pub(crate) use guardian::{Guardian, become_subreaper};
+pub(crate) use timer::Timer;
 pub(crate) use wire::{Event, Exit, Order, Start, Stop};
+
+/// How ps, top and pkill know the guardian. It doesn't say kaos: who kills everything by that name would kill the one
+/// process that cleans up after the others.
+const NAME: &str = "guardian";
