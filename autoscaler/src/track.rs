@@ -149,7 +149,8 @@ impl Track {
         }
         let after = self.replicas().desired;
         let ours = matches!(&self.write, Some(Write::Raise(scale) | Write::Descent(Ask::Lower(scale))) if scale.to == after);
-        if after != before && !ours {
+        // A platform may give up starts that fail: that is no contest.
+        if after != before && !ours && workload.failure.is_none() {
             self.foreign.push_back(now);
             if self.foreign.len() > CONTEST {
                 self.foreign.pop_front();

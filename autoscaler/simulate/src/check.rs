@@ -180,6 +180,7 @@ impl World {
             faults.outages,
             faults.autoscaler_restarts,
             faults.foreign,
+            faults.crashes,
             faults.hits,
         ];
         let tried = self.platform.objects()[at].desired > 0 || self.setup.max_starting < 20;

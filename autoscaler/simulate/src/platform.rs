@@ -1,7 +1,8 @@
 //! A model of a platform: objects with a version, replicas that start, fail and stop, a picture for those who watch.
 //!
-//! It takes replicas in the order that Kubernetes does: named victims first, then what isn't ready, then any.
+//! It takes replicas in this order: named victims, then what isn't ready, then the newest.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -215,6 +216,13 @@ impl Platform {
         retry
     }
 
+    /// A replica dies by itself; another is started in its place.
+    pub fn crash(&mut self, at: usize, uid: &EndpointUid, now: Moment) -> Moved {
+        self.objects[at].replicas.remove(uid);
+        self.change(at, self.phases_count);
+        Moved { begun: self.fill(at, now), taken: Vec::new() }
+    }
+
     /// A taken replica has stopped.
     pub fn stopped(&mut self, at: usize, uid: &EndpointUid) {
         if self.objects[at].replicas.remove(uid).is_some() {
@@ -226,8 +234,11 @@ impl Platform {
 /// Live replicas in the order in which they are taken.
 fn order(object: &Object, victims: &[EndpointUid]) -> Vec<EndpointUid> {
     let live = object.replicas.iter().filter(|(_, phase)| **phase != Phase::Terminating);
-    let mut live: Vec<_> =
-        live.map(|(uid, phase)| (*phase == Phase::Ready, !victims.contains(uid), uid.clone())).collect();
+    let serial = |uid: &EndpointUid| uid.as_str().trim_start_matches('r').parse::<u64>().unwrap_or_default();
+    let rank = |(uid, phase): (&EndpointUid, &Phase)| {
+        (!victims.contains(uid), *phase == Phase::Ready, Reverse(serial(uid)), uid.clone())
+    };
+    let mut live: Vec<_> = live.map(rank).collect();
     live.sort();
-    live.into_iter().map(|(_, _, uid)| uid).collect()
+    live.into_iter().map(|(_, _, _, uid)| uid).collect()
 }

@@ -29,13 +29,15 @@ pub enum Sabotage {
     HoldsReused,
     /// Proxies obey a hold as long as they see it.
     LeaseForever,
+    /// Writes that were given up are done when the platform is back.
+    LateWrites,
     /// A proxy's restart isn't noticed: its sums and sequence begin anew in the same epoch.
     EpochsIgnored,
 }
 
 impl Sabotage {
     /// Every one.
-    pub const ALL: [Sabotage; 14] = [
+    pub const ALL: [Sabotage; 15] = [
         Sabotage::ConfirmedTooEarly,
         Sabotage::NoPrecondition,
         Sabotage::NoVictims,
@@ -49,6 +51,7 @@ impl Sabotage {
         Sabotage::HoldsStay,
         Sabotage::HoldsReused,
         Sabotage::LeaseForever,
+        Sabotage::LateWrites,
         Sabotage::EpochsIgnored,
     ];
 }

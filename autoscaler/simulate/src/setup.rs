@@ -62,6 +62,8 @@ pub struct Faults {
     pub handovers: u64,
     /// Times that somebody else writes a count.
     pub foreign: u64,
+    /// Times that a ready replica dies.
+    pub crashes: u64,
     /// Times that the platform answers nobody for a while.
     pub outages: u64,
     /// Holds into which a restart falls.
@@ -104,6 +106,7 @@ impl Faults {
             autoscaler_restarts: sometimes(250, 3),
             handovers: if autoscalers > 1 { sometimes(500, 3) } else { 0 },
             foreign: sometimes(250, 4),
+            crashes: sometimes(200, 4),
             outages: sometimes(150, 2),
             hits: sometimes(250, 300),
         }

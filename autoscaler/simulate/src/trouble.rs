@@ -1,6 +1,7 @@
 //! What goes wrong: processes die and are replaced, leadership moves, somebody else writes, the platform is away.
 
 use kaos_core::platform::{Expected, Scale};
+use kaos_core::snapshot::Phase;
 use kaos_core::{Moment, ProxyId};
 
 use crate::proxy::Proxy;
@@ -22,6 +23,8 @@ pub(crate) enum Trouble {
     Handover(usize),
     /// Somebody else writes a count.
     Foreign(usize),
+    /// A ready replica dies, and its requests with it.
+    Crash(usize),
     /// The platform answers nobody for a while.
     Outage,
 }
@@ -35,6 +38,7 @@ impl World {
             (faults.handovers, 2),
             (faults.foreign, 3),
             (faults.outages, 4),
+            (faults.crashes, 5),
         ];
         for (count, kind) in counts {
             for _ in 0..count {
@@ -44,7 +48,8 @@ impl World {
                     1 => Trouble::ScalerDies(self.random.below(self.setup.autoscalers as u64) as usize),
                     2 => Trouble::Handover(self.random.below(self.setup.autoscalers as u64) as usize),
                     3 => Trouble::Foreign(self.random.below(self.setup.policies.len() as u64) as usize),
-                    _ => Trouble::Outage,
+                    4 => Trouble::Outage,
+                    _ => Trouble::Crash(self.random.below(self.setup.policies.len() as u64) as usize),
                 };
                 self.queue.put(at, Event::Trouble(trouble));
             }
@@ -78,6 +83,7 @@ impl World {
             Trouble::ScalerBegins(at) => self.revive_scaler(at),
             Trouble::Handover(at) => self.hand_over(at),
             Trouble::Foreign(at) => self.foreign(at),
+            Trouble::Crash(at) => self.crash(at),
             Trouble::Outage => {
                 self.tally.outages += 1;
                 self.outage_until = self.now() + self.random.between(millis(500), secs(12));
@@ -151,6 +157,24 @@ impl World {
             let at = if leading { now } else { now + self.random.between(millis(0), secs(3)) };
             self.queue.put(at, Event::Lead { scaler, process, leading });
         }
+    }
+
+    fn crash(&mut self, at: usize) {
+        let now = self.now();
+        let object = &self.platform.objects()[at];
+        let ready = object.replicas.iter().filter(|(_, phase)| **phase == Phase::Ready);
+        let Some(uid) = ready.map(|(uid, _)| uid.clone()).next() else { return };
+        for proxy in 0..self.proxies.len() {
+            let post = &self.proxies[proxy].posts[at];
+            let cut: Vec<_> =
+                post.running.iter().filter(|(_, on)| **on == uid).map(|(request, _)| *request).collect();
+            for request in cut {
+                self.proxies[proxy].finish(at, request, now);
+            }
+        }
+        let moved = self.platform.crash(at, &uid, now);
+        self.note(|world| format!("{uid} dies{}", world.brief(at)));
+        self.moved(at, moved);
     }
 
     fn foreign(&mut self, at: usize) {

@@ -56,7 +56,7 @@ pub(crate) enum Event {
     /// An autoscaler's turn is due.
     Turn { scaler: usize, process: u64 },
     /// A write arrives at the platform.
-    Apply { write: u64 },
+    Apply { write: u64, action: Action },
     /// The answer to a write arrives.
     Answer { write: u64 },
     /// A start is over.
@@ -246,7 +246,7 @@ impl World {
             {
                 self.turn(scaler);
             }
-            Event::Apply { write } => self.apply(write),
+            Event::Apply { write, action } => self.apply(write, &action),
             Event::Answer { write } => self.answer(write),
             Event::Started { at, uid, well } => self.started(at, &uid, well),
             Event::Fill { at } => {
@@ -509,8 +509,10 @@ impl World {
         // What its caller gave up a while ago isn't done any more.
         let arrives = there <= WRITE_DEADLINE + millis(300) && now + there >= self.outage_until;
         let lost = refused && self.random.chance(500);
-        if arrives && (!refused || lost) && !self.swallows(scaler, &action) {
-            self.queue.put(now + there, Event::Apply { write });
+        let arrival = (now + there).max(self.outage_until);
+        let done = arrives || self.sabotage == Some(Sabotage::LateWrites);
+        if done && (!refused || lost) && !self.swallows(scaler, &action) {
+            self.queue.put(arrival, Event::Apply { write, action: action.clone() });
         }
         let answered = arrives && !refused && there + back <= WRITE_DEADLINE;
         let at =
@@ -530,16 +532,15 @@ impl World {
         }
     }
 
-    fn apply(&mut self, write: u64) {
+    fn apply(&mut self, write: u64, action: &Action) {
         let now = self.now();
-        let Some(sent) = self.sent.get(&write).cloned() else { return };
-        let at = self.platform.find(sent.action.workload());
+        let at = self.platform.find(action.workload());
         let before = self.platform.objects()[at].desired;
         let honest = self.sabotage != Some(Sabotage::NoPrecondition);
-        let (result, moved) = self.platform.write(&sent.action, honest, now);
-        self.note(|world| format!("platform: {:?}: {result:?}{}", sent.action, world.brief(at)));
+        let (result, moved) = self.platform.write(action, honest, now);
+        self.note(|world| format!("platform: {action:?}: {result:?}{}", world.brief(at)));
         if result.is_ok() {
-            self.check_written(at, before, &sent.action, &moved);
+            self.check_written(at, before, action, &moved);
         }
         if let Some(sent) = self.sent.get_mut(&write) {
             sent.result.get_or_insert(result);
