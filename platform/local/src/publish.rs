@@ -84,3 +84,30 @@ fn routes(workloads: &[Arc<Workload>]) -> RouteTable {
     }
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_handed_out_at_once_and_a_storm_once_a_step() {
+        let (mut publisher, mut fleets) = (Publisher::new(), BTreeMap::new());
+        let snapshots = publisher.subscribe();
+        let now = publisher.paid_until;
+        for made in 1..=u64::from(BURST) {
+            assert!(publisher.due() <= now, "{made}");
+            publisher.publish(&mut fleets, now);
+            assert_eq!(snapshots.borrow().version, made);
+        }
+        assert_eq!(publisher.due(), now + STEP);
+        publisher.publish(&mut fleets, now + STEP);
+        assert_eq!(publisher.due(), now + 2 * STEP);
+        // After a quiet time there is room for a burst, not for more.
+        let later = now + 1000 * STEP;
+        for _ in 0..BURST {
+            assert!(publisher.due() <= later);
+            publisher.publish(&mut fleets, later);
+        }
+        assert_eq!(publisher.due(), later + STEP);
+    }
+}

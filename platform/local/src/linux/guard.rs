@@ -4,7 +4,7 @@
 //! terminal's Ctrl-C nor a kill of `kaos up`'s group reaches it. The end of its stdin means that `kaos up` is dead. It
 //! knows replicas by number and process id alone: nothing of workloads, ports or readiness.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -200,8 +200,7 @@ impl Guard {
 
     /// Looks which leaders have ended and what is left below those that have; reaps what nobody else does.
     fn reap(&mut self) -> io::Result<()> {
-        let strangers = tree::children(self.own);
-        for process in strangers.iter().filter(|process| process.ended && !self.leads(process.pid)) {
+        for process in self.adopted().iter().filter(|process| process.ended) {
             let _ = rustix::process::waitid(
                 WaitId::Pid(process.pid),
                 WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
@@ -218,8 +217,11 @@ impl Guard {
         Ok(())
     }
 
-    fn leads(&self, pid: Pid) -> bool {
-        self.leaders.values().any(|leader| leader.pid == pid)
+    /// The children of this process that it didn't start.
+    fn adopted(&self) -> Vec<Process> {
+        let leaders: HashSet<Pid> = self.leaders.values().map(|leader| leader.pid).collect();
+        let ids = tree::child_ids(self.own).into_iter().filter(|pid| !leaders.contains(pid));
+        ids.filter_map(Process::look).collect()
     }
 
     fn look(&mut self, replica: u64) -> io::Result<()> {
@@ -266,10 +268,7 @@ impl Guard {
     /// whatever is in its group, bears its mark or was noted, with all below.
     fn rest(&self, leader: &Leader) -> Vec<Process> {
         let mut rest = tree::descendants(leader.pid);
-        for process in tree::children(self.own) {
-            if self.leads(process.pid) {
-                continue;
-            }
+        for process in self.adopted() {
             let below = tree::descendants(process.pid);
             if self.owns(leader, &process) {
                 rest.push(process);

@@ -50,11 +50,16 @@ impl Process {
 
     /// Sends SIGKILL to this process, and to no other that has got its id since.
     pub(super) fn kill(&self) {
-        let Ok(handle) = rustix::process::pidfd_open(self.pid, PidfdFlags::empty()) else { return };
-        if Process::look(self.pid).is_some_and(|other| other.began == self.began) {
-            // It may have ended in between, or be another user's: the caller looks again.
-            let _ = rustix::process::pidfd_send_signal(&handle, Signal::KILL);
+        let handle = rustix::process::pidfd_open(self.pid, PidfdFlags::empty());
+        if Process::look(self.pid).is_none_or(|other| other.began != self.began) {
+            return;
         }
+        // It may have ended in between, or be another user's: the caller looks again.
+        let _ = match handle {
+            Ok(handle) => rustix::process::pidfd_send_signal(&handle, Signal::KILL),
+            // Before Linux 5.3, and in sandboxes that don't know the call.
+            Err(_) => rustix::process::kill_process(self.pid, Signal::KILL),
+        };
     }
 
     /// Whether its environment, as it was at its `exec`, says `name=value`.
@@ -76,6 +81,11 @@ impl Process {
 
 /// The children of the process `of`, those that have ended too.
 pub(super) fn children(of: Pid) -> Vec<Process> {
+    child_ids(of).into_iter().filter_map(Process::look).collect()
+}
+
+/// The ids of the children of the process `of`: cheaper than to look at each.
+pub(super) fn child_ids(of: Pid) -> Vec<Pid> {
     if lists_children() { listed_children(of) } else { scanned_children(of) }
 }
 
@@ -103,22 +113,22 @@ fn lists_children() -> bool {
 }
 
 /// Each thread has its own list: of the children that it forked or that fell to it.
-fn listed_children(of: Pid) -> Vec<Process> {
+fn listed_children(of: Pid) -> Vec<Pid> {
     let Ok(threads) = fs::read_dir(format!("/proc/{}/task", of.as_raw_nonzero())) else { return Vec::new() };
     let mut found = Vec::new();
     for thread in threads.flatten() {
         let list = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-        let pids = list.split_ascii_whitespace().filter_map(parse_pid);
-        found.extend(pids.filter_map(Process::look));
+        found.extend(list.split_ascii_whitespace().filter_map(parse_pid));
     }
     found
 }
 
-fn scanned_children(of: Pid) -> Vec<Process> {
+fn scanned_children(of: Pid) -> Vec<Pid> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| parse_pid(entry.file_name().to_str()?));
     let parent = of.as_raw_nonzero().get();
-    pids.filter_map(Process::look).filter(|process| process.parent == parent).collect()
+    let processes = pids.filter_map(Process::look).filter(|process| process.parent == parent);
+    processes.map(|process| process.pid).collect()
 }
 
 fn parse_pid(text: &str) -> Option<Pid> {
@@ -152,10 +162,11 @@ mod tests {
             .spawn()
             .expect("sleep is everywhere");
         let pid = Pid::from_child(&child);
-        let listed: Vec<Process> =
-            listed_children(own()).into_iter().filter(|found| found.pid == pid).collect();
-        let scanned: Vec<Process> =
-            scanned_children(own()).into_iter().filter(|found| found.pid == pid).collect();
+        let found = |pids: Vec<Pid>| {
+            let own = pids.into_iter().filter(|found| *found == pid);
+            own.filter_map(Process::look).collect::<Vec<_>>()
+        };
+        let (listed, scanned) = (found(listed_children(own())), found(scanned_children(own())));
         assert_eq!(listed.len(), 1);
         assert_eq!(listed, scanned);
         assert!(descendants(own()).contains(&listed[0]));

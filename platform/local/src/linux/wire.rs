@@ -223,3 +223,69 @@ fn take(socket: &UnixStream, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedF
     }
     Ok((received.bytes, descriptors))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn wires() -> (Wire, Wire) {
+        let (one, other) = pair().unwrap();
+        (Wire::new(one).unwrap(), Wire::new(other).unwrap())
+    }
+
+    fn start(replica: u64, argument: &str) -> Order {
+        Order::Start(Start {
+            replica,
+            uid: "app-1".to_owned(),
+            command: vec![argument.to_owned()],
+            dir: Some(vec![0xff, b'/']),
+            env: Vec::new(),
+        })
+    }
+
+    #[tokio::test]
+    async fn descriptors_travel_with_their_message() {
+        let (mut one, mut other) = wires();
+        let (mut reader, writer) = io::pipe().unwrap();
+        one.send(&start(1, "true"), vec![writer.into()]).unwrap();
+        let (order, descriptors) = other.receive::<Order>().await.unwrap().unwrap();
+        assert!(matches!(order, Order::Start(start) if start.dir == Some(vec![0xff, b'/'])));
+        assert_eq!(descriptors.len(), 1);
+        // The sender keeps none: with the received one gone, nobody can write.
+        drop(descriptors);
+        assert_eq!(reader.read(&mut [0; 1]).unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_loses_nothing_and_never_blocks_the_sender() {
+        const MESSAGES: u64 = 500;
+        let (mut one, mut other) = wires();
+        let long = "x".repeat(10_000);
+        for replica in 0..MESSAGES {
+            one.send(&start(replica, &long), Vec::new()).unwrap();
+        }
+        assert!(!one.unsent.is_empty(), "the socket took it all: the test tests nothing");
+        let sender = tokio::spawn(async move { one.receive::<Event>().await.map(|end| end.is_none()) });
+        for expected in 0..MESSAGES {
+            let (order, _) = other.receive::<Order>().await.unwrap().unwrap();
+            assert!(matches!(order, Order::Start(start) if start.replica == expected));
+        }
+        drop(other);
+        assert!(sender.await.unwrap().unwrap(), "the end is seen");
+    }
+
+    #[tokio::test]
+    async fn a_message_that_is_too_long_is_refused_and_a_dead_peer_is_seen() {
+        let (mut one, other) = wires();
+        let refused = one.send(&start(1, &"x".repeat(LONGEST)), Vec::new()).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ArgumentListTooLong);
+        // The longest one fits into the socket.
+        one.send(&start(1, &"x".repeat(LONGEST - 200)), Vec::new()).unwrap();
+        assert!(one.unsent.is_empty());
+        drop(other);
+        one.send(&start(2, "true"), Vec::new()).unwrap();
+        assert!(one.receive::<Event>().await.unwrap().is_none());
+    }
+}

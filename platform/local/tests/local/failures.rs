@@ -194,6 +194,33 @@ async fn one_whose_port_is_taken_gets_another_and_never_the_strangers_answer() {
 }
 
 #[tokio::test]
+async fn a_forwarder_outside_the_tree_is_believed_after_a_while_unless_the_address_is_said_to_be_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let ports = ["calm", "upset"].map(|name| folder.path().join(name));
+    let text = |port: &std::path::Path, says: &str| {
+        format!("echo {says}; echo $PORT > {0}.part; mv {0}.part {0}; exec sleep 600", port.display())
+    };
+    let calm = script("calm", &text(&ports[0], "starting a container"));
+    let upset = with_knobs(script("upset", &text(&ports[1], "EADDRINUSE")), &[("start-timeout", "3s")]);
+    let stage = Stage::new(vec![calm, upset]).await;
+    let mut forwarders = Vec::new();
+    for (name, place) in ["calm", "upset"].iter().zip(&ports) {
+        stage.scale(name, 0, 1).await.unwrap();
+        let port: u16 = eventually("it says its port", || async {
+            std::fs::read_to_string(place).ok()?.trim().parse().ok()
+        })
+        .await;
+        forwarders.push(TcpListener::bind(("127.0.0.1", port)).unwrap());
+    }
+    stage.until_ready("calm", 1).await;
+    let detail = known(&stage, "upset").await.detail;
+    let port = forwarders[1].local_addr().unwrap().port();
+    let expected = format!("another program listens on 127.0.0.1:{port}; the process listens nowhere");
+    assert!(detail.starts_with(&expected), "{detail}");
+    stage.local.shutdown().await;
+}
+
+#[tokio::test]
 async fn one_that_never_can_bind_fails_in_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let count = folder.path().join("count");
