@@ -307,3 +307,6 @@ impl View {
         self.slots.iter().filter_map(span).max().unwrap_or(Duration::from_secs(1))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@
     reason = "a rig that breaks fails the test"
 )]
 
+pub mod http2;
 mod replica;
 mod request;
 mod wire;

@@ -1,0 +1,113 @@
+//! Admission under a crowd: many threads, few slots.
+
+use std::sync::atomic::AtomicBool;
+
+use kaos_core::Policy;
+use kaos_core::snapshot::{Replicas, StartTimes};
+
+use super::*;
+
+const LIMIT: u32 = 2;
+const SLOTS: usize = 2;
+const THREADS: usize = 8;
+const ROUNDS: usize = 1500;
+
+fn gate() -> (Arc<Gate>, Vec<Arc<Slot>>) {
+    let limit = LIMIT.to_string();
+    let policy = Policy::default().with([("container-concurrency", &*limit)]).unwrap();
+    let workload = Workload {
+        id: WorkloadId::new("local", "shop"),
+        hosts: Vec::new(),
+        path: "/".into(),
+        policy: Arc::new(policy),
+        endpoints: Vec::new(),
+        replicas: Replicas::default(),
+        hold: None,
+        failure: None,
+        version: 1,
+    };
+    let slot = |at: usize| {
+        let uid = kaos_core::EndpointUid::new(&at.to_string());
+        let slot = Slot::new(uid, at as u64, "127.0.0.1:1".parse().unwrap(), StartTimes::default());
+        slot.set_open(true);
+        Arc::new(slot)
+    };
+    let slots: Vec<_> = (0..SLOTS).map(slot).collect();
+    let view = View { workload: Arc::new(workload), slots: slots.clone().into(), removed: false };
+    let bytes = Arc::new(QueueBytes { held: 0.into(), limit: u64::MAX });
+    (Arc::new(Gate::new(0, view, bytes, Instant::now())), slots)
+}
+
+/// Asks for slots from many threads, some of which leave before they get one. Nobody may wait in vain, and no replica
+/// may get more than its limit.
+fn crowd(gate: &Arc<Gate>) {
+    let uses: Arc<[AtomicU32; SLOTS]> = Arc::default();
+    let threads: Vec<_> = (0..THREADS)
+        .map(|_| {
+            let (gate, uses) = (gate.clone(), uses.clone());
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                for round in 0..ROUNDS {
+                    let now = gate.now();
+                    let grant = gate.admit(now, round).or_else(|| {
+                        let mut ticket = gate.enter(now, 1).unwrap();
+                        if leaves(round) {
+                            return None;
+                        }
+                        let wait =
+                            async { tokio::time::timeout(Duration::from_secs(20), ticket.wait()).await };
+                        Some(runtime.block_on(wait).expect("nobody waits in vain").unwrap())
+                    });
+                    let Some(grant) = grant else { continue };
+                    let used = &uses[grant.slot.key as usize];
+                    assert!(used.fetch_add(1, Ordering::SeqCst) < LIMIT);
+                    std::thread::yield_now();
+                    used.fetch_sub(1, Ordering::SeqCst);
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+/// Every third round or so, without a pattern.
+fn leaves(round: usize) -> bool {
+    (round.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) % 3 == 0
+}
+
+fn is_empty(gate: &Gate, slots: &[Arc<Slot>]) {
+    assert_eq!(
+        (gate.waiting(), gate.waiting_sums().open(), gate.bytes.held.load(Ordering::SeqCst)),
+        (0, 0, 0)
+    );
+    assert!(slots.iter().all(|slot| slot.in_flight() == 0));
+}
+
+#[test]
+fn whoever_waits_gets_a_slot_by_releases_alone() {
+    let (gate, slots) = gate();
+    crowd(&gate);
+    is_empty(&gate, &slots);
+}
+
+#[test]
+fn replicas_that_close_and_open_meanwhile_lose_nobody() {
+    let (gate, slots) = gate();
+    let (done, flapped) = (Arc::new(AtomicBool::new(false)), slots.clone());
+    let (settled, ended) = (gate.clone(), done.clone());
+    let flapping = std::thread::spawn(move || {
+        for slot in flapped.iter().cycle() {
+            slot.set_open(false);
+            std::thread::yield_now();
+            slot.set_open(true);
+            settled.settle();
+            if ended.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+    });
+    crowd(&gate);
+    done.store(true, Ordering::SeqCst);
+    flapping.join().unwrap();
+    is_empty(&gate, &slots);
+}
