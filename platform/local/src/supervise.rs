@@ -21,7 +21,7 @@ use crate::function::Function;
 use crate::linux::Stop;
 use crate::machine::{Machine, Note};
 use crate::publish::Publisher;
-use crate::replica::{Stage, WEDGED};
+use crate::replica::{Replica, Stage, WEDGED};
 
 /// From the end of the guardian's stdin to its own: it kills everything first.
 const CLEARING: Duration = Duration::from_secs(10);
@@ -265,8 +265,7 @@ impl Supervisor {
         let closing = self.closing.as_ref().map(|closing| closing.deadline);
         let fleets = self.fleets.values();
         let retries = fleets.clone().filter_map(|fleet| self.instant(fleet.retry_at?));
-        let replicas =
-            fleets.flat_map(|fleet| fleet.replicas.values()).filter_map(super::replica::Replica::alarm);
+        let replicas = fleets.flat_map(|fleet| fleet.replicas.values()).filter_map(Replica::alarm);
         let rest = [publish, closing, self.machine.relaunch_at()].into_iter().flatten();
         retries.chain(replicas).chain(rest).min()
     }
