@@ -51,6 +51,8 @@ pub(crate) struct Measured {
     /// Shares of the cores' time.
     pub(crate) proxy_core_busy: f64,
     pub(crate) load_core_busy: f64,
+    /// The share of the proxy's core that went to others than the proxy: the figures are worth less the more it is.
+    pub(crate) disturbed: f64,
 }
 
 /// What one round of one proxy gave.
@@ -60,6 +62,7 @@ struct Sample {
     rate: f64,
     proxy_core: f64,
     load_core: f64,
+    disturbed: f64,
 }
 
 /// Measures all cases. Fails with the first wrong answer: a proxy that answers wrongly has no speed.
@@ -88,13 +91,15 @@ pub(crate) fn run(
                 let (cpu, ticks) = (proxy.cpu(), cores.map(Ticks::now));
                 let done = load(proxy, arguments.span)?;
                 let (user, system) = proxy.cpu().seconds_since(cpu);
+                let busy = Ticks::now(cores[0]).busy_since(ticks[0]);
                 let each = 1e6 / (done.requests.max(1)) as f64;
                 samples[at].0.push(Sample {
                     user: user * each,
                     system: system * each,
                     rate: done.requests as f64 / done.seconds,
-                    proxy_core: Ticks::now(cores[0]).busy_since(ticks[0]),
+                    proxy_core: busy,
                     load_core: Ticks::now(cores[1]).busy_since(ticks[1]),
+                    disturbed: (busy - (user + system) / done.seconds).max(0.0),
                 });
                 samples[at].1.add(&done.latencies);
             }
@@ -119,6 +124,7 @@ fn sum_up(case: Case, peer: &'static str, rounds: &[Sample], latencies: &Latenci
         p99_ms: latencies.quantile(0.99).as_secs_f64() * 1000.0,
         proxy_core_busy: median_of(|sample| sample.proxy_core),
         load_core_busy: median_of(|sample| sample.load_core),
+        disturbed: median_of(|sample| sample.disturbed),
     }
 }
 

@@ -14,6 +14,9 @@ pub(crate) struct Result {
     pub(crate) measured: Vec<Measured>,
 }
 
+/// Share of the proxy's core beyond which other programs spoil its caches, and with them the figures.
+const DISTURBED: f64 = 0.05;
+
 /// The table, and below it Kaos's CPU per request as a ratio of each other proxy's.
 pub(crate) fn text(measured: &[Measured]) -> String {
     let mut text = format!(
@@ -54,6 +57,15 @@ pub(crate) fn text(measured: &[Measured]) -> String {
     text.push_str(
         "CPU/req: of the proxy's processes, user + system; proxy, load: how busy their cores were\n",
     );
+    let disturbed =
+        measured.iter().filter(|row| row.peer != "direct").map(|row| row.disturbed).fold(0.0, f64::max);
+    if disturbed > DISTURBED {
+        let share = disturbed * 100.0;
+        let _ = writeln!(
+            text,
+            "DISTURBED: other programs had up to {share:.0} % of the proxy's core; repeat on a quiet machine"
+        );
+    }
     for kaos in measured.iter().filter(|row| row.peer == "kaos") {
         let same = |row: &&Measured| {
             (row.case.size, row.case.connections) == (kaos.case.size, kaos.case.connections)
@@ -90,6 +102,7 @@ mod tests {
             p99_ms: 1.5,
             proxy_core_busy: 0.99,
             load_core_busy: 0.5,
+            disturbed: 0.01,
         }
     }
 
@@ -103,6 +116,6 @@ mod tests {
         ]);
         let ratios: Vec<&str> = text.lines().filter(|line| line.starts_with("kaos /")).collect();
         assert_eq!(ratios, ["kaos / nginx          64 B,   64 connections: 0.50"]);
-        assert!(text.contains("17.0 - 20.0"), "{text}");
+        assert!(text.contains("17.0 - 20.0") && !text.contains("DISTURBED"), "{text}");
     }
 }

@@ -43,7 +43,7 @@ pub struct Lines {
 
 /// One open connection.
 enum Line {
-    Http1(http1::SendRequest<Full<Bytes>>, AbortHandle),
+    Http1(http1::SendRequest<Full<Bytes>>, Driver),
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
@@ -119,7 +119,7 @@ impl Lines {
                 let driver = tokio::spawn(async move {
                     let _ = connection.await;
                 });
-                Ok(Line::Http1(sender, driver.abort_handle()))
+                Ok(Line::Http1(sender, Driver(driver.abort_handle())))
             }
             Protocol::H2 => {
                 let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -134,14 +134,16 @@ impl Lines {
     }
 }
 
-/// An HTTP/1 connection in use; closed at once if the request is left before its end.
-pub struct Held(Option<(http1::SendRequest<Full<Bytes>>, AbortHandle)>);
+/// An HTTP/1 connection in use; closed at once if the request is left before its end. Of HTTP/2: nothing.
+#[derive(Default)]
+pub struct Held(Option<(http1::SendRequest<Full<Bytes>>, Driver)>);
 
-impl Drop for Held {
+/// The task that drives an HTTP/1 connection; ended when dropped.
+struct Driver(AbortHandle);
+
+impl Drop for Driver {
     fn drop(&mut self) {
-        if let Some((_, driver)) = &self.0 {
-            driver.abort();
-        }
+        self.0.abort();
     }
 }
 
@@ -150,27 +152,14 @@ impl Turn {
     pub async fn send(&self, mut question: Question) -> Result<(Response<Incoming>, Held), Failure> {
         let mut renewals = 0;
         loop {
-            let mut slot = self.lines.slots[self.slot].lock().await;
-            let open = slot.as_ref().is_some_and(|line| !line.ended());
-            if !open {
-                *slot = Some(self.lines.connect().await?);
-            }
-            let sent = match slot.as_mut() {
-                Some(Line::Http2(sender)) => {
-                    let mut sender = sender.clone();
-                    drop(slot);
-                    sender.try_send_request(question).await.map(|response| (response, Held(None)))
+            let sent = match self.take().await? {
+                Line::Http2(mut sender) => {
+                    sender.try_send_request(question).await.map(|response| (response, Held::default()))
                 }
-                Some(Line::Http1(..)) => {
-                    let mut held = match slot.take() {
-                        Some(Line::Http1(sender, driver)) => Held(Some((sender, driver))),
-                        _ => return Err(Failure::Connect),
-                    };
-                    drop(slot);
-                    let Some((sender, _)) = &mut held.0 else { return Err(Failure::Connect) };
-                    sender.try_send_request(question).await.map(|response| (response, held))
-                }
-                None => return Err(Failure::Connect),
+                Line::Http1(mut sender, driver) => sender
+                    .try_send_request(question)
+                    .await
+                    .map(|response| (response, Held(Some((sender, driver))))),
             };
             let mut error = match sent {
                 Ok(answer) => return Ok(answer),
@@ -185,9 +174,26 @@ impl Turn {
         }
     }
 
+    /// The open connection of this turn: an HTTP/1 one alone, an HTTP/2 one together with the other turns on it.
+    async fn take(&self) -> Result<Line, Failure> {
+        let mut slot = self.lines.slots[self.slot].lock().await;
+        let open = match slot.as_mut() {
+            Some(line) => line.ready().await,
+            None => false,
+        };
+        let line = match slot.take() {
+            Some(line) if open => line,
+            _ => self.lines.connect().await?,
+        };
+        if let Line::Http2(sender) = &line {
+            *slot = Some(Line::Http2(sender.clone()));
+        }
+        Ok(line)
+    }
+
     /// Gives the connection back after the last byte of the answer.
-    pub async fn done(&self, mut held: Held) {
-        if let Some((sender, driver)) = held.0.take()
+    pub async fn done(&self, held: Held) {
+        if let Some((sender, driver)) = held.0
             && !sender.is_closed()
         {
             *self.lines.slots[self.slot].lock().await = Some(Line::Http1(sender, driver));
@@ -196,10 +202,12 @@ impl Turn {
 }
 
 impl Line {
-    fn ended(&self) -> bool {
+    /// True once the next request can be sent on it, false if it has ended.
+    async fn ready(&mut self) -> bool {
         match self {
-            Line::Http1(sender, _) => sender.is_closed(),
-            Line::Http2(sender) => sender.is_closed(),
+            // The last byte of an answer is there a moment before its connection is free again.
+            Line::Http1(sender, _) => sender.ready().await.is_ok(),
+            Line::Http2(sender) => sender.ready().await.is_ok(),
         }
     }
 }
