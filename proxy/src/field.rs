@@ -74,7 +74,7 @@ pub(crate) struct Fields {
 #[derive(Clone, Copy, Debug)]
 struct Span {
     start: u32,
-    name: u16,
+    name: u32,
     value: u32,
     kind: Name,
 }
@@ -101,7 +101,7 @@ impl Fields {
         self.bytes.extend_from_slice(value);
         self.spans.push(Span {
             start,
-            name: name.len() as u16,
+            name: name.len() as u32,
             value: value.len() as u32,
             kind: classify(name),
         });
@@ -110,7 +110,7 @@ impl Fields {
     /// All fields in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Field<'_>> {
         self.spans.iter().map(|span| {
-            let (start, name) = (span.start as usize, usize::from(span.name));
+            let (start, name) = (span.start as usize, span.name as usize);
             let value = start + name;
             Field {
                 kind: span.kind,
@@ -185,6 +185,19 @@ mod tests {
         ] {
             assert_eq!(classify(name.as_bytes()), kind, "{name}");
         }
+    }
+
+    #[test]
+    fn a_name_of_any_length_stays_a_name() {
+        // Were its length cut to 16 bits, its beginning would be a field of its own.
+        let name = [&b"transfer-encodingchunked"[..], &[b'x'; 1 << 16]].concat();
+        let mut fields = Fields::default();
+        fields.push(&name[..(1 << 16) + 17], b"chunked");
+        let field = fields.iter().next().unwrap();
+        assert_eq!(
+            (field.kind, field.name.len(), field.value),
+            (Name::Other, (1 << 16) + 17, &b"chunked"[..])
+        );
     }
 
     #[test]
