@@ -72,7 +72,7 @@ fn crowd(gate: &Arc<Gate>) {
 
 /// Every third round or so, without a pattern.
 fn leaves(round: usize) -> bool {
-    (round.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) % 3 == 0
+    (round.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40).is_multiple_of(3)
 }
 
 fn is_empty(gate: &Gate, slots: &[Arc<Slot>]) {
