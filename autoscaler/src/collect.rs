@@ -4,7 +4,7 @@
 //! falls silent keeps its last value, extrapolated with what it had open, until it is known to be gone: no data isn't
 //! zero. No I/O, no clock; knows nothing of replicas.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -26,9 +26,6 @@ const DRIFT: i64 = 1000;
 
 /// A jump of a clock beyond this is one, not a late report.
 const JUMP_MICROS: i64 = 5_000_000;
-
-/// Epochs of a proxy that are over and remembered, so that their late reports are ignored.
-const PAST_EPOCHS: usize = 8;
 
 type Map<K, V> = HashMap<K, V, FixedState>;
 
@@ -52,7 +49,6 @@ struct Proxy {
     /// A report of everything was heard in this epoch.
     whole: bool,
     last: Moment,
-    past: VecDeque<u64>,
 }
 
 /// One proxy's part of one workload.
@@ -121,7 +117,7 @@ impl Hearing {
 }
 
 impl Proxy {
-    fn new(report: &Report, now: Moment, past: VecDeque<u64>) -> Self {
+    fn new(report: &Report, now: Moment) -> Self {
         let from_birth = report.at <= FROM_BIRTH_MICROS;
         Proxy {
             epoch: report.epoch,
@@ -130,7 +126,6 @@ impl Proxy {
             since: (!from_birth).then_some(now),
             whole: false,
             last: now,
-            past,
         }
     }
 
@@ -173,18 +168,16 @@ impl Collect {
                 proxy.tune(report.at, now);
                 proxy.last = now;
             }
-            Some(proxy) if proxy.past.contains(&report.epoch) => return Use::Stale,
+            // A process that is over. But a clock may have been set back: then the present one is silent for good.
+            Some(proxy) if report.epoch < proxy.epoch && now.since(proxy.last) <= SILENCE => {
+                return Use::Stale;
+            }
             Some(proxy) => {
-                let mut past = std::mem::take(&mut proxy.past);
-                if past.len() == PAST_EPOCHS {
-                    past.pop_front();
-                }
-                past.push_back(proxy.epoch);
-                *proxy = Proxy::new(report, now, past);
+                *proxy = Proxy::new(report, now);
                 self.forget(&report.proxy, &mut news);
             }
             None => {
-                self.proxies.insert(report.proxy.clone(), Proxy::new(report, now, VecDeque::new()));
+                self.proxies.insert(report.proxy.clone(), Proxy::new(report, now));
             }
         }
         self.take(report, now, &mut news);

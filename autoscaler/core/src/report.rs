@@ -120,7 +120,8 @@ pub struct Report {
     pub version: u32,
     /// Who reports.
     pub proxy: ProxyId,
-    /// Identity of the proxy's process: another epoch means that its sums began anew.
+    /// Identity of the proxy's process: another epoch means that its sums began anew. It grows from process to process
+    /// (the time at which it began), so that late reports of one that is over are known as such.
     pub epoch: u64,
     /// Grows with each report of an epoch.
     pub sequence: u64,
