@@ -65,7 +65,7 @@ A replica is a child process with PORT in its environment; {port} in its argumen
 #[derive(Args, Debug)]
 pub(crate) struct Up {
     /// The functions to run [default: ./kaos.toml if there is one]
-    #[arg(long, env = "KAOS_CONFIG", value_name = "FILE", conflicts_with_all = ["name", "host", "cmd"])]
+    #[arg(long, env = "KAOS_CONFIG", value_name = "FILE", conflicts_with = "cmd")]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) settings: Settings,

@@ -137,9 +137,16 @@ fn a_wrong_file_is_78_and_one_line_before_anything_is_bound() {
 #[test]
 fn knobs_of_one_function_are_not_for_a_file_of_several() {
     let dir = folder(SHOP);
-    let (code, _, errors) = said(&kaos(dir.path()).args(["up", "--target", "3"]).output().unwrap());
-    assert_eq!(code, Some(2));
-    assert!(errors.contains("--target (or KAOS_TARGET)") && errors.contains("[defaults]"), "{errors}");
+    for (flag, value, variable) in
+        [("--target", "3", "KAOS_TARGET"), ("--name", "a", "KAOS_NAME"), ("--host", "a", "KAOS_HOST")]
+    {
+        let (code, _, errors) = said(&kaos(dir.path()).args(["up", flag, value]).output().unwrap());
+        assert_eq!(code, Some(2));
+        let line = format!(
+            "error: {flag} (or {variable}) is for the one function given after --; for kaos.toml say it there\n"
+        );
+        assert_eq!(errors, line);
+    }
 }
 
 #[test]

@@ -40,6 +40,19 @@ pub(crate) enum Kind {
     Gauge,
     /// Cumulative buckets.
     Histogram,
+    /// A sum and a count.
+    Summary,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+            Kind::Summary => "summary",
+        }
+    }
 }
 
 /// Labels, a sum and how many it sums up.
@@ -62,12 +75,7 @@ impl Page {
 
     /// Begins the family `name`; its samples follow.
     pub(crate) fn family<'p>(&'p mut self, name: &'p str, kind: Kind, help: &str) -> Family<'p> {
-        let kind_word = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-        };
-        self.head(name, kind, kind_word, help);
+        self.head(name, kind, help);
         Family { page: self, name }
     }
 
@@ -77,18 +85,18 @@ impl Page {
     pub(crate) fn sums(&mut self, name: &str, help: &str, rows: &[SumRow<'_>]) {
         match self.format {
             Format::OpenMetrics => {
-                self.head(name, Kind::Gauge, "summary", help);
+                self.head(name, Kind::Summary, help);
                 for (labels, sum, count) in rows {
                     self.sample(name, "_sum", labels, sum);
                     self.sample(name, "_count", labels, count);
                 }
             }
             Format::Text => {
-                self.head(&format!("{name}_sum"), Kind::Gauge, "counter", help);
+                self.head(&format!("{name}_sum"), Kind::Counter, help);
                 for (labels, sum, _) in rows {
                     self.sample(name, "_sum", labels, sum);
                 }
-                self.head(&format!("{name}_count"), Kind::Gauge, "counter", help);
+                self.head(&format!("{name}_count"), Kind::Counter, help);
                 for (labels, _, count) in rows {
                     self.sample(name, "_count", labels, count);
                 }
@@ -96,7 +104,7 @@ impl Page {
         }
     }
 
-    fn head(&mut self, name: &str, kind: Kind, kind_word: &str, help: &str) {
+    fn head(&mut self, name: &str, kind: Kind, help: &str) {
         // OpenMetrics names a counter's family without the ending of its samples.
         let family = match (self.format, kind) {
             (Format::OpenMetrics, Kind::Counter) => name.strip_suffix("_total").unwrap_or(name),
@@ -104,7 +112,7 @@ impl Page {
         };
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         self.line(format_args!("# HELP {family} {help}"));
-        self.line(format_args!("# TYPE {family} {kind_word}"));
+        self.line(format_args!("# TYPE {family} {}", kind.word()));
     }
 
     fn sample(&mut self, name: &str, ending: &str, labels: Labels<'_>, value: impl Display) {

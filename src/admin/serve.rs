@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Longest head.
 const HEAD_SIZE: usize = 16 * 1024;
 
-/// Binds the admin port. The error names the address and what to do.
+/// Binds the admin port.
 pub(crate) async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await
 }

@@ -36,15 +36,23 @@ pub(crate) fn choose(up: &Up, base: &Policy) -> Result<Chosen, Failure> {
         let config = Config { settings: flags.clone(), functions: vec![function] };
         return Ok(Chosen { config, file: None, flags });
     };
-    if let Some((knob, _)) = up.knobs.0.first() {
+    if let Some(flag) = only_for_one(up) {
         return Err(Failure::Usage(format!(
-            "--{knob} (or {}) is for the one function given after --; for {} set it there, under [defaults] or in a [[function]]",
-            crate::cli::variable(knob),
+            "--{flag} (or {}) is for the one function given after --; for {} say it there",
+            crate::cli::variable(flag),
             file.display()
         )));
     }
     let config = load(&file, base, &flags).map_err(|wrong| Failure::Configuration(wrong.to_string()))?;
     Ok(Chosen { config, file: Some(file), flags })
+}
+
+/// A flag that was given and says something of one function alone.
+fn only_for_one(up: &Up) -> Option<&'static str> {
+    let knob = up.knobs.0.first().map(|(knob, _)| *knob);
+    let name = up.name.as_ref().map(|_| "name");
+    let host = (!up.host.is_empty()).then_some("host");
+    name.or(host).or(knob)
 }
 
 /// Reads `file`; `flags` come before what it says.

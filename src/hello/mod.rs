@@ -21,8 +21,8 @@ use tokio::sync::Semaphore;
 
 use crate::failure::Failure;
 
-/// Most connections at once.
-const CONNECTIONS: usize = 1024;
+/// Most connections at once: fewer than the usual 1024 files.
+const CONNECTIONS: usize = 512;
 
 /// The name of the function in the environment of its replicas, for the commands on the page.
 pub(crate) const NAME: &str = "KAOS_NAME";

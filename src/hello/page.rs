@@ -13,7 +13,7 @@ pub(crate) fn text(name: &str, count: u64, age: Duration) -> String {
     } else {
         format!(
             "This replica was warm: it began {} ago, and this is its request number {count}.\n\
-             After a minute without requests it is stopped; then nothing runs and nothing is paid.",
+             When nobody asks for a minute (--idle-timeout) it is stopped; then nothing runs until somebody does.",
             span(age)
         )
     };
