@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use kaos_core::Moment;
 
@@ -18,6 +19,8 @@ use crate::upstream::send::{self, Hop};
 
 /// Most times that one request is sent again after a connection failed it.
 const REPEATS: u32 = 2;
+/// Before a request is sent again whose new connection was ended: so long after the first time, twice after the second.
+const REPEAT_PAUSE: Duration = Duration::from_millis(20);
 
 /// The way of a request's head and body to a replica.
 pub(crate) trait Upload {
@@ -134,8 +137,7 @@ impl Trip<'_> {
                     if link.reused {
                         permit.port.note_closed(now);
                     } else {
-                        // It took a connection and said nothing: it is going, or gone.
-                        permit.grant.slot.suspect(now, self.record.worker.turn() as u64);
+                        permit.grant.slot.doubt(now);
                     }
                     if repeats >= REPEATS || !(repeatable || untouched) {
                         return Err(Refusal::UpstreamProtocol(
@@ -144,8 +146,15 @@ impl Trip<'_> {
                         .into());
                     }
                     repeats += 1;
+                    if !link.reused {
+                        drop((permit, link));
+                        self.pause(REPEAT_PAUSE * repeats).await?;
+                    }
                 }
-                Ok(Ok(Err(NoAnswer::Broken(why)))) => return Err(Refusal::UpstreamProtocol(why).into()),
+                Ok(Ok(Err(NoAnswer::Broken(why)))) => {
+                    abort(permit, link);
+                    return Err(Refusal::UpstreamProtocol(why).into());
+                }
                 Ok(Err(Broken::Malformed(why))) => {
                     abort(permit, link);
                     return Err(Refusal::BadRequest(why).into());
@@ -160,6 +169,12 @@ impl Trip<'_> {
                 }
             }
         }
+    }
+
+    /// Lets a replica that is going away be gone before it is asked again.
+    async fn pause(&self, span: Duration) -> Result<(), Ended> {
+        self.watch.until(Moment::NEVER);
+        self.watch.over(tokio::time::sleep(span)).await.map_err(|_| Ended::ClientGone)
     }
 
     /// A connection to the permit's replica, a new one if `fresh`: what failed on one idle connection may fail on the
@@ -233,6 +248,7 @@ impl Trip<'_> {
             (None, _) => Ok(sent),
             (Some(got), Some(wanted)) if got.eq_ignore_ascii_case(wanted) => Ok(sent),
             (Some(_), _) => {
+                abort(sent.permit, sent.link);
                 Err(Refusal::UpstreamProtocol("the replica changes to a protocol that nobody asked for")
                     .into())
             }
@@ -269,5 +285,5 @@ pub(crate) fn abort(permit: Permit, mut link: Link) {
 }
 
 /// How long, and for how many bytes, the end of an aborted exchange is waited for.
-const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1024 * 1024;

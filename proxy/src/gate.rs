@@ -161,7 +161,9 @@ impl Gate {
     fn take(self: &Arc<Self>, view: &View, limit: u32, now: Moment, turn: usize) -> Option<Grant> {
         // A slot that was free when it was picked may be taken by another worker: pick again, a bounded number of times.
         for attempt in 0..=view.slots.len() {
-            let at = pick(view.slots.len(), limit, turn + attempt, |at| view.slots.get(at)?.load(now))?;
+            let (count, turn) = (view.slots.len(), turn + attempt);
+            let at = pick(count, limit, turn, |at| view.slots.get(at)?.trusted_load(now))
+                .or_else(|| pick(count, limit, turn, |at| view.slots.get(at)?.load(now)))?;
             let slot = view.slots.get(at)?;
             if slot.take(limit) {
                 return Some(Grant { slot: slot.clone(), gate: self.clone() });

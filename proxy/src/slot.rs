@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use kaos_core::snapshot::StartTimes;
 use kaos_core::{EndpointUid, Moment};
@@ -27,7 +28,12 @@ pub(crate) struct Slot {
     /// Connections to it fail: let it be until this moment (microseconds), unless nobody else is there.
     suspect_until: AtomicU64,
     failures: AtomicU32,
+    /// It ended a new connection without a word: others are preferred until this moment (microseconds).
+    doubted_until: AtomicU64,
 }
+
+/// How long a replica is doubted.
+const DOUBT: Duration = Duration::from_millis(100);
 
 impl Slot {
     pub(crate) fn new(uid: EndpointUid, key: u64, address: SocketAddr, start: StartTimes) -> Self {
@@ -41,6 +47,7 @@ impl Slot {
             gone: AtomicBool::new(false),
             suspect_until: AtomicU64::new(0),
             failures: AtomicU32::new(0),
+            doubted_until: AtomicU64::new(0),
         }
     }
 
@@ -54,6 +61,11 @@ impl Slot {
         let suspect = self.suspect_until.load(Ordering::Relaxed);
         let usable = self.open.load(Ordering::Relaxed) && (suspect == 0 || suspect <= now.micros());
         usable.then(|| self.in_flight.0.load(Ordering::Relaxed))
+    }
+
+    /// As [`Slot::load`], of a replica that isn't doubted.
+    pub(crate) fn trusted_load(&self, now: Moment) -> Option<u32> {
+        self.load(now).filter(|_| self.doubted_until.load(Ordering::Relaxed) <= now.micros())
     }
 
     /// Takes a place on it, if there is one below `limit` (0: no limit) and it is open.
@@ -101,6 +113,13 @@ impl Slot {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).min(6);
         let pause = (20_000_u64 << failures).min(1_000_000);
         self.suspect_until.store(now.micros() + pause - salt % (pause / 4), Ordering::Relaxed);
+    }
+
+    /// It ended a new connection without a word: it is going away, or the request was too much for it. Others are
+    /// preferred for a moment, but where there are none it gets requests as before: one that no replica survives must not
+    /// hold up all others.
+    pub(crate) fn doubt(&self, now: Moment) {
+        self.doubted_until.store((now + DOUBT).micros(), Ordering::Relaxed);
     }
 
     /// A connection to it succeeded.

@@ -205,6 +205,25 @@ fn a_replica_that_doesnt_let_go_keeps_the_slot_for_a_second() {
 }
 
 #[test]
+fn a_replica_whose_answer_is_unusable_keeps_the_slot_until_it_lets_go() {
+    for answer in ["nonsense\r\n\r\n", "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"] {
+        let mut rig = Rig::new(&[("container-concurrency", "1")]);
+        let (replica, ended) = watching(answer, false);
+        rig.add("a", replica.address);
+        let mut client = rig.connect();
+        client.get("/").is_problem(502, "upstream-protocol");
+        let mut second = rig.connect();
+        second.send("GET / HTTP/1.1\r\nHost: shop\r\n\r\n");
+        let told = ended.recv_timeout(support::PATIENCE).unwrap();
+        until("the second is dispatched", || replica.accepted() == 2);
+        let kept = told.elapsed();
+        assert!(kept >= Duration::from_millis(900), "the slot was given away after {kept:?}");
+        drop((client, second));
+        rig.finish();
+    }
+}
+
+#[test]
 fn without_a_hard_limit_nothing_waits_for_the_replica() {
     let mut rig = Rig::new(&[]);
     let (replica, _ended) = watching(STREAM, false);

@@ -224,3 +224,47 @@ fn any_number_of_stale_connections_fails_no_request() {
     drop(clients);
     rig.finish();
 }
+
+/// A strict replica that ends every connection on which it is asked for `/poison`, without a word.
+fn poisonable() -> Replica {
+    Replica::strict(|request, client| {
+        if request.target == "/poison" {
+            client.finish_sending();
+        } else {
+            client.send(HELLO);
+        }
+    })
+}
+
+#[test]
+fn a_request_that_no_replica_survives_holds_up_nobody() {
+    let mut rig = Rig::new(&[]);
+    let replica = poisonable();
+    rig.add("a", replica.address);
+    let (mut poisoner, mut client) = (rig.connect(), rig.connect());
+    for _ in 0..50 {
+        poisoner.send("POST /poison HTTP/1.1\r\nHost: shop\r\nContent-Length: 0\r\n\r\n");
+        poisoner.answer().is_problem(502, "upstream-protocol");
+        assert_eq!(client.get("/").text(), "hello");
+        client.send(POST);
+        assert_eq!(client.answer().text(), "hello");
+    }
+    assert_eq!(rig.shop().counts.queue_waits.count(), 0, "nobody had to wait");
+    drop((poisoner, client));
+    rig.finish();
+}
+
+#[test]
+fn a_replica_that_takes_connections_and_says_nothing_is_passed_by() {
+    let mut rig = Rig::new(&[]);
+    let (mute, replica) = (Replica::new(|_| {}), Replica::hello());
+    rig.add("mute", mute.address);
+    rig.add("alive", replica.address);
+    let mut client = rig.connect();
+    for _ in 0..100 {
+        assert_eq!(client.get("/").text(), "hello");
+    }
+    assert!(mute.accepted() > 0);
+    drop(client);
+    rig.finish();
+}
