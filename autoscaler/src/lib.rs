@@ -3,6 +3,8 @@
 pub mod action;
 mod average;
 pub mod collect;
+#[cfg(test)]
+mod collect_test;
 pub mod journal;
 pub mod line;
 pub mod run;

@@ -7,11 +7,11 @@ use kaos_core::lease::Lease;
 use kaos_core::platform::{Expected, Platform, Refusal, Scale};
 use kaos_core::report::{HoldAnswer, REPORT_VERSION};
 use kaos_core::snapshot::{Hold, Replicas};
-use kaos_core::{Moment, Policy, ProxyId, Reading, Report, Snapshot, Workload, WorkloadId};
+use kaos_core::{Moment, Policy, ProxyId, Reading, Report, Snapshot, Workload, WorkloadId, decide};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::journal::Outcome;
+use crate::journal::{Entry, Outcome};
 use crate::{Inputs, Journal, Settings, run};
 
 const START: Duration = Duration::from_secs(1);
@@ -228,6 +228,12 @@ async fn a_request_wakes_and_idle_ends_in_zero() {
     assert!(words.contains(&("wake", 0, 1)) && words.contains(&("idle", 1, 0)), "{words:?}");
     let idle = told.iter().find(|told| told.because.word == "idle").unwrap();
     assert_eq!(idle.outcome, Outcome::Done);
+    for entry in book.entries() {
+        let stored = serde_json::to_string(&entry).unwrap();
+        let read: Entry = serde_json::from_str(&stored).unwrap();
+        let (again, _) = decide(&read.policy, &read.observation, read.memory, read.at);
+        assert_eq!(again.decision, entry.decision, "{stored}");
+    }
     let counts = book.counts();
     assert_eq!(counts.cold_starts, 1);
     assert!(counts.busy >= Duration::from_secs(9) && counts.busy < Duration::from_secs(11), "{counts:?}");

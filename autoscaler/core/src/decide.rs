@@ -212,9 +212,10 @@ fn consult(policy: &Policy, seen: &Observation, mut memory: Memory, now: Moment)
     } else if want > desire.plain {
         kept = Some(Why::ScaleDownDelay);
     }
-    let stepped = memory.recovery.take().and_then(|recovery| recovery.step(policy, want, loads.peak, now));
+    let need = kpa::needed(policy, loads.stable);
+    let stepped = memory.recovery.take().and_then(|recovery| recovery.step(policy, need, loads.peak, now));
     if let Some((least, recovery)) = stepped {
-        (want, kept) = (least, Some(Why::AfterPanic));
+        (want, kept) = (want.max(least), Some(Why::AfterPanic));
         memory.recovery = Some(recovery);
     }
     (Opinion { want: Some(want), panicking, kept }, memory)

@@ -6,6 +6,8 @@
 
 pub mod budget;
 pub mod decide;
+#[cfg(test)]
+mod decide_test;
 pub mod decision;
 pub mod duration;
 pub mod host;
@@ -24,6 +26,8 @@ pub mod route;
 pub mod snapshot;
 pub mod window;
 pub mod zero;
+#[cfg(test)]
+mod zero_test;
 
 pub use decide::{Memory, Observation, decide};
 pub use decision::Decision;

@@ -2,7 +2,7 @@
 //! stable window needs.
 //!
 //! Knative's KPA drops by the down-rate at every tick once panic ends, 100 → 1 in 12 s, and pays for the next burst with
-//! another panic. A recovery ends when the windows ask for what is still there, or after one stable window.
+//! another panic. A recovery ends when the stable window needs what is still there, or after one stable window.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +28,9 @@ impl Recovery {
         Recovery { level: policy.capped(most), next: now, until: now + policy.window }
     }
 
-    /// The least count at `now`, and the recovery after it; `None` when it is over, because the windows want as much.
-    pub fn step(mut self, policy: &Policy, want: u32, peak: Load, now: Moment) -> Option<(u32, Self)> {
+    /// The least count at `now`, and the recovery after it; `None` when it is over, because the stable window needs as
+    /// much.
+    pub fn step(mut self, policy: &Policy, need: u32, peak: Load, now: Moment) -> Option<(u32, Self)> {
         if now >= self.until {
             return None;
         }
@@ -38,7 +39,7 @@ impl Recovery {
             self.next = now + policy.panic_window();
         }
         let least = self.level.max(policy.capped(kpa::needed(policy, peak)));
-        (want < least).then_some((least, self))
+        (need < least).then_some((least, self))
     }
 }
 

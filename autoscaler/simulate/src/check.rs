@@ -8,7 +8,7 @@ use kaos_core::decision::Why;
 use kaos_core::platform::{Expected, Scale};
 use kaos_core::report::HoldState;
 use kaos_core::snapshot::Phase;
-use kaos_core::{Decision, Moment, Report};
+use kaos_core::{Decision, Moment, Report, decide};
 
 use crate::platform::Moved;
 use crate::tally::Kind;
@@ -231,6 +231,18 @@ impl World {
                 let briefs: Vec<String> = (0..world.setup.policies.len()).map(|at| world.brief(at)).collect();
                 format!("a request after the rest wasn't served{}", briefs.concat())
             });
+        }
+    }
+
+    /// What the journals stored decides the same again.
+    pub(crate) fn check_journals(&mut self) {
+        let books = self.scalers.iter().flat_map(|scaler| scaler.journal.all());
+        let entries: Vec<_> = books.flat_map(|(_, book)| book.entries()).collect();
+        for entry in entries {
+            let (again, _) = decide(&entry.policy, &entry.observation, entry.memory.clone(), entry.at);
+            if again.decision != entry.decision {
+                self.broken(|_| format!("decided again: {:?} instead of {entry:?}", again.decision));
+            }
         }
     }
 

@@ -50,6 +50,7 @@ fn play(world: &mut World, seed: u64) -> Result<Tally, Broken> {
     }
     world.until(end + secs(REST + PROBE));
     world.check_probes(served);
+    world.check_journals();
     match world.violation.take() {
         Some(rule) => Err(Broken { seed, rule }),
         None => Ok(world.tally.clone()),

@@ -1,0 +1,420 @@
+//! The rules of deciding as timelines, one per rule; and what holds for every input.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::decide::{Heard, Loads, Memory, Observation, Verdict, decide};
+use crate::decision::{Because, Decision, Next, Then, Why};
+use crate::kpa::Kpa;
+use crate::snapshot::{Replicas, StartFailure};
+use crate::window::Load;
+use crate::{Moment, Policy};
+
+/// One workload and what is known of it, changed line by line.
+struct Scene {
+    policy: Policy,
+    seen: Observation,
+    memory: Memory,
+}
+
+fn at(seconds: f64) -> Moment {
+    Moment::from_micros((seconds * 1e6) as u64)
+}
+
+fn counts(desired: u32, ready: u32) -> Replicas {
+    Replicas { desired, ready, starting: desired.saturating_sub(ready) }
+}
+
+fn loads(stable: f64, panic: f64) -> Option<Loads> {
+    Some(Loads { stable: Load::of(stable), panic: Load::of(panic), peak: Load::of(stable.max(panic)) })
+}
+
+impl Scene {
+    fn new(knobs: &[(&str, &str)]) -> Self {
+        let seen = Observation {
+            leading: true,
+            shown: true,
+            heard: Heard::From(Moment::ZERO),
+            seen: true,
+            ..Observation::default()
+        };
+        let policy = Policy::default().with(knobs.iter().copied()).unwrap();
+        Scene { policy, seen, memory: Memory::default() }
+    }
+
+    fn verdict(&mut self, second: f64) -> Verdict {
+        let (verdict, memory) = decide(&self.policy, &self.seen, self.memory.clone(), at(second));
+        self.memory = memory;
+        verdict
+    }
+
+    /// The count that is aimed at, and the word of its reason.
+    fn says(&mut self, second: f64) -> (u32, &'static str) {
+        let verdict = self.verdict(second);
+        (verdict.decision.aim(self.seen.replicas.desired), verdict.decision.word())
+    }
+}
+
+#[test]
+fn a_wake_is_sized_by_who_waits() {
+    let mut scene = Scene::new(&[("container-concurrency", "10")]);
+    assert_eq!(scene.says(0.0), (0, "asleep"));
+    for (waiting, to) in [(1, 1), (10, 1), (11, 2), (95, 10), (1000, 10)] {
+        scene.seen.waiting = waiting;
+        assert_eq!(scene.says(0.0), (to, "wake"), "{waiting} waiting");
+    }
+}
+
+#[test]
+fn stale_windows_and_running_requests_dont_wake() {
+    let mut scene = Scene::new(&[]);
+    (scene.seen.load, scene.seen.running) = (loads(500.0, 500.0), 3);
+    assert_eq!(scene.says(0.0), (0, "asleep"));
+}
+
+#[test]
+fn initial_scale_is_for_the_first_wake_and_activation_scale_for_every_one() {
+    let mut scene = Scene::new(&[("initial-scale", "5"), ("activation-scale", "2")]);
+    scene.seen.waiting = 1;
+    assert_eq!(scene.says(0.0), (5, "wake"));
+    scene.seen.replicas = counts(5, 5);
+    scene.says(1.0);
+    scene.seen.replicas = counts(0, 0);
+    assert_eq!(scene.says(90.0), (2, "wake"));
+}
+
+#[test]
+fn a_backlog_counts_free_slots_of_ready_and_starting_replicas() {
+    let mut scene = Scene::new(&[("container-concurrency", "2"), ("max-scale", "20")]);
+    // (desired, ready, running, waiting, to)
+    for (desired, ready, running, waiting, to) in [
+        (1, 1, 2, 1, 2),
+        (1, 1, 1, 1, 1),
+        (1, 1, 2, 5, 4),
+        (2, 1, 2, 2, 2),
+        (2, 1, 2, 3, 3),
+        (3, 0, 0, 6, 3),
+        (3, 0, 0, 7, 4),
+        (1, 1, 9, 2, 2),
+    ] {
+        scene.seen.replicas = counts(desired, ready);
+        (scene.seen.running, scene.seen.waiting) = (running, waiting);
+        let (got, _) = scene.says(0.0);
+        assert_eq!(got, to, "{running} running and {waiting} waiting at {ready} of {desired}");
+    }
+}
+
+#[test]
+fn waiting_is_no_load() {
+    let mut scene = Scene::new(&[("target", "1")]);
+    scene.seen.replicas = counts(1, 1);
+    (scene.seen.load, scene.seen.running) = (loads(0.5, 0.5), 1);
+    assert_eq!(scene.says(1.0), (1, "steady"));
+}
+
+#[test]
+fn idle_is_exact_and_says_when() {
+    let mut scene = Scene::new(&[("idle-timeout", "90s"), ("scale-down-delay", "10m")]);
+    scene.seen.replicas = counts(7, 7);
+    scene.seen.load = loads(450.0, 450.0);
+    scene.seen.last_activity = Some(at(10.0));
+    let next = Some(Next { at: at(100.0), then: Then::Zero });
+    assert_eq!(scene.verdict(99.999_999).next, next);
+    assert_eq!(scene.says(100.0), (0, "idle"), "all at once, whatever the windows say");
+    scene.seen.running = 1;
+    assert_eq!(scene.verdict(500.0).next, None, "a stream that moves nothing is in flight");
+    scene.seen.running = 0;
+    scene.seen.last_activity = Some(at(500.0));
+    assert_eq!(scene.verdict(589.0).next, Some(Next { at: at(590.0), then: Then::Zero }));
+}
+
+#[test]
+fn the_idle_clock_of_a_new_replica_begins_when_it_is_ready() {
+    let mut scene = Scene::new(&[("idle-timeout", "10s")]);
+    scene.seen.replicas = counts(1, 0);
+    scene.seen.last_activity = Some(at(1.0));
+    assert_eq!(scene.says(300.0), (1, "starting"), "its caller has long gone");
+    (scene.seen.replicas, scene.seen.ready_since) = (counts(1, 1), at(300.0));
+    assert_eq!(scene.says(309.0), (1, "warm"));
+    assert_eq!(scene.says(310.0), (0, "idle"));
+}
+
+#[test]
+fn nothing_goes_down_while_a_replica_starts_or_requests_wait() {
+    let mut scene = Scene::new(&[("target", "1"), ("target-utilization-percentage", "100")]);
+    scene.memory.kpa = Kpa::default();
+    scene.seen.replicas = counts(4, 3);
+    (scene.seen.load, scene.seen.running) = (loads(1.0, 1.0), 1);
+    assert_eq!(scene.says(1.0), (4, "starting"));
+    scene.seen.replicas = counts(4, 4);
+    scene.seen.shown = false;
+    assert_eq!(scene.says(2.0), (4, "starting"), "what the platform shows is of old");
+    (scene.seen.shown, scene.seen.waiting) = (true, 1);
+    assert_eq!(scene.says(3.0), (4, "waiting"));
+    scene.seen.waiting = 0;
+    assert_eq!(scene.says(4.0), (2, "window"));
+}
+
+#[test]
+fn one_step_down_per_tick() {
+    let mut scene = Scene::new(&[("target", "1"), ("target-utilization-percentage", "100")]);
+    (scene.seen.load, scene.seen.running) = (loads(1.0, 1.0), 1);
+    scene.seen.replicas = counts(8, 8);
+    assert_eq!(scene.says(0.0), (4, "window"));
+    scene.seen.replicas = counts(4, 4);
+    assert_eq!(scene.says(0.5), (4, "pace"));
+    assert_eq!(scene.verdict(0.5).next, Some(Next { at: at(2.5), then: Then::Down }));
+    assert_eq!(scene.says(2.5), (2, "window"));
+}
+
+#[test]
+fn no_data_is_not_zero() {
+    let mut scene = Scene::new(&[("idle-timeout", "10s")]);
+    scene.seen.replicas = counts(3, 3);
+    scene.seen.heard = Heard::Silent;
+    assert_eq!(scene.says(100.0), (3, "no-data"));
+    scene.seen.heard = Heard::From(at(160.0));
+    assert_eq!(scene.verdict(100.0).next, Some(Next { at: at(160.0), then: Then::Heard }));
+    assert_eq!(scene.says(160.0), (0, "idle"));
+    scene.seen.heard = Heard::Silent;
+    scene.seen.waiting = 1000;
+    assert_eq!(scene.says(161.0), (10, "backlog"), "what is heard is enough to go up on");
+}
+
+#[test]
+fn the_first_sleep_is_earned() {
+    let mut scene = Scene::new(&[]);
+    (scene.seen.replicas, scene.seen.seen) = (counts(2, 2), false);
+    assert_eq!(scene.says(1000.0), (2, "unseen"));
+    scene.seen.seen = true;
+    assert_eq!(scene.says(1000.0), (0, "idle"));
+}
+
+#[test]
+fn bounds_hold_from_both_sides() {
+    let mut scene = Scene::new(&[("min-scale", "2"), ("max-scale", "4")]);
+    assert_eq!(scene.says(0.0), (2, "min-scale"));
+    scene.seen.replicas = counts(1, 1);
+    assert_eq!(scene.says(0.0), (2, "min-scale"));
+    scene.seen.replicas = counts(9, 9);
+    scene.seen.running = 900;
+    scene.seen.load = loads(900.0, 900.0);
+    assert_eq!(scene.says(1000.0), (4, "max-scale"));
+    scene.seen.replicas = counts(4, 4);
+    assert_eq!(scene.says(1001.0), (4, "max-scale"));
+    scene.seen.running = 0;
+    scene.seen.load = loads(0.0, 0.0);
+    scene.seen.replicas = counts(2, 2);
+    scene.memory = Memory::default();
+    assert_eq!(scene.says(2000.0), (2, "min-scale"));
+}
+
+#[test]
+fn failed_starts_are_waited_out_and_then_tried_again() {
+    let mut scene = Scene::new(&[]);
+    scene.seen.waiting = 5;
+    scene.seen.failure = Some(StartFailure {
+        because: "exited".into(),
+        detail: "exit status 1".into(),
+        attempts: 3,
+        known: true,
+        retry_at: at(10.0),
+    });
+    assert_eq!(scene.says(9.0), (0, "start-failed"));
+    assert_eq!(scene.verdict(9.0).next, Some(Next { at: at(10.0), then: Then::Start }));
+    assert_eq!(scene.says(10.0), (1, "wake"));
+    scene.seen.waiting = 0;
+    scene.seen.replicas = counts(1, 0);
+    assert_eq!(scene.says(100.0), (0, "idle"), "a start that is known to fail keeps nothing up");
+}
+
+#[test]
+fn the_start_budget_and_following_hold_back() {
+    let mut scene = Scene::new(&[("container-concurrency", "1")]);
+    scene.seen.waiting = 5;
+    scene.seen.allowance = Some(2);
+    assert_eq!(scene.says(0.0), (2, "wake"));
+    scene.seen.allowance = Some(0);
+    assert_eq!(scene.says(0.0), (0, "start-budget"));
+    (scene.seen.allowance, scene.seen.leading) = (None, false);
+    assert_eq!(scene.says(0.0), (5, "wake"), "a wake needs no leader");
+    scene.seen.replicas = counts(1, 1);
+    assert_eq!(scene.says(0.0), (1, "following"));
+    scene.seen.waiting = 0;
+    assert_eq!(scene.says(100.0), (1, "following"));
+}
+
+#[test]
+fn another_writer_and_a_hold_that_failed_are_waited_for() {
+    let mut scene = Scene::new(&[]);
+    scene.seen.replicas = counts(2, 2);
+    scene.seen.contested_until = at(200.0);
+    assert_eq!(scene.says(100.0), (2, "contested"));
+    scene.seen.contested_until = Moment::ZERO;
+    scene.seen.rest_until = at(150.0);
+    assert_eq!(scene.says(149.0), (2, "hold-cancelled"));
+    assert_eq!(scene.says(150.0), (0, "idle"));
+}
+
+#[test]
+fn the_end_of_a_burst_is_neither_a_collapse_nor_paid_for_a_window() {
+    let knobs = [("target", "1"), ("target-utilization-percentage", "100"), ("max-scale", "0")];
+    let mut scene = Scene::new(&knobs);
+    scene.seen.replicas = counts(1, 1);
+    (scene.seen.load, scene.seen.running) = (loads(20.0, 100.0), 100);
+    assert_eq!(scene.says(0.0), (100, "panic"));
+    scene.seen.replicas = counts(100, 100);
+    (scene.seen.load, scene.seen.running) = (loads(1.0, 1.0), 1);
+    assert_eq!(scene.says(60.0), (100, "panic"), "panic never goes down");
+    let mut timeline = Vec::new();
+    for tick in 61..110 {
+        let (to, word) = scene.says(f64::from(tick));
+        if to < scene.seen.replicas.desired {
+            timeline.push((tick, to, word));
+            scene.seen.replicas = counts(to, to);
+        }
+    }
+    let expected = [(61, 50), (67, 25), (73, 12), (79, 6), (85, 3), (91, 1)];
+    assert_eq!(timeline.iter().map(|(tick, to, _)| (*tick, *to)).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn what_was_before_a_sleep_is_forgotten() {
+    let mut scene = Scene::new(&[("scale-down-delay", "10m"), ("target", "1")]);
+    scene.seen.replicas = counts(2, 2);
+    (scene.seen.load, scene.seen.running) = (loads(5.0, 50.0), 5);
+    scene.says(0.0);
+    assert!(scene.memory.kpa.panicking.is_some());
+    scene.seen.replicas = counts(0, 0);
+    scene.says(10.0);
+    assert_eq!(scene.memory.kpa, Kpa::default());
+}
+
+#[test]
+fn every_reason_has_a_word_and_a_sentence() {
+    let scene = Scene::new(&[]);
+    let because = [Because::Wake, Because::Backlog, Because::Window, Because::Panic, Because::Idle];
+    let more = [Because::MinScale, Because::MaxScale, Because::ActivationScale];
+    let scales = because.into_iter().chain(more).map(|because| Decision::Scale { to: 1, because });
+    let why = [Why::Asleep, Why::Steady, Why::Warm, Why::MinScale, Why::MaxScale, Why::Starting];
+    let more = [Why::StartFailed, Why::StartBudget, Why::Waiting, Why::Panic, Why::AfterPanic, Why::Unseen];
+    let rest =
+        [Why::ScaleDownDelay, Why::Pace, Why::NoData, Why::HoldCancelled, Why::Contested, Why::Following];
+    let stays = why.into_iter().chain(more).chain(rest).map(Decision::Stay);
+    for decision in scales.chain(stays) {
+        let json = serde_json::to_string(&decision).unwrap();
+        assert!(json.contains(decision.word()), "{json} is written with {}", decision.word());
+        assert!(!decision.explain(&scene.policy, &scene.seen).is_empty());
+    }
+}
+
+fn any_observation() -> impl Strategy<Value = Observation> {
+    let replicas = (0u32..12, 0u32..12, 0u32..4).prop_map(|(desired, ready, starting)| Replicas {
+        desired,
+        ready,
+        starting,
+    });
+    let load = prop::option::of((0u64..3000, 0u64..3000).prop_map(|(stable, panic)| {
+        let load = |hundredths: u64| Load::from_millionths(hundredths * 10_000);
+        Loads { stable: load(stable), panic: load(panic), peak: load(stable.max(panic)) }
+    }));
+    let heard =
+        prop_oneof![Just(Heard::Silent), (0u64..200).prop_map(|at| Heard::From(Moment::from_secs(at)))];
+    let failure = prop::option::weighted(0.2, (any::<bool>(), 0u64..200)).prop_map(|failure| {
+        failure.map(|(known, retry)| StartFailure {
+            because: "exited".into(),
+            detail: "exit status 1".into(),
+            attempts: 1,
+            known,
+            retry_at: Moment::from_secs(retry),
+        })
+    });
+    let moments = (prop::option::of(0u64..150), 0u64..150, 0u64..150, 0u64..150);
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    let allowance = prop::option::weighted(0.3, 0u32..5);
+    (replicas, load, heard, failure, moments, flags, allowance, 0u64..30, 0u64..30).prop_map(
+        |(
+            replicas,
+            load,
+            heard,
+            failure,
+            (active, ready, rest, contest),
+            flags,
+            allowance,
+            running,
+            waiting,
+        )| {
+            Observation {
+                leading: flags.0,
+                replicas,
+                shown: flags.1,
+                running,
+                // Nothing waits half of the time.
+                waiting: waiting.saturating_sub(15),
+                load,
+                last_activity: active.map(Moment::from_secs),
+                ready_since: Moment::from_secs(ready),
+                heard,
+                seen: flags.2,
+                failure,
+                allowance,
+                rest_until: Moment::from_secs(rest),
+                contested_until: Moment::from_secs(contest.saturating_sub(75)),
+            }
+        },
+    )
+}
+
+fn any_policy() -> impl Strategy<Value = Policy> {
+    (0u32..4, 0u32..8, 1u32..4, 0u32..4, 0u64..20, 1u64..60).prop_map(
+        |(min_scale, room, activation_scale, container_concurrency, delay, idle)| Policy {
+            target: Some(2.0),
+            min_scale,
+            max_scale: if room == 0 { 0 } else { min_scale.max(activation_scale) + room },
+            activation_scale,
+            container_concurrency,
+            scale_down_delay: Duration::from_secs(delay),
+            idle_timeout: Duration::from_secs(idle),
+            window: Duration::from_secs(20),
+            ..Policy::default()
+        },
+    )
+}
+
+proptest! {
+    /// Whatever is seen: the bounds hold, nothing goes down that mustn't, and the journal's inputs decide the same.
+    #[test]
+    fn every_decision_keeps_the_rules(
+        policy in any_policy(),
+        steps in prop::collection::vec((any_observation(), 1u64..20), 1..12),
+    ) {
+        let mut memory = Memory::default();
+        let mut now = Moment::ZERO;
+        for (seen, wait) in steps {
+            now = now + Duration::from_secs(wait);
+            let before = memory.clone();
+            let (verdict, after) = decide(&policy, &seen, memory, now);
+            let stored = serde_json::to_string(&(&policy, &seen, &before, now)).unwrap();
+            let (policy_read, seen_read, memory_read, now_read): (Policy, Observation, Memory, Moment) =
+                serde_json::from_str(&stored).unwrap();
+            prop_assert_eq!(decide(&policy_read, &seen_read, memory_read, now_read), (verdict, after.clone()));
+            memory = after;
+            let desired = seen.replicas.desired;
+            let Decision::Scale { to, .. } = verdict.decision else { continue };
+            prop_assert_ne!(to, desired);
+            if to > desired {
+                prop_assert!(policy.max_scale == 0 || to <= policy.max_scale);
+                prop_assert!(seen.leading || desired == 0 && seen.waiting > 0);
+                prop_assert!(seen.allowance.is_none_or(|allowance| to - desired <= allowance));
+                prop_assert!(seen.failure.as_ref().is_none_or(|failure| failure.retry_at <= now));
+            } else {
+                prop_assert!(seen.leading && seen.shown && seen.waiting == 0 && seen.coming() == 0);
+                prop_assert!(to >= policy.min_scale);
+                prop_assert!(matches!(seen.heard, Heard::From(at) if at <= now));
+                let idle = seen.running == 0 && seen.idle_since() + policy.idle_timeout <= now;
+                prop_assert_eq!(to == 0, idle && policy.min_scale == 0);
+            }
+        }
+    }
+}
