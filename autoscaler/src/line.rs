@@ -8,16 +8,14 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use kaos_core::budget::Budget;
-use kaos_core::decide::{Memory, Verdict, decide};
-use kaos_core::platform::{Expected, Refusal, Scale};
-use kaos_core::snapshot::{Phase, Replicas, Snapshot};
-use kaos_core::zero::{Ask, Ended, Scene, State};
-use kaos_core::{Decision, EndpointUid, HoldId, Moment, Observation, ProxyId, Report, WorkloadId};
+use kaos_core::snapshot::{Replicas, Snapshot};
+use kaos_core::{Moment, ProxyId, Report, WorkloadId};
 
-use crate::action::Action;
 use crate::collect::{Collect, Hearing, Use};
-use crate::journal::{Journal, Outcome};
-use crate::track::{Track, Write};
+use crate::journal::Journal;
+use crate::track::Track;
+
+mod turn;
 
 /// How one control line differs from another.
 #[derive(Clone, Debug)]
@@ -61,15 +59,6 @@ pub struct Standing {
     pub running: u64,
     /// Requests that wait.
     pub waiting: u64,
-}
-
-/// A raise that waits for its share of the start budget.
-struct Wish {
-    at: usize,
-    count: u32,
-    memory: Memory,
-    seen: Observation,
-    verdict: Verdict,
 }
 
 impl Line {
@@ -207,217 +196,4 @@ impl Line {
         let due = self.due.first().map(|(at, _)| *at);
         due.into_iter().chain(self.collect.due()).min().unwrap_or(Moment::NEVER)
     }
-
-    /// Decides for every workload that has news or is due, and returns the writes to make. The result of each is
-    /// handed to [`Line::done`].
-    pub fn turn(&mut self, now: Moment) -> Vec<Action> {
-        let news = self.collect.age(now);
-        self.touch(&news);
-        let hearing = self.collect.hearing(now);
-        if hearing != self.hearing {
-            self.hearing = hearing;
-            self.touch_all();
-        }
-        let (mut actions, mut wishes) = (Vec::new(), Vec::new());
-        for at in self.take_touched(now) {
-            self.consider(at, now, &mut actions, &mut wishes);
-        }
-        self.grant(wishes, now, &mut actions);
-        actions
-    }
-
-    fn take_touched(&mut self, now: Moment) -> BTreeSet<usize> {
-        while let Some((moment, at)) = self.due.first().copied().filter(|(moment, _)| *moment <= now) {
-            self.due.remove(&(moment, at));
-            if let Some(track) = &mut self.tracks[at] {
-                track.due = None;
-            }
-            self.news.insert(at);
-        }
-        let room = usize::try_from(self.room()).unwrap_or(usize::MAX);
-        if room > 0 {
-            self.news.extend(self.budget.held_back().take(room));
-        }
-        std::mem::take(&mut self.news)
-    }
-
-    fn room(&self) -> u32 {
-        let starting = u32::try_from(self.starting).unwrap_or(u32::MAX);
-        self.settings.max_starting.saturating_sub(starting)
-    }
-
-    /// One workload: measure, observe, decide, act.
-    fn consider(&mut self, at: usize, now: Moment, actions: &mut Vec<Action>, wishes: &mut Vec<Wish>) {
-        let Some(track) = self.tracks.get_mut(at).and_then(Option::as_mut) else { return };
-        track.age(now);
-        track.measure(&mut self.collect, now);
-        let total = self.collect.total(&track.workload.id);
-        let seen = track.observe(total, self.hearing, self.leading);
-        track.account(&seen, now);
-        let before = track.memory.clone();
-        let (verdict, memory) = decide(track.policy(), &seen, before.clone(), now);
-        track.memory = memory;
-        let free_to_write = track.write.is_none();
-        let raise = verdict.decision.aim(seen.replicas.desired).saturating_sub(seen.replicas.desired);
-        let count = |track: &Track| seen.coming().saturating_add(track.reserved(seen.replicas.desired));
-        self.starting = self.starting - u64::from(track.starting) + u64::from(count(track));
-        track.starting = count(track);
-        let mut wished = false;
-        if free_to_write {
-            let wakes = raise > 0 && seen.replicas.desired == 0 && track.scale_retry.after <= now;
-            let write = if wakes { None } else { self.descend(at, &seen, verdict.decision, now) };
-            let Some(track) = self.tracks.get_mut(at).and_then(Option::as_mut) else { return };
-            let serving = *track.descent.state() == State::Serving && track.hold().is_none();
-            wished = write.is_none() && raise > 0 && (wakes || serving) && track.scale_retry.after <= now;
-            actions.extend(write);
-        }
-        if wished {
-            wishes.push(Wish { at, count: raise, memory: before, seen, verdict });
-        } else {
-            self.settle(at, &seen, verdict, before, now);
-            self.withdraw(at);
-        }
-    }
-
-    fn withdraw(&mut self, at: usize) {
-        if let Some(track) = self.tracks[at].as_mut().filter(|track| track.held_back) {
-            track.held_back = false;
-            self.budget.withdraw(&at);
-        }
-    }
-
-    /// The way down, and whatever hold is left to be taken away.
-    fn descend(&mut self, at: usize, seen: &Observation, decision: Decision, now: Moment) -> Option<Action> {
-        let track = self.tracks.get_mut(at)?.as_mut()?;
-        if track.hold_retry.after > now {
-            return None;
-        }
-        let desired = seen.replicas.desired;
-        let aim = Some(decision.aim(desired)).filter(|aim| *aim < desired && track.scale_retry.after <= now);
-        if aim.is_none() && *track.descent.state() == State::Serving && track.hold().is_none() {
-            return None;
-        }
-        let id = track.workload.id.clone();
-        let ready = if aim.is_some_and(|aim| aim > 0) { ready(track, &self.collect) } else { Vec::new() };
-        let answers = self.collect.answers(&id);
-        let hold = track.hold().cloned();
-        let scene = Scene {
-            now,
-            leading: self.leading,
-            aim,
-            desired,
-            waiting: seen.waiting,
-            shown: track.workload.version,
-            hold: hold.as_ref(),
-            answers: &answers,
-            ready: &ready,
-        };
-        let (settings, holds) = (&self.settings, &mut self.holds);
-        let fresh = || {
-            *holds += 1;
-            (HoldId::new(&format!("{}-{holds}", settings.id)), settings.id.clone())
-        };
-        let (ask, ended) = track.descent.step(&scene, fresh);
-        if let Some(ended) = ended {
-            track.book.came(outcome(&ended));
-        }
-        let ask = ask?;
-        track.write = Some(Write::Descent(ask.clone()));
-        Some(match ask {
-            Ask::Hold(hold) => Action::Hold { workload: id, hold },
-            Ask::Lower(scale) => Action::Scale { workload: id, scale },
-            Ask::Release => Action::Release { workload: id },
-        })
-    }
-
-    /// Shares the start budget among those who want more, and writes what they got.
-    fn grant(&mut self, wishes: Vec<Wish>, now: Moment, actions: &mut Vec<Action>) {
-        let asked: Vec<(usize, u32)> = wishes.iter().map(|wish| (wish.at, wish.count)).collect();
-        let grants = self.budget.share(self.room(), &asked);
-        for (mut wish, grant) in wishes.into_iter().zip(grants) {
-            let Some(track) = self.tracks.get_mut(wish.at).and_then(Option::as_mut) else { continue };
-            track.held_back = grant < wish.count;
-            if track.held_back {
-                // Decided again with what is allowed, so that the journal's inputs give its decision.
-                wish.seen.allowance = Some(grant);
-                (wish.verdict, track.memory) = decide(track.policy(), &wish.seen, wish.memory.clone(), now);
-            }
-            if let Decision::Scale { to, .. } = wish.verdict.decision {
-                let expected = Expected::Replicas(wish.seen.replicas.desired);
-                let scale = Scale { to, victims: Vec::new(), expected };
-                track.write = Some(Write::Raise(scale.clone()));
-                track.starting += grant;
-                self.starting += u64::from(grant);
-                actions.push(Action::Scale { workload: track.workload.id.clone(), scale });
-            }
-            self.settle(wish.at, &wish.seen, wish.verdict, wish.memory, now);
-        }
-    }
-
-    /// Writes the decision down and sets when the workload is looked at again.
-    fn settle(&mut self, at: usize, seen: &Observation, verdict: Verdict, before: Memory, now: Moment) {
-        let Some(track) = self.tracks.get_mut(at).and_then(Option::as_mut) else { return };
-        track.book.decided(verdict, now, || (track.policy().clone(), seen.clone(), before));
-        match &track.write {
-            Some(Write::Descent(Ask::Hold(_))) => track.book.came(Outcome::Holding),
-            Some(Write::Raise(_)) => track.book.came(Outcome::Asked),
-            _ => {}
-        }
-        let tick = track.ticks(seen).then(|| Moment::from_secs(now.secs() + 1));
-        let retries = [track.scale_retry.after, track.hold_retry.after];
-        let later = [verdict.next.map(|next| next.at), tick, track.descent.due(), track.ages()];
-        let due = later.into_iter().flatten().chain(retries).filter(|due| *due > now).min();
-        if track.due != due {
-            if let Some(old) = track.due {
-                self.due.remove(&(old, at));
-            }
-            track.due = due;
-            self.due.extend(due.map(|due| (due, at)));
-        }
-    }
-
-    /// The platform answered a write. An answer that didn't come in time is `Failed`.
-    pub fn done(&mut self, action: &Action, result: &Result<u64, Refusal>, now: Moment) {
-        let Some(at) = self.places.get(action.workload()).copied() else { return };
-        let Some(track) = self.tracks[at].as_mut() else { return };
-        let Some(write) = track.write.take() else { return };
-        track.wrote(&write, result, now);
-        match &write {
-            Write::Raise(scale) => {
-                let came =
-                    result.as_ref().map_or_else(|why| Outcome::Failed(why.to_string()), |_| Outcome::Done);
-                track.book.came(came);
-                if scale.expected == Expected::Replicas(0) && result.is_ok() {
-                    track.book.count(|counts| counts.cold_starts += 1);
-                }
-            }
-            Write::Descent(ask) => {
-                if let Some(ended) = track.descent.wrote(ask, result, now) {
-                    track.book.came(outcome(&ended));
-                }
-            }
-        }
-        self.news.insert(at);
-    }
-}
-
-/// The ready replicas with what they have in flight.
-fn ready(track: &Track, collect: &Collect) -> Vec<(EndpointUid, u64)> {
-    let ready = track.workload.endpoints.iter().filter(|endpoint| endpoint.phase == Phase::Ready);
-    ready
-        .map(|endpoint| (endpoint.uid.clone(), collect.in_flight(&track.workload.id, &endpoint.uid)))
-        .collect()
-}
-
-fn outcome(ended: &Ended) -> Outcome {
-    let why = match ended {
-        Ended::Lowered => return Outcome::Done,
-        Ended::Traffic => "a request came".to_owned(),
-        Ended::Unwanted => "the decision changed".to_owned(),
-        Ended::Unconfirmed => "not every proxy confirmed in time that the replicas are empty".to_owned(),
-        Ended::Expired => "a proxy held for longer than it may".to_owned(),
-        Ended::Taken => "another autoscaler took the hold away".to_owned(),
-        Ended::Refused(refusal) => refusal.to_string(),
-    };
-    Outcome::Failed(why)
 }
