@@ -28,10 +28,10 @@ pub(crate) fn explain(one: &AskOne) -> Result<(), Failure> {
 fn lines(workload: &Value, journal: &[Value]) -> String {
     let mut out = format!("{}\n\n", describe::summary(workload));
     // Writing to a String can't fail.
-    let _ = writeln!(out, "{}", why(workload, journal));
-    if let Some(failure) = describe::failure(workload) {
-        let _ = writeln!(out, "{failure}");
-    }
+    let _ = match describe::failure(workload) {
+        Some(failure) => writeln!(out, "It can't start: {failure}"),
+        None => writeln!(out, "{}", why(workload, journal)),
+    };
     let _ = writeln!(out, "{}", next(workload));
     if journal.is_empty() {
         return out;
@@ -134,7 +134,9 @@ mod tests {
             "failure": { "because": "exited", "detail": "exit status 1\n", "attempts": 2, "retry_at": "" },
         });
         let text = lines(&workload, &[]);
-        assert!(text.contains("2 failed starts in a row (exited): exit status 1\n"), "{text}");
-        assert!(text.contains("No replica: nothing was decided yet"), "{text}");
+        assert!(
+            text.contains("It can't start: 2 failed starts in a row (exited): exit status 1\n"),
+            "{text}"
+        );
     }
 }
