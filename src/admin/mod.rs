@@ -26,7 +26,7 @@ use crate::up::Heard;
 use problem::Problem;
 
 pub(crate) use serve::{bind, serve};
-pub(crate) use workload::Load;
+pub(crate) use workload::{Load, url};
 
 /// Most followers of logs at once.
 const FOLLOWERS: usize = 32;

@@ -38,7 +38,7 @@ pub(crate) fn shown(
         "name": workload.id.name(),
         "hosts": workload.hosts,
         "path": workload.path,
-        "url": url(workload, listen),
+        "url": url(&workload.hosts, &workload.path, listen),
         "state": state(workload, load.waiting),
         "replicas": workload.replicas,
         "in_flight": load.in_flight,
@@ -65,14 +65,14 @@ fn state(workload: &Workload, waiting: u64) -> &'static str {
     }
 }
 
-/// Where a browser on this machine finds it.
-fn url(workload: &Workload, listen: SocketAddr) -> String {
+/// Where a browser on this machine finds what answers for `hosts` and `path`.
+pub(crate) fn url(hosts: &[HostPattern], path: &str, listen: SocketAddr) -> String {
     let port = listen.port();
-    let host = workload.hosts.iter().find_map(|host| match host {
+    let host = hosts.iter().find_map(|host| match host {
         HostPattern::Exact(host) => Some(host.clone()),
         HostPattern::Suffix(_) | HostPattern::Any => None,
     });
-    let open = workload.hosts.contains(&HostPattern::Any);
+    let open = hosts.contains(&HostPattern::Any);
     let host = match host {
         Some(host) if !open => host,
         // Every host reaches it: the address itself is the surest.
@@ -80,7 +80,7 @@ fn url(workload: &Workload, listen: SocketAddr) -> String {
         _ if listen.is_ipv6() => format!("[{}]", listen.ip()),
         _ => listen.ip().to_string(),
     };
-    format!("http://{host}:{port}{}", workload.path)
+    format!("http://{host}:{port}{path}")
 }
 
 /// Every knob under its name; numbers as numbers.

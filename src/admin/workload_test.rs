@@ -78,7 +78,7 @@ fn what_every_host_reaches_is_found_at_the_address() {
         ("0.0.0.0:8080", "http://127.0.0.1:8080/cart"),
         ("[::1]:8080", "http://[::1]:8080/cart"),
     ] {
-        assert_eq!(url(&open, listen.parse().unwrap()), found);
+        assert_eq!(url(&open.hosts, &open.path, listen.parse().unwrap()), found);
     }
 }
 

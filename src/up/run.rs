@@ -159,16 +159,7 @@ impl Run {
         let text = if self.json {
             serde_json::to_string(instance).map(|line| line + "\n").unwrap_or_default()
         } else {
-            let names: Vec<&str> = self.chosen.config.functions.iter().map(|one| one.name.as_str()).collect();
-            format!(
-                "kaos {VERSION}: {} at http://{}/, admin at http://{}\n\
-                 Next: curl http://{}/, kaos ls, kaos explain {}. Ctrl-C ends it.\n",
-                names.join(", "),
-                instance.listen,
-                instance.admin,
-                instance.listen,
-                names.first().unwrap_or(&"NAME"),
-            )
+            told(&self.chosen.config.functions, instance)
         };
         let mut out = std::io::stdout().lock();
         let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -223,6 +214,22 @@ fn vital(name: &'static str, part: JoinHandle<()>) -> AbortHandle {
         }
     });
     handle
+}
+
+/// Where each function is, at most so many.
+fn told(functions: &[Function], instance: &Instance) -> String {
+    const SHOWN: usize = 10;
+    let mut text = format!("kaos {VERSION}, admin at http://{}\n", instance.admin);
+    for function in functions.iter().take(SHOWN) {
+        let url = admin::url(&function.hosts, &function.path, instance.listen);
+        text.push_str(&format!("  {}  {url}\n", function.name));
+    }
+    if functions.len() > SHOWN {
+        text.push_str(&format!("  and {} more: kaos ls\n", functions.len() - SHOWN));
+    }
+    let name = functions.first().map_or("NAME", |function| &function.name);
+    text.push_str(&format!("Ask it: kaos ls, kaos explain {name}. Ctrl-C ends it.\n"));
+    text
 }
 
 fn instance(listen: std::net::SocketAddr, admin: std::net::SocketAddr, clock: &Clock) -> Instance {
