@@ -1,13 +1,18 @@
 //! Reports as they come in a bad world: late, repeated, torn off, from processes that are gone.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kaos_core::decide::Heard;
 use kaos_core::report::{HoldAnswer, HoldState, REPORT_VERSION};
-use kaos_core::{HoldId, Moment, ProxyId, Reading, Report, Sums, WorkloadId};
+use kaos_core::snapshot::Replicas;
+use kaos_core::{HoldId, Moment, Policy, ProxyId, Reading, Report, Snapshot, Sums, Workload, WorkloadId};
+use proptest::prelude::*;
 
+use crate::Journal;
 use crate::collect::{Collect, Flow, GRACE, Hearing, SILENCE, Use};
+use crate::line::{Line, Settings};
 
 const SECOND: u64 = 1_000_000;
 
@@ -175,4 +180,47 @@ fn every_known_proxy_has_to_answer_a_hold() {
     collect.heard(&answered, at(0.0));
     collect.heard(&report("b", 1, 1, 0.0, Sums::default()), at(0.0));
     assert_eq!(collect.answers(&shop()), [Some(&answer), None, None], "a answers; b doesn't; c is listed");
+}
+
+fn any_sums() -> impl Strategy<Value = Sums> {
+    any::<[u64; 4]>().prop_map(|[started, finished, started_at, finished_at]| Sums {
+        started,
+        finished,
+        started_at,
+        finished_at,
+    })
+}
+
+proptest! {
+    /// Nothing that a report says may bring the control line down.
+    #[test]
+    fn no_report_does_harm(
+        reports in prop::collection::vec((any::<[u64; 4]>(), any::<bool>(), any_sums(), any_sums(), any::<u64>()), 1..20),
+    ) {
+        let settings = Settings { id: "a".into(), max_starting: 3, earn_sleep: true };
+        let mut line = Line::new(settings, Arc::new(Journal::default()));
+        let workload = Workload {
+            id: shop(),
+            hosts: Vec::new(),
+            path: "/".into(),
+            policy: Arc::new(Policy { max_scale: 0, ..Policy::default() }),
+            endpoints: Vec::new(),
+            replicas: Replicas { desired: 1, ready: 1, starting: 0 },
+            hold: None,
+            failure: None,
+            version: 1,
+        };
+        let workloads = Arc::from([Arc::new(workload)]);
+        line.saw(&Snapshot { version: 1, workloads, ..Snapshot::default() }, Moment::ZERO);
+        line.lead(true);
+        let mut now = Moment::ZERO;
+        for ([epoch, sequence, at, wait], full, running, waiting, active) in reports {
+            now = now + Duration::from_micros(wait % (3600 * SECOND));
+            let reading = Reading { running, waiting, last_activity: Some(active), ..Reading::default() };
+            let (version, proxy) = (REPORT_VERSION, ProxyId::new("p"));
+            let workloads = vec![(shop(), reading)];
+            line.heard(&Report { version, proxy, epoch, sequence, at, full, workloads }, now);
+            line.turn(now);
+        }
+    }
 }

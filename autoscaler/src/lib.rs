@@ -7,6 +7,8 @@ pub mod collect;
 mod collect_test;
 pub mod journal;
 pub mod line;
+#[cfg(test)]
+mod line_test;
 pub mod run;
 #[cfg(test)]
 mod run_test;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use kaos_core::decide::Memory;
 use kaos_core::platform::{Refusal, Scale};
-use kaos_core::snapshot::{Hold, Replicas, Workload};
+use kaos_core::snapshot::{Hold, Phase, Replicas, Workload};
 use kaos_core::zero::{Ask, Descent};
-use kaos_core::{Moment, Observation, Policy};
+use kaos_core::{EndpointUid, Moment, Observation, Policy};
 
 use crate::average::Averages;
 use crate::collect::{Collect, Hearing, Total};
@@ -44,6 +44,8 @@ pub(crate) struct Track {
     pub(crate) held_back: bool,
     belief: Option<Belief>,
     ready_since: Moment,
+    /// Replicas that have been ready.
+    ripe: Vec<EndpointUid>,
     seen: bool,
     foreign: VecDeque<Moment>,
     last_scale: Option<Moment>,
@@ -112,7 +114,9 @@ impl Retry {
 
 impl Track {
     pub(crate) fn new(workload: Arc<Workload>, book: Arc<Book>, earned: bool, now: Moment) -> Self {
+        let ready = workload.endpoints.iter().filter(|endpoint| endpoint.phase == Phase::Ready);
         Track {
+            ripe: ready.map(|endpoint| endpoint.uid.clone()).collect(),
             memory: Memory::adopt(workload.replicas, now),
             descent: Descent::default(),
             averages: None,
@@ -139,7 +143,7 @@ impl Track {
 
     /// Takes what the platform shows.
     pub(crate) fn saw(&mut self, workload: &Arc<Workload>, now: Moment) {
-        if workload.replicas.ready > self.workload.replicas.ready {
+        if self.ripens(workload) {
             self.ready_since = now;
         }
         let before = self.replicas().desired;
@@ -158,6 +162,21 @@ impl Track {
         }
         self.scale_retry.saw(now);
         self.hold_retry.saw(now);
+    }
+
+    /// Whether a replica became ready that wasn't before. One that is ready, not ready and ready again is none: else one
+    /// that flaps would never be idle.
+    fn ripens(&mut self, workload: &Workload) -> bool {
+        let ready = workload.endpoints.iter().filter(|endpoint| endpoint.phase == Phase::Ready);
+        let fresh: Vec<EndpointUid> = ready
+            .filter(|endpoint| !self.ripe.contains(&endpoint.uid))
+            .map(|endpoint| endpoint.uid.clone())
+            .collect();
+        self.ripe.retain(|uid| workload.endpoints.iter().any(|endpoint| endpoint.uid == *uid));
+        let unnamed = workload.endpoints.is_empty() && workload.replicas.ready > self.workload.replicas.ready;
+        let ripens = unnamed || !fresh.is_empty();
+        self.ripe.extend(fresh);
+        ripens
     }
 
     /// Replica counts, our own writes included.

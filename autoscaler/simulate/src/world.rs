@@ -124,7 +124,11 @@ impl World {
     /// The schedule of `seed`, at its beginning. With `told` it keeps a timeline.
     pub fn new(seed: u64, sabotage: Option<Sabotage>, told: bool) -> Self {
         let mut random = Random::new(seed);
-        let setup = Setup::draw(&mut random);
+        let mut setup = Setup::draw(&mut random);
+        if sabotage == Some(Sabotage::LateWrites) {
+            // Without an outage no write is late.
+            setup.faults.outages = 3;
+        }
         let mut platform = Platform::new(&setup.policies, setup.phases_count);
         let picture = platform.picture();
         let mut world = World {

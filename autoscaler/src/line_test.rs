@@ -1,0 +1,237 @@
+//! What a line does over several workloads and with others about, as timelines.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kaos_core::platform::{Expected, Refusal, Scale};
+use kaos_core::report::{HoldAnswer, HoldState, REPORT_VERSION};
+use kaos_core::snapshot::{Hold, Replicas};
+use kaos_core::{Moment, Policy, ProxyId, Reading, Report, Snapshot, Workload, WorkloadId};
+
+use crate::journal::Outcome;
+use crate::line::{Line, Settings};
+use crate::{Action, Journal};
+
+/// One line, one proxy, and workloads whose platform does everything at once when told to.
+struct Desk {
+    line: Line,
+    journal: Arc<Journal>,
+    workloads: Vec<Workload>,
+    readings: Vec<Reading>,
+    version: u64,
+    sequence: u64,
+    now: Moment,
+}
+
+impl Desk {
+    fn new(count: usize, max_starting: u32, knobs: &[(&str, &str)]) -> Self {
+        let policy = Arc::new(Policy::default().with(knobs.iter().copied()).unwrap());
+        let workload = |at: usize| Workload {
+            id: WorkloadId::new("local", &format!("w{at}")),
+            hosts: Vec::new(),
+            path: "/".into(),
+            policy: policy.clone(),
+            endpoints: Vec::new(),
+            replicas: Replicas::default(),
+            hold: None,
+            failure: None,
+            version: 1,
+        };
+        let journal = Arc::new(Journal::default());
+        let settings = Settings { id: "a".into(), max_starting, earn_sleep: false };
+        let mut desk = Desk {
+            line: Line::new(settings, journal.clone()),
+            journal,
+            workloads: (0..count).map(workload).collect(),
+            readings: vec![Reading::default(); count],
+            version: 1,
+            sequence: 0,
+            now: Moment::ZERO,
+        };
+        desk.line.lead(true);
+        desk.show();
+        desk.report();
+        desk
+    }
+
+    fn show(&mut self) {
+        let workloads = self.workloads.iter().cloned().map(Arc::new).collect();
+        let snapshot = Snapshot { version: self.version, workloads, ..Snapshot::default() };
+        self.line.saw(&snapshot, self.now);
+    }
+
+    fn report(&mut self) {
+        self.sequence += 1;
+        let ids = self.workloads.iter().map(|workload| workload.id.clone());
+        let report = Report {
+            version: REPORT_VERSION,
+            proxy: ProxyId::new("p"),
+            epoch: 1,
+            sequence: self.sequence,
+            at: self.now.micros(),
+            full: true,
+            workloads: ids.zip(self.readings.iter().cloned()).collect(),
+        };
+        self.line.heard(&report, self.now);
+    }
+
+    fn turn(&mut self) -> Vec<Action> {
+        self.line.turn(self.now)
+    }
+
+    /// The turn's counts, as `name to`; holds and releases by their name.
+    fn told(&mut self) -> Vec<String> {
+        let tell = |action: &Action| match action {
+            Action::Scale { workload, scale } => format!("{} {}", workload.name(), scale.to),
+            Action::Hold { workload, .. } => format!("{} hold", workload.name()),
+            Action::Release { workload } => format!("{} release", workload.name()),
+        };
+        self.turn().iter().map(tell).collect()
+    }
+
+    /// The platform does what `action` asks and shows it.
+    fn done(&mut self, action: &Action) {
+        let at = self.workloads.iter().position(|workload| workload.id == *action.workload()).unwrap();
+        self.version += 1;
+        let workload = &mut self.workloads[at];
+        workload.version = self.version;
+        match action {
+            Action::Scale { scale, .. } => workload.replicas.desired = scale.to,
+            Action::Hold { hold, .. } => workload.hold = Some(hold.clone()),
+            Action::Release { .. } => workload.hold = None,
+        }
+        self.line.done(action, &Ok(self.version), self.now);
+        self.show();
+    }
+
+    /// Somebody else, or time, changes the counts of a workload.
+    fn counts(&mut self, at: usize, desired: u32, ready: u32) {
+        self.version += 1;
+        let starting = desired.saturating_sub(ready);
+        self.workloads[at].replicas = Replicas { desired, ready, starting };
+        self.workloads[at].version = self.version;
+        self.show();
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        self.now = self.now + Duration::from_secs(seconds);
+        self.report();
+    }
+
+    fn one_waits(&mut self, at: usize) {
+        self.readings[at].waiting.start(self.now.micros());
+        self.report();
+    }
+
+    fn nobody_waits(&mut self, at: usize) {
+        self.readings[at].waiting.finish(self.now.micros());
+        self.report();
+    }
+
+    fn word(&self, at: usize) -> &'static str {
+        self.journal.book(&self.workloads[at].id).unwrap().entries()[0].decision.word()
+    }
+}
+
+#[test]
+fn few_start_at_once_and_the_rest_follow_in_turn() {
+    let mut desk = Desk::new(5, 2, &[("container-concurrency", "1")]);
+    for at in 0..5 {
+        desk.one_waits(at);
+    }
+    let first = desk.turn();
+    assert_eq!(first.len(), 2);
+    assert_eq!(desk.word(4), "start-budget");
+    first.iter().for_each(|action| desk.done(action));
+    assert_eq!(desk.told(), [""; 0], "two are starting");
+    desk.nobody_waits(2);
+    desk.counts(0, 1, 1);
+    assert_eq!(desk.told(), ["w3 1"], "who doesn't want it any more has no turn");
+    desk.counts(1, 1, 1);
+    assert_eq!(desk.told(), ["w4 1"]);
+}
+
+#[test]
+fn a_follower_wakes_and_does_nothing_else() {
+    let mut desk = Desk::new(1, 20, &[("idle-timeout", "5s")]);
+    desk.line.lead(false);
+    desk.one_waits(0);
+    let wake = desk.turn();
+    let scale = Scale { to: 1, victims: vec![], expected: Expected::Replicas(0) };
+    assert_eq!(wake, [Action::Scale { workload: desk.workloads[0].id.clone(), scale }]);
+    desk.done(&wake[0]);
+    desk.counts(0, 1, 1);
+    desk.nobody_waits(0);
+    for _ in 0..30 {
+        desk.wait(1);
+        assert_eq!(desk.told(), [""; 0]);
+    }
+    assert_eq!(desk.word(0), "following");
+    desk.line.lead(true);
+    assert_eq!(desk.told(), ["w0 hold"]);
+}
+
+#[test]
+fn a_wake_that_lost_to_another_is_not_repeated_at_once() {
+    let mut desk = Desk::new(1, 20, &[]);
+    desk.one_waits(0);
+    let wake = desk.turn();
+    desk.line.done(&wake[0], &Err(Refusal::Conflict), desk.now);
+    assert_eq!(desk.told(), [""; 0]);
+    assert!(desk.line.next() > desk.now && desk.line.next() <= desk.now + Duration::from_secs(1));
+    let entry = &desk.journal.book(&desk.workloads[0].id).unwrap().entries()[0];
+    assert_eq!(entry.outcome, Outcome::Failed("somebody else wrote first".into()));
+    desk.counts(0, 1, 0);
+    assert_eq!(desk.told(), [""; 0]);
+    assert_eq!(desk.word(0), "starting");
+}
+
+#[test]
+fn others_who_keep_writing_are_answered_once_a_minute() {
+    let mut desk = Desk::new(1, 20, &[("idle-timeout", "2s")]);
+    let mut writes = 0;
+    for second in 0..300 {
+        if second % 5 == 0 {
+            desk.counts(0, 1, 1);
+        }
+        let hold = desk.workloads[0].hold.clone();
+        desk.readings[0].hold =
+            hold.map(|hold| HoldAnswer { id: hold.id, state: HoldState::Confirmed, empty: vec![] });
+        desk.wait(1);
+        for action in desk.turn() {
+            writes += u32::from(matches!(action, Action::Scale { .. }));
+            desk.done(&action);
+        }
+    }
+    // Three at first, until it is known for a contest; then one a minute.
+    assert!((3..=8).contains(&writes), "{writes} writes");
+    desk.counts(0, 0, 0);
+    desk.one_waits(0);
+    let woken = desk.told();
+    assert_eq!(woken, ["w0 1"], "who waits doesn't pay for it");
+}
+
+#[test]
+fn what_a_dead_predecessor_held_is_let_go() {
+    let mut desk = Desk::new(1, 20, &[("min-scale", "1")]);
+    desk.workloads[0].hold = Some(Hold {
+        id: kaos_core::HoldId::new("old"),
+        by: "dead".into(),
+        targets: kaos_core::snapshot::Targets::All,
+    });
+    desk.counts(0, 1, 1);
+    assert_eq!(desk.told(), ["w0 release"]);
+}
+
+#[test]
+fn what_is_not_there_any_more_is_forgotten() {
+    let mut desk = Desk::new(3, 20, &[]);
+    desk.one_waits(1);
+    desk.turn();
+    desk.workloads.remove(1);
+    desk.readings.remove(1);
+    desk.version += 1;
+    desk.show();
+    assert_eq!(desk.told(), [""; 0]);
+    assert_eq!(desk.journal.all().len(), 2);
+}
