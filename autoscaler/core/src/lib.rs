@@ -7,6 +7,8 @@
 pub mod budget;
 pub mod decide;
 #[cfg(test)]
+mod decide_any_test;
+#[cfg(test)]
 mod decide_test;
 pub mod decision;
 pub mod duration;

@@ -4,6 +4,7 @@
 //! `Line` and the live rules of admission through it, and checks after each event what may never happen. The same seed
 //! is the same schedule.
 
+mod carry;
 mod check;
 pub mod platform;
 pub mod proxy;
@@ -12,6 +13,7 @@ pub mod random;
 pub mod sabotage;
 pub mod scaler;
 pub mod schedule;
+mod serve;
 pub mod setup;
 pub mod tally;
 mod trouble;
