@@ -20,6 +20,7 @@ fn a_request_is_answered_and_both_connections_are_used_again() {
     }
     assert_eq!(replica.accepted(), 1);
     until("three are counted", || rig.counted(200) == 3);
+    assert!(rig.holds_sockets());
     drop(client);
     rig.finish();
 }

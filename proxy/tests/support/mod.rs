@@ -42,13 +42,12 @@ pub struct Rig {
     pub reports: mpsc::Receiver<Report>,
     workload: Workload,
     version: u64,
-    descriptors: usize,
+    replicas: Vec<u16>,
 }
 
 impl Rig {
     /// A proxy of two workers whose workload has `knobs` and no replica yet.
     pub fn new(knobs: &[(&str, &str)]) -> Rig {
-        let descriptors = open_descriptors();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let origin = Instant::now();
@@ -88,7 +87,7 @@ impl Rig {
             reports,
             workload,
             version: 0,
-            descriptors,
+            replicas: Vec::new(),
         }
     }
 
@@ -125,6 +124,7 @@ impl Rig {
 
     /// Adds a ready replica at `address`.
     pub fn add(&mut self, uid: &str, address: SocketAddr) {
+        self.replicas.push(address.port());
         let now = Moment::at(self.origin, Instant::now());
         let start = StartTimes { decided: Some(now), started: Some(now), ready: Some(now) };
         let endpoint = Endpoint { uid: EndpointUid::new(uid), address, phase: Phase::Ready, start };
@@ -176,6 +176,11 @@ impl Rig {
         of(&counts.codes) + of(&totals.strays.codes)
     }
 
+    /// Whether a socket of the proxy is open: one that listens, to a client, or to a replica.
+    pub fn holds_sockets(&self) -> bool {
+        are_held(self.address.port(), &self.replicas)
+    }
+
     /// Waits until nothing is in flight or waiting, stops the proxy, and checks that it has let go of everything.
     pub fn finish(mut self) {
         until("nothing is in flight", || self.in_flight() == 0);
@@ -183,11 +188,7 @@ impl Rig {
         until("no connection to a replica is in use", || self.totals().upstream_active == 0);
         let proxy = self.proxy.take().unwrap();
         self.runtime.block_on(proxy.stop(Duration::from_secs(5)));
-        let Rig { runtime, descriptors, .. } = self;
-        drop(runtime);
-        if std::env::var_os("KAOS_ONE_TEST").is_some() {
-            until("descriptors are back", || open_descriptors() <= descriptors);
-        }
+        until("its sockets are closed", || !self.holds_sockets());
     }
 }
 
@@ -209,6 +210,18 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-pub fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
+/// Whether a program still holds a TCP socket that is bound to `own`, or connected to one of `others`.
+fn are_held(own: u16, others: &[u16]) -> bool {
+    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let held = |port: u16, column: usize| {
+        let port = format!(":{port:04X} ");
+        table.match_indices(&port).any(|(at, _)| {
+            let start = table[..at].rfind('\n').map_or(0, |end| end + 1);
+            let mut columns = table[start..].split_ascii_whitespace();
+            let is_there = columns.nth(column).is_some_and(|address| address.ends_with(port.trim_end()));
+            // A socket that only the kernel still knows (TIME_WAIT and the like) has no inode.
+            is_there && columns.nth(8 - column).is_some_and(|inode| inode != "0")
+        })
+    };
+    held(own, 1) || others.iter().any(|other| held(*other, 2))
 }
