@@ -84,21 +84,15 @@ impl Line {
     /// The platform shows this.
     pub fn saw(&mut self, snapshot: &Snapshot, now: Moment) {
         for workload in snapshot.workloads.iter() {
-            match self
-                .places
-                .get(&workload.id)
-                .and_then(|at| Some((*at, self.tracks.get_mut(*at)?.as_mut()?)))
-            {
-                Some((_, track)) if Arc::ptr_eq(&track.workload, workload) => {}
-                Some((at, track)) => {
-                    track.saw(workload, now);
-                    self.news.insert(at);
-                }
-                None => {
-                    let book = self.journal.open(&workload.id);
-                    let track = Track::new(workload.clone(), book, !self.settings.earn_sleep, now);
-                    self.adopt(track);
-                }
+            let Some(at) = self.places.get(&workload.id).copied() else {
+                let book = self.journal.open(&workload.id);
+                self.adopt(Track::new(workload.clone(), book, !self.settings.earn_sleep, now));
+                continue;
+            };
+            let known = self.tracks[at].as_mut().filter(|track| !Arc::ptr_eq(&track.workload, workload));
+            if let Some(track) = known {
+                track.saw(workload, now);
+                self.news.insert(at);
             }
         }
         if self.places.len() > snapshot.workloads.len() {

@@ -9,8 +9,9 @@ use kaos_core::decide::Memory;
 use kaos_core::platform::{Refusal, Scale};
 use kaos_core::snapshot::{Hold, Phase, Replicas, Workload};
 use kaos_core::zero::{Ask, Descent};
-use kaos_core::{EndpointUid, Moment, Observation, Policy};
+use kaos_core::{EndpointUid, Moment, Observation, Policy, WorkloadId};
 
+use crate::action::Action;
 use crate::average::Averages;
 use crate::collect::{Collect, Hearing, Total};
 use crate::journal::{Book, Counts};
@@ -59,6 +60,20 @@ pub(crate) enum Write {
     Raise(Scale),
     /// A step of the way down.
     Descent(Ask),
+}
+
+impl Write {
+    /// As it is asked of the platform.
+    pub(crate) fn action(&self, workload: &WorkloadId) -> Action {
+        let workload = workload.clone();
+        match self {
+            Write::Raise(scale) | Write::Descent(Ask::Lower(scale)) => {
+                Action::Scale { workload, scale: scale.clone() }
+            }
+            Write::Descent(Ask::Hold(hold)) => Action::Hold { workload, hold: hold.clone() },
+            Write::Descent(Ask::Release) => Action::Release { workload },
+        }
+    }
 }
 
 /// What we wrote and the platform doesn't show yet.

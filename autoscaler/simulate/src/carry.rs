@@ -10,6 +10,7 @@ use kaos_core::{EndpointUid, Moment, Report, Snapshot};
 use crate::platform::Moved;
 use crate::random::Random;
 use crate::sabotage::Sabotage;
+use crate::scaler::bent;
 use crate::tally::Kind;
 use crate::world::{Event, Sent, Watcher, World, micros, millis, secs};
 
@@ -160,7 +161,7 @@ impl World {
         let arrival = (now + there).max(self.outage_until);
         let done = arrives || self.sabotage == Some(Sabotage::LateWrites);
         if done && (!refused || lost) && !self.swallows(scaler, &action) {
-            self.queue.put(arrival, Event::Apply { write, action: action.clone() });
+            self.queue.put(arrival, Event::Apply { write, action: bent(&action, self.sabotage) });
         }
         let answered = arrives && !refused && there + back <= WRITE_DEADLINE;
         let at =

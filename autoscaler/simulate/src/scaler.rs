@@ -111,16 +111,19 @@ impl Scaler {
                 self.line.lost(proxy);
             }
         }
-        let mut actions = self.line.turn(now);
-        for action in &mut actions {
-            match (sabotage, action) {
-                (Some(Sabotage::NoVictims), Action::Scale { scale, .. }) => scale.victims.clear(),
-                (Some(Sabotage::HoldsReused), Action::Hold { hold, .. }) => hold.id = HoldId::new("again"),
-                _ => {}
-            }
-        }
-        actions
+        self.line.turn(now)
     }
+}
+
+/// The write as it reaches the platform.
+pub(crate) fn bent(action: &Action, sabotage: Option<Sabotage>) -> Action {
+    let mut action = action.clone();
+    match (sabotage, &mut action) {
+        (Some(Sabotage::NoVictims), Action::Scale { scale, .. }) => scale.victims.clear(),
+        (Some(Sabotage::HoldsReused), Action::Hold { hold, .. }) => hold.id = HoldId::new("again"),
+        _ => {}
+    }
+    action
 }
 
 fn retouched(picture: &Snapshot, sabotage: Sabotage) -> Snapshot {

@@ -153,12 +153,10 @@ impl Line {
             track.book.came(outcome(&ended));
         }
         let ask = ask?;
-        track.write = Some(Write::Descent(ask.clone()));
-        Some(match ask {
-            Ask::Hold(hold) => Action::Hold { workload: id, hold },
-            Ask::Lower(scale) => Action::Scale { workload: id, scale },
-            Ask::Release => Action::Release { workload: id },
-        })
+        let write = Write::Descent(ask);
+        let action = write.action(&id);
+        track.write = Some(write);
+        Some(action)
     }
 
     /// Shares the start budget among those who want more, and writes what they got.
@@ -175,11 +173,11 @@ impl Line {
             }
             if let Decision::Scale { to, .. } = wish.verdict.decision {
                 let expected = Expected::Replicas(wish.seen.replicas.desired);
-                let scale = Scale { to, victims: Vec::new(), expected };
-                track.write = Some(Write::Raise(scale.clone()));
+                let write = Write::Raise(Scale { to, victims: Vec::new(), expected });
+                actions.push(write.action(&track.workload.id));
+                track.write = Some(write);
                 track.starting += grant;
                 self.starting += u64::from(grant);
-                actions.push(Action::Scale { workload: track.workload.id.clone(), scale });
             }
             self.settle(wish.at, &wish.seen, wish.verdict, wish.memory, now);
         }
@@ -211,7 +209,10 @@ impl Line {
     pub fn done(&mut self, action: &Action, result: &Result<u64, Refusal>, now: Moment) {
         let Some(at) = self.places.get(action.workload()).copied() else { return };
         let Some(track) = self.tracks[at].as_mut() else { return };
-        let Some(write) = track.write.take() else { return };
+        // A workload that went away and came back has nothing to do with what was asked before.
+        let Some(write) = track.write.take_if(|write| write.action(action.workload()) == *action) else {
+            return;
+        };
         track.wrote(&write, result, now);
         match &write {
             Write::Raise(scale) => {
