@@ -20,6 +20,9 @@ use crate::socket::Socket;
 /// Time between two rounds.
 pub(crate) const PERIOD: Duration = Duration::from_millis(50);
 
+/// Longest time for an alarm to be taken.
+const UNHEARD: Duration = Duration::from_secs(1);
+
 /// Why a watched piece of work was ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alarm {
@@ -83,6 +86,9 @@ impl Watch {
     }
 
     fn look(&self, now: Moment, draining: bool) {
+        if self.raised.get().is_some() {
+            return self.cut_unheard(now);
+        }
         let alarm = if self.mind_client.get() && self.client.upgrade().is_none_or(|client| client.is_gone()) {
             Alarm::ClientGone
         } else if self.deadline.get() <= now || draining && self.resting.take() {
@@ -90,12 +96,26 @@ impl Watch {
         } else {
             return;
         };
-        self.deadline.set(Moment::NEVER);
+        // From now on the deadline is that of the alarm itself.
+        self.deadline.set(now + UNHEARD);
         self.mind_client.set(false);
         self.raised.set(Some(alarm));
         let waker = self.waker.borrow_mut().take();
         if let Some(waker) = waker {
             waker.wake();
+        }
+    }
+}
+
+impl Watch {
+    /// Nobody has taken the alarm: a stream whose client doesn't read isn't asked for more of its body. Then only the end
+    /// of the connection ends it.
+    fn cut_unheard(&self, now: Moment) {
+        if self.deadline.get() <= now {
+            self.deadline.set(Moment::NEVER);
+            if let Some(client) = self.client.upgrade() {
+                client.cut();
+            }
         }
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct Slot {
     open: AtomicBool,
     /// Whether it will never be sent anything again.
     gone: AtomicBool,
-    /// Connections to it fail: let it be until this moment (microseconds), unless nobody else is there.
+    /// Connections to it fail: let it be until this moment (microseconds).
     suspect_until: AtomicU64,
     failures: AtomicU32,
     /// It ended a new connection without a word: others are preferred until this moment (microseconds).

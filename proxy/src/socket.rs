@@ -123,6 +123,11 @@ impl Socket {
         let _ = rustix::net::shutdown(&self.stream, Shutdown::Write);
     }
 
+    /// Ends both sides at once.
+    pub(crate) fn cut(&self) {
+        let _ = rustix::net::shutdown(&self.stream, Shutdown::Both);
+    }
+
     /// Makes its close a reset: for a peer that would take a plain end for the end of the answer.
     pub(crate) fn reset_on_close(&self) {
         // A connection that is broken already is reset anyway.

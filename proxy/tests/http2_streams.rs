@@ -196,3 +196,22 @@ fn streams_of_one_connection_dont_wait_for_each_other() {
     drop(sender);
     rig.finish();
 }
+
+#[test]
+fn a_stream_that_nobody_reads_doesnt_keep_its_slot_for_ever() {
+    let replica = Replica::new(|mut client| {
+        while client.next_request().is_some() {
+            client.send("HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n");
+            // The proxy ends it in the middle.
+            let _ = std::io::Write::write_all(&mut client.stream, &vec![b'x'; 50_000_000]);
+        }
+    });
+    let mut rig = Rig::new(&[("stream-idle-timeout", "1s")]);
+    rig.add("a", replica.address);
+    let sender = open(&rig);
+    let unread = send(&rig, &sender, get("/"));
+    until("it is under way", || rig.in_flight() == 1);
+    until("its slot is free", || rig.in_flight() == 0);
+    drop((unread, sender));
+    rig.finish();
+}

@@ -3,6 +3,7 @@
 
 mod heard;
 mod log;
+mod memory;
 mod output;
 mod ports;
 mod reload;

@@ -16,7 +16,7 @@ use super::reload::Watched;
 use super::signals::{Signals, Told};
 use super::status::Status;
 use super::terminal::Terminal;
-use super::{DRAIN, Heard, output, ports};
+use super::{DRAIN, Heard, memory, output, ports};
 use crate::admin::{self, Desk};
 use crate::cli::GUARDIAN;
 use crate::clock::{Clock, rfc3339};
@@ -149,6 +149,7 @@ impl Run {
             clock,
         };
         tokio::spawn(status.run());
+        tokio::spawn(memory::give_back());
         let reload = self.watch(local.clone());
         let autoscaler = vital("the autoscaler", autoscaler);
         Ok(Running { local, proxy, autoscaler, draining, reload, _registered: registered.ok() })
