@@ -1,6 +1,7 @@
 //! What the proxies said, added up per workload.
 //!
-//! Reports are additive and idempotent: the last one of an epoch wins, late and repeated ones are ignored. A proxy that
+//! Reports are additive and idempotent: of each workload the last reading of an epoch wins, in whatever order reports
+//! come. A proxy that
 //! falls silent keeps its last value, extrapolated with what it had open, until it is known to be gone: no data isn't
 //! zero. No I/O, no clock; knows nothing of replicas.
 
@@ -41,13 +42,12 @@ pub struct Collect {
 #[derive(Debug)]
 struct Proxy {
     epoch: u64,
-    sequence: u64,
+    /// Number of the last report of everything: whatever came before it is late.
+    whole: Option<u64>,
     /// Our clock less the proxy's, in microseconds.
     offset: i64,
     /// When its first report of this epoch came. `None`: it told of the proxy's whole life.
     since: Option<Moment>,
-    /// A report of everything was heard in this epoch.
-    whole: bool,
     last: Moment,
 }
 
@@ -56,6 +56,8 @@ struct Proxy {
 struct Share {
     proxy: ProxyId,
     reading: Reading,
+    /// Number of the report that it came with.
+    sequence: u64,
     /// When the reading was taken, in the proxy's microseconds.
     at: u64,
     /// Request-microseconds and requests that are in the windows already.
@@ -68,7 +70,7 @@ struct Share {
 pub enum Use {
     /// These workloads have news.
     News(Vec<WorkloadId>),
-    /// Late, repeated, or of an epoch that is over.
+    /// Nothing in it is news: late, repeated, or of an epoch that is over.
     Stale,
     /// In a form that this code doesn't read.
     Unreadable,
@@ -121,10 +123,9 @@ impl Proxy {
         let from_birth = report.at <= FROM_BIRTH_MICROS;
         Proxy {
             epoch: report.epoch,
-            sequence: report.sequence,
+            whole: None,
             offset: micros(now).saturating_sub_unsigned(report.at),
             since: (!from_birth).then_some(now),
-            whole: false,
             last: now,
         }
     }
@@ -161,10 +162,9 @@ impl Collect {
         let mut news = Vec::new();
         match self.proxies.get_mut(&report.proxy) {
             Some(proxy) if proxy.epoch == report.epoch => {
-                if report.sequence <= proxy.sequence {
+                if proxy.whole.is_some_and(|whole| report.sequence <= whole) {
                     return Use::Stale;
                 }
-                proxy.sequence = report.sequence;
                 proxy.tune(report.at, now);
                 proxy.last = now;
             }
@@ -180,37 +180,44 @@ impl Collect {
                 self.proxies.insert(report.proxy.clone(), Proxy::new(report, now));
             }
         }
-        self.take(report, now, &mut news);
+        let stale = !self.take(report, now, &mut news) && news.is_empty() && !report.workloads.is_empty();
         news.sort_unstable();
         news.dedup();
-        Use::News(news)
+        if stale { Use::Stale } else { Use::News(news) }
     }
 
-    fn take(&mut self, report: &Report, now: Moment, news: &mut Vec<WorkloadId>) {
-        let Some(proxy) = self.proxies.get_mut(&report.proxy) else { return };
-        if report.full && proxy.whole {
-            self.drop_absent(report, news);
-        }
-        let Some(proxy) = self.proxies.get_mut(&report.proxy) else { return };
+    /// Takes the readings that are newer than those known. Returns whether the report was one of everything.
+    fn take(&mut self, report: &Report, now: Moment, news: &mut Vec<WorkloadId>) -> bool {
+        let Some(proxy) = self.proxies.get_mut(&report.proxy) else { return false };
         // What a proxy did before it was first heard can't be told apart by seconds: it stays out of the windows.
-        let known = proxy.whole || proxy.since.is_none();
-        proxy.whole |= report.full;
+        let known = proxy.whole.is_some() || proxy.since.is_none();
+        if report.full {
+            proxy.whole = Some(report.sequence);
+        }
         let theirs = proxy.theirs(now);
         for (id, reading) in &report.workloads {
             let shares = self.totals.entry(id.clone()).or_default();
-            news.push(id.clone());
-            if let Some(share) = shares.iter_mut().find(|share| share.proxy == report.proxy) {
-                (share.reading, share.at) = (reading.clone(), report.at);
-                continue;
+            let sequence = report.sequence;
+            match shares.iter_mut().find(|share| share.proxy == report.proxy) {
+                Some(share) if sequence <= share.sequence => continue,
+                Some(share) => {
+                    (share.reading, share.at, share.sequence) = (reading.clone(), report.at, sequence);
+                }
+                None => shares.push(Share {
+                    proxy: report.proxy.clone(),
+                    reading: reading.clone(),
+                    sequence,
+                    at: report.at,
+                    counted: if known { 0 } else { reading.running.integral(theirs.max(report.at)) },
+                    arrived: if known { 0 } else { reading.running.started },
+                }),
             }
-            shares.push(Share {
-                proxy: report.proxy.clone(),
-                reading: reading.clone(),
-                at: report.at,
-                counted: if known { 0 } else { reading.running.integral(theirs.max(report.at)) },
-                arrived: if known { 0 } else { reading.running.started },
-            });
+            news.push(id.clone());
         }
+        if report.full {
+            self.drop_absent(report, news);
+        }
+        report.full
     }
 
     /// What a full report doesn't name, its proxy doesn't know any more.
@@ -218,7 +225,9 @@ impl Collect {
         let named: BTreeSet<&WorkloadId> = report.workloads.iter().map(|(id, _)| id).collect();
         self.totals.retain(|id, shares| {
             let before = shares.len();
-            shares.retain(|share| share.proxy != report.proxy || named.contains(id));
+            shares.retain(|share| {
+                share.proxy != report.proxy || share.sequence > report.sequence || named.contains(id)
+            });
             if shares.len() < before {
                 news.push(id.clone());
             }
@@ -276,7 +285,7 @@ impl Collect {
     /// Since when every live proxy is heard.
     pub fn hearing(&self, now: Moment) -> Hearing {
         let unheard = self.listed.iter().any(|id| !self.proxies.contains_key(id));
-        let sound = |proxy: &Proxy| proxy.whole && now.since(proxy.last) <= SILENCE;
+        let sound = |proxy: &Proxy| proxy.whole.is_some() && now.since(proxy.last) <= SILENCE;
         if unheard || self.proxies.is_empty() || !self.proxies.values().all(sound) {
             return Hearing::Silent;
         }

@@ -63,6 +63,31 @@ fn proxies_add_up_and_late_or_repeated_reports_dont_count() {
 }
 
 #[test]
+fn changes_may_overtake_each_other() {
+    let mut collect = Collect::default();
+    collect.heard(&report("a", 1, 1, 0.0, Sums::default()), at(0.0));
+    let cart = WorkloadId::new("local", "cart");
+    let shops = Report { full: false, ..report("a", 1, 2, 1.0, open(1, 1)) };
+    let carts = Report {
+        sequence: 3,
+        workloads: vec![(cart.clone(), Reading { running: open(1, 1), ..Reading::default() })],
+        ..shops.clone()
+    };
+    assert_eq!(collect.heard(&carts, at(1.1)), Use::News(vec![cart.clone()]));
+    assert_eq!(
+        collect.heard(&shops, at(1.2)),
+        Use::News(vec![shop()]),
+        "newest of its workload all the same"
+    );
+    assert_eq!((collect.total(&shop()).running, collect.total(&cart).running), (1, 1));
+    let newest = Report { sequence: 5, ..shops.clone() };
+    collect.heard(&newest, at(1.3));
+    let older = Report { sequence: 4, ..report("a", 1, 4, 1.0, open(9, 1)) };
+    assert_eq!(collect.heard(&Report { full: false, ..older }, at(1.4)), Use::Stale);
+    assert_eq!(collect.total(&shop()).running, 1);
+}
+
+#[test]
 fn the_integral_is_exact_whenever_it_is_asked_for() {
     let mut collect = Collect::default();
     collect.heard(&report("a", 1, 1, 0.0, Sums::default()), at(0.0));

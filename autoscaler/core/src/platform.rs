@@ -32,7 +32,8 @@ pub trait Platform: Send + Sync + 'static {
 pub struct Scale {
     /// The new count.
     pub to: u32,
-    /// When the count goes down but not to zero: these go first.
+    /// When the count goes down but not to zero: these go. If one of them isn't there any more the write is a
+    /// [`Refusal::Conflict`]: another one, that may hold requests, would go in its place.
     pub victims: Vec<EndpointUid>,
     /// What must be true for the write to happen.
     pub expected: Expected,

@@ -68,6 +68,11 @@ impl World {
     pub(crate) fn heard(&mut self, scaler: usize, report: &Report) {
         let (now, sabotage) = (self.now(), self.sabotage);
         let new = self.scalers[scaler].heard(report, sabotage, now);
+        self.note(|_| {
+            let waiting: u64 = report.workloads.iter().map(|(_, reading)| reading.waiting.open()).sum();
+            let (proxy, sequence, full) = (&report.proxy, report.sequence, report.full);
+            format!("a{scaler}: hears {proxy} #{sequence}, full {full}, new {new}, waiting {waiting}")
+        });
         self.turn(scaler);
         if new {
             self.check_wake(scaler, report);

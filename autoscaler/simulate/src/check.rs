@@ -149,6 +149,10 @@ impl World {
         for (id, _) in report.workloads.iter().filter(|(_, reading)| reading.waiting.open() > 0) {
             let at = self.platform.find(id);
             let heard = &self.scalers[scaler];
+            let last = heard.heard.get(&report.proxy).and_then(|heard| heard.named.get(id));
+            if last != Some(&report.sequence) {
+                continue;
+            }
             let Some(shown) = heard.shown.as_ref().map(|shown| &shown.workloads[at]) else { continue };
             let failing = shown.failure.as_ref().is_some_and(|failure| failure.retry_at > now);
             let written = heard.last_write.get(id).is_some_and(|last| now.since(*last) < RETRY);

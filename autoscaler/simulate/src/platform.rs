@@ -140,7 +140,11 @@ impl Platform {
                     Expected::Replicas(count) => object.desired == count,
                     Expected::Version(version) => object.version == version,
                 };
-                if honest && !met {
+                // Where a victim has gone by itself, another one would be taken in its place.
+                let live = |uid: &EndpointUid| {
+                    object.replicas.get(uid).is_some_and(|phase| *phase != Phase::Terminating)
+                };
+                if honest && !(met && scale.victims.iter().all(live)) {
                     return (Err(Refusal::Conflict), Moved::default());
                 }
                 let moved = self.scale(at, scale, now);

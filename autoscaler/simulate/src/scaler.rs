@@ -38,8 +38,10 @@ pub struct Scaler {
 pub struct Heard {
     /// The proxy's process.
     pub epoch: u64,
-    /// The report's number.
-    pub sequence: u64,
+    /// Number of the last report of everything.
+    pub whole: u64,
+    /// Number of the last report that named each workload.
+    pub named: BTreeMap<WorkloadId, u64>,
     /// When it came.
     pub at: Moment,
     /// What it answers to holds.
@@ -82,25 +84,35 @@ impl Scaler {
         };
         let heard = self.heard.entry(report.proxy.clone()).or_insert_with(|| Heard {
             epoch: report.epoch,
-            sequence: 0,
+            whole: 0,
+            named: BTreeMap::new(),
             at: now,
             answers: BTreeMap::new(),
         });
-        let old = report.epoch < heard.epoch;
-        if old || report.epoch == heard.epoch && report.sequence <= heard.sequence {
+        if report.epoch < heard.epoch || report.epoch == heard.epoch && report.sequence <= heard.whole {
             return false;
         }
         if report.epoch > heard.epoch {
+            *heard = Heard { epoch: report.epoch, whole: 0, named: BTreeMap::new(), ..heard.clone() };
             heard.answers.clear();
         }
-        (heard.epoch, heard.sequence, heard.at) = (report.epoch, report.sequence, now);
+        if report.full {
+            heard.whole = report.sequence;
+        }
+        heard.at = now;
+        let mut new = false;
         for (id, reading) in &report.workloads {
+            if heard.named.get(id).is_some_and(|last| report.sequence <= *last) {
+                continue;
+            }
+            new = true;
+            heard.named.insert(id.clone(), report.sequence);
             match &reading.hold {
                 Some(answer) => heard.answers.insert(id.clone(), answer.clone()),
                 None => heard.answers.remove(id),
             };
         }
-        true
+        new
     }
 
     /// Lets it decide.
