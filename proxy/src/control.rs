@@ -5,8 +5,8 @@ use std::future::Future;
 use std::io;
 use std::net::TcpListener;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -42,6 +42,8 @@ pub struct Proxy {
     ended: Vec<oneshot::Receiver<()>>,
     control: tokio::task::JoinHandle<()>,
     replicas: Arc<Replicas>,
+    /// The last answer of each worker.
+    answered: Mutex<Vec<Option<WorkerTotals>>>,
 }
 
 /// Everything a proxy has counted.
@@ -114,7 +116,8 @@ impl Proxy {
         control.workers.clone_from(&asks);
         let replicas = control.gates.replicas();
         let control = tokio::spawn(control.run(snapshots, heard));
-        Ok(Proxy { shared, asks, stops, ended, control, replicas })
+        let answered = Mutex::new(vec![None; asks.len()]);
+        Ok(Proxy { shared, asks, stops, ended, control, replicas, answered })
     }
 
     /// What the replica `uid` has in flight, also when it isn't listed any more: whether it may be stopped.
@@ -122,15 +125,20 @@ impl Proxy {
         self.replicas.in_flight(uid)
     }
 
-    /// Asks all workers for what they have counted. One that doesn't answer in time is left out.
+    /// Asks all workers for what they have counted. Of one that doesn't answer in time its last answer counts: counters
+    /// never go back.
     pub async fn gather(&self) -> Totals {
         let mut totals = Totals::default();
         for gate in &self.shared.table.load().gates {
             let entry = totals.workloads.entry(gate.id.clone()).or_default();
             entry.waiting = gate.waiting();
         }
-        let replies: Vec<WorkerTotals> =
-            ask_all(&self.asks, Ask::Totals).await.into_iter().flatten().collect();
+        let answers = ask_all(&self.asks, Ask::Totals).await;
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        for (last, answer) in answered.iter_mut().zip(answers) {
+            *last = answer.or(last.take());
+        }
+        let replies = answered.iter().flatten();
         for reply in replies {
             for (id, counts) in &reply.workloads {
                 if let Some(entry) = totals.workloads.get_mut(id) {

@@ -24,7 +24,7 @@ pub(crate) enum Ask {
 }
 
 /// Everything one worker has counted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct WorkerTotals {
     pub(crate) workloads: Vec<(WorkloadId, Counts)>,
     pub(crate) strays: Counts,

@@ -95,7 +95,11 @@ impl Fleet {
             Expected::Replicas(count) => count == self.desired,
             Expected::Version(version) => version == self.version,
         };
-        if !holds {
+        // In the place of a victim that has died meanwhile another would go, and with it its requests.
+        let lives = |uid: &EndpointUid| {
+            self.replicas.values().any(|replica| replica.uid == *uid && replica.phase() == Phase::Ready)
+        };
+        if !holds || !scale.victims.iter().all(lives) {
             return Err(Refusal::Conflict);
         }
         let failing = self.failure.as_ref().filter(|failure| failure.known && now < failure.retry_at);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kaos_core::platform::Refusal;
 use kaos_core::snapshot::Phase;
 
 use crate::stage::{
@@ -98,6 +99,8 @@ async fn victims_go_first_then_the_newest() {
     stage.scale_without("app", 4, 3, &[&there[1]]).await.unwrap();
     let left = stage.until("app", |found| found.endpoints.len() == 3).await;
     assert_eq!(uids(&left, Phase::Ready), [there[0].clone(), there[2].clone(), there[3].clone()]);
+    // In the place of one that is gone nobody else is taken.
+    assert_eq!(stage.scale_without("app", 3, 2, &[&there[1]]).await, Err(Refusal::Conflict));
     stage.scale("app", 3, 1).await.unwrap();
     let left = stage.until("app", |found| found.endpoints.len() == 1).await;
     assert_eq!(uids(&left, Phase::Ready), [there[0].clone()]);
