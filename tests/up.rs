@@ -80,7 +80,8 @@ fn ls_describe_invoke_and_version_find_it() {
 
 #[test]
 fn idle_replicas_end_and_the_next_request_wakes_again() {
-    let kaos = Kaos::shop(&["--idle-timeout", "1s"], &[]);
+    // Longer than a report may take: else zero may be decided before anybody could announce it.
+    let kaos = Kaos::shop(&["--idle-timeout", "3s"], &[]);
     let pid = pid_of(&kaos.get("/"));
     let next = kaos.workload("shop")["next"]["then"].clone();
     eventually("zero comes next", || {
