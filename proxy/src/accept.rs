@@ -145,12 +145,11 @@ async fn serve(worker: Rc<Worker>, socket: Arc<Socket>, client: IpAddr, mut plac
             place.speaks_http2();
             drop(watch);
             let read = input.unread().to_vec();
-            input.consume(read.len());
-            input.rest(&worker.buffers);
+            input.discard(&worker.buffers);
             http2::serve::serve(worker.clone(), socket, client, &read).await;
         }
         Some(false) => Connection::new(worker.clone(), socket, client, watch, input).serve().await,
-        None => input.rest(&worker.buffers),
+        None => {}
     }
 }
 
@@ -164,8 +163,7 @@ async fn speaks_http2(worker: &Worker, socket: &Socket, watch: &Watched, input: 
         match outcome {
             Ok(Ok(read)) if read > 0 => {}
             _ => {
-                let read = input.unread().len();
-                input.consume(read);
+                input.discard(&worker.buffers);
                 return None;
             }
         }

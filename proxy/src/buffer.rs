@@ -1,6 +1,7 @@
 //! Read buffers, borrowed from the worker: a connection that is silent owns none.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::{io, mem};
 
@@ -109,6 +110,25 @@ impl Input {
             self.used = 0;
             buffers.give(mem::take(&mut self.bytes));
         }
+    }
+
+    /// Drops what is there and gives the buffer back.
+    pub(crate) fn discard(&mut self, buffers: &Buffers) {
+        self.consume(self.unread().len());
+        self.rest(buffers);
+    }
+
+    /// Reads and drops what comes, to the peer's end or until `most` bytes have come. Returns whether it was the end.
+    pub(crate) async fn drain(&mut self, socket: &Socket, buffers: &Buffers, most: usize) -> bool {
+        let mut left = most;
+        while left > 0 {
+            self.consume(self.unread().len());
+            match poll_fn(|cx| self.poll_fill(cx, socket, buffers, 0)).await {
+                Ok(0) | Err(_) => return true,
+                Ok(read) => left = left.saturating_sub(read),
+            }
+        }
+        false
     }
 
     /// Keeps what is there in no more room than it needs, for a long wait. Returns the bytes held.

@@ -159,16 +159,18 @@ impl Proxy {
         self.shared.drain.send_replace(true);
     }
 
+    /// Waits until no client is connected.
+    pub async fn emptied(&self) {
+        let mut look = tokio::time::interval(Duration::from_millis(10));
+        while self.shared.connections.load(Ordering::Relaxed) > 0 {
+            look.tick().await;
+        }
+    }
+
     /// Drains, waits until all connections have ended or `grace` is over, then stops.
     pub async fn stop(self, grace: Duration) {
         self.drain();
-        let emptied = async {
-            let mut tick = tokio::time::interval(Duration::from_millis(10));
-            while self.shared.connections.load(Ordering::Relaxed) > 0 {
-                tick.tick().await;
-            }
-        };
-        let _ = tokio::time::timeout(grace, emptied).await;
+        let _ = tokio::time::timeout(grace, self.emptied()).await;
         self.control.abort();
         drop(self.stops);
         for ended in self.ended {

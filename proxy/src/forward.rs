@@ -267,16 +267,9 @@ pub(crate) fn abort(permit: Permit, mut link: Link) {
         link.socket.end();
         let drain = async {
             // A replica that goes on answering is read along, so that it gets to see the end; up to a bound.
-            let mut left = LINGER_BYTES;
-            while left > 0 {
-                let used = link.input.unread().len();
-                link.input.consume(used);
-                match poll_fn(|cx| link.input.poll_fill(cx, &link.socket, &worker.buffers, 0)).await {
-                    Ok(0) | Err(_) => return,
-                    Ok(read) => left = left.saturating_sub(read),
-                }
+            if !link.input.drain(&link.socket, &worker.buffers, LINGER_BYTES).await {
+                std::future::pending::<()>().await;
             }
-            std::future::pending::<()>().await;
         };
         let _ = tokio::time::timeout(LINGER, drain).await;
         drop(link);

@@ -24,9 +24,6 @@ use crate::config::{Chosen, Config, Function};
 use crate::failure::Failure;
 use crate::instance::{Instance, REVISION, Registered, VERSION, register};
 
-/// Between two looks whether all clients are gone.
-const LOOK: Duration = Duration::from_millis(20);
-
 /// The name of the only proxy of this machine.
 const PROXY: &str = "local";
 
@@ -188,17 +185,7 @@ impl Running {
     async fn end(&self, drain: Duration) {
         self.draining.send_replace(true);
         self.proxy.drain();
-        let emptied = async {
-            let mut look = tokio::time::interval(LOOK);
-            loop {
-                look.tick().await;
-                let totals = self.proxy.gather().await;
-                if totals.http1_connections + totals.http2_connections == 0 {
-                    return;
-                }
-            }
-        };
-        if tokio::time::timeout(drain, emptied).await.is_err() {
+        if tokio::time::timeout(drain, self.proxy.emptied()).await.is_err() {
             tracing::warn!("drain-timeout is over: requests under way are cut");
         }
         self.autoscaler.abort();

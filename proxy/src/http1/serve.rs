@@ -173,27 +173,13 @@ impl Connection {
         self.socket.end();
         self.watch.mind_client(false);
         self.watch.until(self.worker.now() + LINGER);
-        let (mut left, input, socket, buffers) =
-            (LINGER_BYTES, &mut self.input, &self.socket, &self.worker.buffers);
-        let drain = async {
-            while left > 0 {
-                let used = input.unread().len();
-                input.consume(used);
-                match poll_fn(|cx| input.poll_fill(cx, socket, buffers, 0)).await {
-                    Ok(0) | Err(_) => return,
-                    Ok(read) => left = left.saturating_sub(read),
-                }
-            }
-        };
+        let drain = self.input.drain(&self.socket, &self.worker.buffers, LINGER_BYTES);
         let _ = self.watch.over(drain).await;
-        self.input.rest(&self.worker.buffers);
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let used = self.input.unread().len();
-        self.input.consume(used);
-        self.input.rest(&self.worker.buffers);
+        self.input.discard(&self.worker.buffers);
     }
 }
