@@ -9,8 +9,9 @@ use http_body_util::{BodyExt, Full};
 use tokio::time::{sleep_until, timeout_at};
 
 use crate::failure::Failure;
-use crate::lines::{Lines, Question, Turn};
+use crate::lines::{Lines, Question, Sent, Turn};
 use crate::scenario::{Client, Protocol, Shape};
+use crate::written::Write;
 
 /// Bytes of a body that are kept, to tell what an unexpected answer said.
 const BEGINNING: usize = 500;
@@ -77,6 +78,8 @@ pub struct Answer {
     pub length: u64,
     /// The beginning of its body.
     pub beginning: Vec<u8>,
+    /// When its request was written, if that is known.
+    pub write: Option<Write>,
     /// When its head was there.
     pub begun: Instant,
     /// When its last byte was there.
@@ -115,7 +118,7 @@ pub async fn ask(lines: &Arc<Lines>, first: Turn, form: &Form, host: &str, clien
 }
 
 async fn attempt(turn: &Turn, question: Question) -> Result<Answer, Failure> {
-    let (response, held) = turn.send(question).await?;
+    let Sent { response, held, write } = turn.send(question).await?;
     let begun = Instant::now();
     let (head, mut body) = response.into_parts();
     let (mut length, mut beginning) = (0, Vec::new());
@@ -128,5 +131,6 @@ async fn attempt(turn: &Turn, question: Question) -> Result<Answer, Failure> {
     }
     let ended = Instant::now();
     turn.done(held).await;
-    Ok(Answer { status: head.status.as_u16(), headers: head.headers, length, beginning, begun, ended })
+    let status = head.status.as_u16();
+    Ok(Answer { status, headers: head.headers, length, beginning, write, begun, ended })
 }

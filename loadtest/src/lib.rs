@@ -23,3 +23,4 @@ pub mod span;
 pub mod summary;
 pub mod tally;
 pub mod trace;
+pub mod written;

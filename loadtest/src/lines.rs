@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -20,6 +20,7 @@ use tokio::task::AbortHandle;
 
 use crate::failure::Failure;
 use crate::scenario::Protocol;
+use crate::written::{Stamped, Write, Writes};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -42,8 +43,13 @@ pub struct Lines {
 }
 
 /// One open connection.
-enum Line {
-    Http1(http1::SendRequest<Full<Bytes>>, Driver),
+struct Line {
+    sender: Sender,
+    writes: Writes,
+}
+
+enum Sender {
+    Http1 { sender: http1::SendRequest<Full<Bytes>>, _driver: Driver },
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
@@ -112,14 +118,15 @@ impl Lines {
             Err(_late) => return Err(Failure::Connect),
         };
         let _ = stream.set_nodelay(true);
+        let (stream, writes) = Stamped::new(stream);
         let io = TokioIo::new(stream);
-        match self.protocol {
+        let sender = match self.protocol {
             Protocol::H1 => {
                 let (sender, connection) = http1::handshake(io).await.map_err(|_| Failure::Connect)?;
                 let driver = tokio::spawn(async move {
                     let _ = connection.await;
                 });
-                Ok(Line::Http1(sender, Driver(driver.abort_handle())))
+                Sender::Http1 { sender, _driver: Driver(driver.abort_handle()) }
             }
             Protocol::H2 => {
                 let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -128,15 +135,25 @@ impl Lines {
                 tokio::spawn(async move {
                     let _ = connection.await;
                 });
-                Ok(Line::Http2(sender))
+                Sender::Http2(sender)
             }
-        }
+        };
+        Ok(Line { sender, writes })
     }
 }
 
+/// The head of an answer, and what is known of its request.
+pub struct Sent {
+    /// The answer, whose body is still to be read.
+    pub response: Response<Incoming>,
+    /// To be given back by [`Turn::done`].
+    pub held: Held,
+    /// When the request was written, if that is known.
+    pub write: Option<Write>,
+}
+
 /// An HTTP/1 connection in use; closed at once if the request is left before its end. Of HTTP/2: nothing.
-#[derive(Default)]
-pub struct Held(Option<(http1::SendRequest<Full<Bytes>>, Driver)>);
+pub struct Held(Option<Line>);
 
 /// The task that drives an HTTP/1 connection; ended when dropped.
 struct Driver(AbortHandle);
@@ -148,21 +165,22 @@ impl Drop for Driver {
 }
 
 impl Turn {
-    /// Sends `question` and waits for the head of its answer. The connection must be given back by [`Turn::done`].
-    pub async fn send(&self, mut question: Question) -> Result<(Response<Incoming>, Held), Failure> {
+    /// Sends `question` and waits for the head of its answer.
+    pub async fn send(&self, mut question: Question) -> Result<Sent, Failure> {
         let mut renewals = 0;
         loop {
-            let sent = match self.take().await? {
-                Line::Http2(mut sender) => {
-                    sender.try_send_request(question).await.map(|response| (response, Held::default()))
-                }
-                Line::Http1(mut sender, driver) => sender
-                    .try_send_request(question)
-                    .await
-                    .map(|response| (response, Held(Some((sender, driver))))),
+            let mut line = self.take().await?;
+            let asked = Instant::now();
+            let answered = match &mut line.sender {
+                Sender::Http1 { sender, .. } => sender.try_send_request(question).await,
+                Sender::Http2(sender) => sender.try_send_request(question).await,
             };
-            let mut error = match sent {
-                Ok(answer) => return Ok(answer),
+            let mut error = match answered {
+                Ok(response) => {
+                    let write = line.writes.since(asked);
+                    let held = Held(matches!(line.sender, Sender::Http1 { .. }).then_some(line));
+                    return Ok(Sent { response, held, write });
+                }
                 Err(error) => error,
             };
             match error.take_message() {
@@ -185,18 +203,18 @@ impl Turn {
             Some(line) if open => line,
             _ => self.lines.connect().await?,
         };
-        if let Line::Http2(sender) = &line {
-            *slot = Some(Line::Http2(sender.clone()));
+        if let Sender::Http2(sender) = &line.sender {
+            *slot = Some(Line { sender: Sender::Http2(sender.clone()), writes: line.writes.clone() });
         }
         Ok(line)
     }
 
     /// Gives the connection back after the last byte of the answer.
     pub async fn done(&self, held: Held) {
-        if let Some((sender, driver)) = held.0
-            && !sender.is_closed()
+        if let Some(line) = held.0
+            && matches!(&line.sender, Sender::Http1 { sender, .. } if !sender.is_closed())
         {
-            *self.lines.slots[self.slot].lock().await = Some(Line::Http1(sender, driver));
+            *self.lines.slots[self.slot].lock().await = Some(line);
         }
     }
 }
@@ -204,10 +222,10 @@ impl Turn {
 impl Line {
     /// True once the next request can be sent on it, false if it has ended.
     async fn ready(&mut self) -> bool {
-        match self {
+        match &mut self.sender {
             // The last byte of an answer is there a moment before its connection is free again.
-            Line::Http1(sender, _) => sender.ready().await.is_ok(),
-            Line::Http2(sender) => sender.ready().await.is_ok(),
+            Sender::Http1 { sender, .. } => sender.ready().await.is_ok(),
+            Sender::Http2(sender) => sender.ready().await.is_ok(),
         }
     }
 }

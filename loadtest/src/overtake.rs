@@ -1,33 +1,40 @@
 //! Order: how many later requests were answered before an earlier one.
+//!
+//! A request is later than another if it was begun to be written after the kernel had the other: what this program was
+//! itself late with is nobody's overtaking.
 
 use std::time::Duration;
 
-/// When one request was sent and when its answer began.
+/// When one request was written and when its answer began, all since the start of the load.
 #[derive(Clone, Copy, Debug)]
 pub struct Passage {
-    /// Since the start of the load.
+    /// Before its first byte was written.
+    pub begun: Duration,
+    /// When the kernel had it.
     pub sent: Duration,
-    /// Since the start of the load.
+    /// The head of its answer was there.
     pub answered: Duration,
 }
 
-/// The most requests that overtook any one request: sent at least `gap` after it, answered before it.
+/// The most requests that overtook any one request: begun at least `gap` after it was sent, answered before it.
 ///
-/// n log n: from the last request sent to the first, the answers of those sent late enough are counted in a Fenwick tree
+/// n log n: from the last request begun to the first, the answers of those sent late enough are counted in a Fenwick tree
 /// over the ranks of the answers.
 pub fn most_overtaken(passages: &[Passage], gap: Duration) -> usize {
     let mut by_sending = passages.to_vec();
     by_sending.sort_by_key(|passage| passage.sent);
+    let mut by_begin = passages.to_vec();
+    by_begin.sort_by_key(|passage| passage.begun);
     let mut answers: Vec<Duration> = passages.iter().map(|passage| passage.answered).collect();
     answers.sort_unstable();
     let rank = |answered: Duration| answers.partition_point(|other| *other < answered);
     let mut tree = Fenwick(vec![0; answers.len()]);
-    let (mut most, mut late) = (0, by_sending.len());
+    let (mut most, mut late) = (0, by_begin.len());
     for passage in by_sending.iter().rev() {
-        while late > 0 && by_sending[late - 1].sent >= passage.sent + gap {
+        while late > 0 && by_begin[late - 1].begun >= passage.sent + gap {
             late -= 1;
-            // With no gap a request is among those late enough for itself, but it isn't answered before itself.
-            tree.add(rank(by_sending[late].answered));
+            // With no gap a request may be among those late enough for itself, but it isn't answered before itself.
+            tree.add(rank(by_begin[late].answered));
         }
         most = most.max(tree.below(rank(passage.answered)));
     }
@@ -60,12 +67,21 @@ impl Fenwick {
 mod tests {
     use super::*;
 
+    fn passage(begun: u64, sent: u64, answered: u64) -> Passage {
+        let [begun, sent, answered] = [begun, sent, answered].map(Duration::from_millis);
+        Passage { begun, sent, answered }
+    }
+
     fn passages(pairs: &[(u64, u64)]) -> Vec<Passage> {
-        let millis = Duration::from_millis;
-        pairs
-            .iter()
-            .map(|(sent, answered)| Passage { sent: millis(*sent), answered: millis(*answered) })
-            .collect()
+        pairs.iter().map(|(sent, answered)| passage(*sent, *sent, *answered)).collect()
+    }
+
+    #[test]
+    fn what_was_written_at_the_same_time_overtakes_nothing() {
+        let gap = Duration::from_millis(5);
+        let slow = passage(0, 20, 100);
+        assert_eq!(most_overtaken(&[slow, passage(10, 11, 50), passage(24, 24, 50)], gap), 0);
+        assert_eq!(most_overtaken(&[slow, passage(10, 11, 50), passage(25, 26, 50)], gap), 1);
     }
 
     #[test]

@@ -159,7 +159,11 @@ impl Tally {
         }
         self.whole.record(ended.saturating_sub(departure.due));
         self.head.record(head.saturating_sub(departure.due));
-        self.passages.push(Passage { sent: departure.sent, answered: head });
+        let (written, sent) = match answer.write {
+            Some(write) => (write.begun.duration_since(begun), write.ended.duration_since(begun)),
+            None => (departure.sent, departure.sent),
+        };
+        self.passages.push(Passage { begun: written, sent, answered: head });
         let pid = answer.headers.get("x-answer-pid").and_then(|value| value.to_str().ok());
         self.pid = pid.and_then(|pid| pid.parse().ok()).or(self.pid);
     }
