@@ -29,6 +29,9 @@ fn snapshot(count: u32, replicas: Replicas) -> Snapshot {
             hold: None,
             failure: None,
             version: 1,
+            mode: kaos_core::snapshot::Mode::default(),
+            checks: Arc::default(),
+            contender: None,
         })
     };
     Snapshot { version: 1, workloads: (0..count).map(workload).collect(), ..Snapshot::default() }

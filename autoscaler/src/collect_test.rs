@@ -234,6 +234,9 @@ proptest! {
             hold: None,
             failure: None,
             version: 1,
+            mode: kaos_core::snapshot::Mode::default(),
+            checks: Arc::default(),
+            contender: None,
         };
         let workloads = Arc::from([Arc::new(workload)]);
         line.saw(&Snapshot { version: 1, workloads, ..Snapshot::default() }, Moment::ZERO);

@@ -52,6 +52,8 @@ pub enum Outcome {
     Done,
     /// It wasn't done, for this reason.
     Failed(String),
+    /// It is only observed, for this reason: nothing is written.
+    Observed(String),
 }
 
 /// An entry as `/v1/journal` and `kaos explain` tell it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kaos_core::platform::{Expected, Refusal, Scale};
 use kaos_core::report::{HoldAnswer, HoldState, REPORT_VERSION};
-use kaos_core::snapshot::{Hold, Replicas};
+use kaos_core::snapshot::{Hold, Mode, Replicas};
 use kaos_core::{Moment, Policy, ProxyId, Reading, Report, Snapshot, Workload, WorkloadId};
 
 use crate::journal::Outcome;
@@ -36,6 +36,9 @@ impl Desk {
             hold: None,
             failure: None,
             version: 1,
+            mode: Mode::default(),
+            checks: Arc::default(),
+            contender: None,
         };
         let journal = Arc::new(Journal::default());
         let settings = Settings { id: "a".into(), max_starting, earn_sleep: false };
@@ -234,4 +237,34 @@ fn what_is_not_there_any_more_is_forgotten() {
     desk.show();
     assert_eq!(desk.told(), [""; 0]);
     assert_eq!(desk.journal.all().len(), 2);
+}
+
+#[test]
+fn what_is_only_observed_is_decided_and_not_written() {
+    let mut desk = Desk::new(1, 4, &[]);
+    desk.readings[0].waiting.start(0);
+    desk.workloads[0].mode = Mode::Observe("for a trial".into());
+    desk.counts(0, 0, 0);
+    desk.report();
+    assert_eq!(desk.told(), [""; 0]);
+    let entry = desk.journal.book(&WorkloadId::new("local", "w0")).unwrap().entries().remove(0);
+    assert_eq!(entry.outcome, Outcome::Observed("for a trial".into()));
+    assert_eq!(entry.decision.aim(0), 1);
+    // A hold that was left behind goes all the same.
+    let targets = kaos_core::snapshot::Targets::All;
+    desk.workloads[0].hold = Some(Hold { id: kaos_core::HoldId::new("left"), by: "x".into(), targets });
+    desk.counts(0, 1, 1);
+    assert_eq!(desk.told(), ["w0 release"]);
+}
+
+#[test]
+fn what_is_switched_off_is_not_decided() {
+    let mut desk = Desk::new(1, 4, &[]);
+    desk.readings[0].waiting.start(0);
+    desk.workloads[0].mode = Mode::Off;
+    desk.counts(0, 0, 0);
+    desk.report();
+    assert_eq!(desk.told(), [""; 0]);
+    let entry = desk.journal.book(&WorkloadId::new("local", "w0")).unwrap().entries().remove(0);
+    assert_eq!(entry.decision.word(), "off");
 }

@@ -165,6 +165,9 @@ impl World {
             hold: None,
             failure: None,
             version: 1,
+            mode: kaos_core::snapshot::Mode::default(),
+            checks: Arc::default(),
+            contender: None,
         };
         let fake = Fake::new(workload);
         let (reports, received) = mpsc::channel(16);

@@ -277,6 +277,7 @@ impl Track {
         let contested = self.foreign.len() >= CONTEST;
         Observation {
             leading,
+            mode: self.workload.mode.clone(),
             replicas: self.replicas(),
             shown: self.belief.as_ref().is_none_or(|belief| self.workload.version >= belief.counted),
             running: total.running,
@@ -293,6 +294,7 @@ impl Track {
                 Some(at) => at + CONTEST_PAUSE,
                 None => Moment::ZERO,
             },
+            contender: self.workload.contender.clone().filter(|_| contested),
         }
     }
 

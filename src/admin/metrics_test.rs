@@ -29,6 +29,9 @@ fn figures() -> Figures {
         hold: None,
         failure: None,
         version: 1,
+        mode: kaos_core::snapshot::Mode::default(),
+        checks: Arc::default(),
+        contender: None,
     };
     let decided =
         Decided { decisions: vec![("wake", 2)], busy: Duration::from_millis(1500), ..Decided::default() };

@@ -22,6 +22,9 @@ fn workload() -> Workload {
         hold: None,
         failure: None,
         version: 3,
+        mode: kaos_core::snapshot::Mode::default(),
+        checks: Arc::default(),
+        contender: None,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::kpa::{self, Kpa};
 use crate::moment::Moment;
 use crate::policy::Policy;
 use crate::recover::Recovery;
-use crate::snapshot::{Replicas, StartFailure};
+use crate::snapshot::{Mode, Replicas, StartFailure};
 use crate::window::Load;
 
 /// Everything that a decision is made from, beside the policy and the memory.
@@ -20,6 +20,9 @@ use crate::window::Load;
 pub struct Observation {
     /// Whether this autoscaler leads: the others wake, and change nothing else.
     pub leading: bool,
+    /// Whether the count is ours to change.
+    #[serde(default)]
+    pub mode: Mode,
     /// Replica counts, as far as they are known: our own writes count before the platform shows them.
     pub replicas: Replicas,
     /// Whether the platform shows our last write of the count: before that, what it shows of replicas is of old.
@@ -47,6 +50,9 @@ pub struct Observation {
     pub rest_until: Moment,
     /// Something else writes the count too: not before this moment is it written again, unless requests wait.
     pub contested_until: Moment,
+    /// Who that is, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contender: Option<String>,
 }
 
 /// The averages over both windows, and the fullest second of the stable one.
@@ -147,6 +153,9 @@ impl Verdict {
 /// Decides at `now`.
 pub fn decide(policy: &Policy, seen: &Observation, memory: Memory, now: Moment) -> (Verdict, Memory) {
     let memory = memory.saw(seen.replicas.desired, now);
+    if seen.mode == Mode::Off {
+        return (Verdict::stay(Why::Off), memory);
+    }
     if seen.replicas.desired == 0 {
         let (to, because) = first_size(policy, seen, &memory);
         return (raise(policy, seen, to, because, now), memory);

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::decide::{Heard, Loads, Memory, Observation, decide};
 use crate::decision::Decision;
-use crate::snapshot::{Replicas, StartFailure};
+use crate::snapshot::{Mode, Replicas, StartFailure};
 use crate::window::Load;
 use crate::{Moment, Policy};
 
@@ -48,6 +48,7 @@ fn any_observation() -> impl Strategy<Value = Observation> {
         )| {
             Observation {
                 leading: flags.0,
+                mode: Mode::Scale,
                 replicas,
                 shown: flags.1,
                 running,
@@ -62,6 +63,7 @@ fn any_observation() -> impl Strategy<Value = Observation> {
                 allowance,
                 rest_until: Moment::from_secs(rest),
                 contested_until: Moment::from_secs(contest.saturating_sub(75)),
+                contender: None,
             }
         },
     )

@@ -83,6 +83,8 @@ pub enum Why {
     Contested,
     /// Another autoscaler leads.
     Following,
+    /// It is switched off: its count is left alone.
+    Off,
 }
 
 impl Because {
@@ -123,6 +125,7 @@ impl Why {
             Why::HoldCancelled => "hold-cancelled",
             Why::Contested => "contested",
             Why::Following => "following",
+            Why::Off => "off",
         }
     }
 }
@@ -208,10 +211,11 @@ fn explain_stay(why: Why, policy: &Policy, seen: &Observation) -> String {
         Why::Unseen => "no request has reached it through Kaos yet: the first sleep is earned".into(),
         Why::HoldCancelled => "proxies didn't confirm in time that replicas are empty".into(),
         Why::Contested => {
-            "something else changes the count too: Kaos writes at most once a minute unless requests wait"
-                .into()
+            let who = seen.contender.as_deref().unwrap_or("something else");
+            format!("{who} changes the count too: Kaos writes at most once a minute unless requests wait")
         }
         Why::Following => "another autoscaler leads".into(),
+        Why::Off => "mode off: the count is left alone".into(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,59 @@ pub struct Workload {
     pub failure: Option<StartFailure>,
     /// Version of the platform's object: the precondition of a write that must not overtake another's.
     pub version: u64,
+    /// Whether its count is Kaos's to change.
+    pub mode: Mode,
+    /// What each replica has to answer to be ready, where a proxy may find that out before the platform says so. Empty:
+    /// only the platform's word counts.
+    pub checks: Arc<[Check]>,
+    /// Who else last wrote its count, if it is known.
+    pub contender: Option<String>,
+}
+
+/// Whether the count of a workload is Kaos's to change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Decided and written.
+    #[default]
+    Scale,
+    /// Decided and journaled, never written; for this reason, a sentence.
+    Observe(String),
+    /// Not decided at all: its requests are only passed on.
+    Off,
+}
+
+/// One thing that a replica has to answer to be ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// The port, at the replica's own address.
+    pub port: u16,
+    /// A try that takes longer has failed.
+    pub timeout: Duration,
+    /// What is tried.
+    pub probe: Probe,
+}
+
+/// How a replica is asked whether it is ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Probe {
+    /// A connection is accepted.
+    Tcp,
+    /// A GET is answered with 200 to 399.
+    Http {
+        /// Path and query.
+        path: String,
+        /// Over TLS, whatever the certificate.
+        tls: bool,
+        /// Headers beyond the usual, `Host` among them if another is wanted.
+        headers: Vec<(String, String)>,
+    },
+    /// `grpc.health.v1.Health/Check` says SERVING.
+    Grpc {
+        /// The service asked about; empty for the whole server.
+        service: String,
+    },
 }
 
 /// Replica counts of a workload.

@@ -78,6 +78,9 @@ impl Object {
             hold: self.hold.clone(),
             failure: self.failure.clone(),
             version: self.version,
+            mode: kaos_core::snapshot::Mode::default(),
+            checks: Arc::default(),
+            contender: None,
         }
     }
 }

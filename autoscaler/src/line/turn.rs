@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use kaos_core::decide::{Memory, Verdict, decide};
+use kaos_core::decision::Why;
 use kaos_core::platform::{Expected, Refusal, Scale};
-use kaos_core::snapshot::Phase;
+use kaos_core::snapshot::{Mode, Phase};
 use kaos_core::zero::{Ask, Ended, Scene, State};
 use kaos_core::{Decision, EndpointUid, HoldId, Moment, Observation};
 
@@ -76,7 +77,12 @@ impl Line {
         let before = track.memory.clone();
         let (verdict, memory) = decide(track.policy(), &seen, before.clone(), now);
         track.memory = memory;
-        if self.act(at, &seen, verdict.decision, now, actions) {
+        // What is only observed goes nowhere; a hold that was left behind still has to go.
+        let acted = match seen.mode {
+            Mode::Scale => verdict.decision,
+            Mode::Observe(_) | Mode::Off => Decision::Stay(Why::Off),
+        };
+        if self.act(at, &seen, acted, now, actions) {
             let count = verdict.decision.aim(seen.replicas.desired) - seen.replicas.desired;
             wishes.push(Wish { at, count, memory: before, seen, verdict });
         } else {
@@ -190,7 +196,11 @@ impl Line {
         match &track.write {
             Some(Write::Descent(Ask::Hold(_))) => track.book.came(Outcome::Holding),
             Some(Write::Raise(_)) => track.book.came(Outcome::Asked),
-            _ => {}
+            _ => {
+                if let (Mode::Observe(why), Decision::Scale { .. }) = (&seen.mode, verdict.decision) {
+                    track.book.came(Outcome::Observed(why.clone()));
+                }
+            }
         }
         let tick = track.ticks(seen).then(|| Moment::from_secs(now.secs() + 1));
         let retries = [track.scale_retry.after, track.hold_retry.after];

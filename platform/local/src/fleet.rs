@@ -265,6 +265,9 @@ impl Fleet {
             hold: self.hold.clone(),
             failure: self.failure.clone(),
             version: self.version,
+            mode: kaos_core::snapshot::Mode::default(),
+            checks: Arc::default(),
+            contender: None,
         });
         self.shown = Some(Arc::clone(&shown));
         shown

@@ -1,7 +1,7 @@
 //! Finds out when a starting replica is ready, and what is wrong when it doesn't become so.
 //!
-//! Tried at first every millisecond, then every 2 % of the time waited so far, at most every 100 ms: what polling adds
-//! stays in proportion. Knows one address, one process and one deadline.
+//! Tried at first every millisecond, then every percent of the time waited so far, at most every 100 ms: what polling
+//! adds stays in proportion. Knows one address, one process and one deadline.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -93,7 +93,7 @@ impl Probe {
             if now >= deadline {
                 return Err(self.explain(last));
             }
-            let step = ((now - begun) / 50).clamp(SHORTEST, LONGEST);
+            let step = ((now - begun) / 100).clamp(SHORTEST, LONGEST);
             // Counted from when the try was due, so that the timer's rounding doesn't add up.
             next = (next + step).max(now).min(deadline);
             match &timer {

@@ -25,6 +25,9 @@ fn gate() -> (Arc<Gate>, Vec<Arc<Slot>>) {
         hold: None,
         failure: None,
         version: 1,
+        mode: kaos_core::snapshot::Mode::default(),
+        checks: Arc::default(),
+        contender: None,
     };
     let slot = |at: usize| {
         let uid = kaos_core::EndpointUid::new(&at.to_string());

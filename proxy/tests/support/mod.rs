@@ -72,6 +72,9 @@ impl Rig {
             hold: None,
             failure: None,
             version: 1,
+            mode: kaos_core::snapshot::Mode::default(),
+            checks: Arc::default(),
+            contender: None,
         };
         let (snapshots, seen) = watch::channel(picture(0, vec![workload.clone()]));
         let (report, reports) = mpsc::channel(100_000);
