@@ -17,6 +17,7 @@ struct Desk {
     line: Line,
     journal: Arc<Journal>,
     workloads: Vec<Workload>,
+    shown: Vec<Arc<Workload>>,
     readings: Vec<Reading>,
     version: u64,
     sequence: u64,
@@ -46,6 +47,7 @@ impl Desk {
             line: Line::new(settings, journal.clone()),
             journal,
             workloads: (0..count).map(workload).collect(),
+            shown: Vec::new(),
             readings: vec![Reading::default(); count],
             version: 1,
             sequence: 0,
@@ -58,7 +60,13 @@ impl Desk {
     }
 
     fn show(&mut self) {
-        let workloads = self.workloads.iter().cloned().map(Arc::new).collect();
+        // What hasn't changed is the same picture: only what has is looked at.
+        let shown = self.workloads.iter().enumerate().map(|(at, workload)| match self.shown.get(at) {
+            Some(shown) if shown.version == workload.version => shown.clone(),
+            _ => Arc::new(workload.clone()),
+        });
+        self.shown = shown.collect();
+        let workloads = self.shown.clone().into();
         let snapshot = Snapshot { version: self.version, workloads, ..Snapshot::default() };
         self.line.saw(&snapshot, self.now);
     }

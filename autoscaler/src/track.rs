@@ -24,6 +24,9 @@ const CONTEST: usize = 3;
 const CONTEST_SPAN: Duration = Duration::from_secs(600);
 const CONTEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// A platform that asks to wait for longer is asked again after this.
+const LONGEST_REFUSAL: Duration = Duration::from_secs(60);
+
 /// One workload.
 #[derive(Debug)]
 pub(crate) struct Track {
@@ -114,10 +117,12 @@ impl Retry {
             Refusal::Conflict => (Duration::from_millis(50), Duration::from_secs(1)),
             Refusal::Gone => (Duration::from_secs(5), Duration::from_secs(60)),
             Refusal::Failed(_) => (Duration::from_millis(200), Duration::from_secs(5)),
+            // As told, however often.
+            Refusal::Later { after, .. } => (*after, (*after).min(LONGEST_REFUSAL)),
         };
-        self.after = now + (first * 2_u32.pow(self.failures.min(10))).min(longest);
+        self.after = now + (first.saturating_mul(2_u32.pow(self.failures.min(10)))).min(longest);
         self.failures += 1;
-        self.stale = !matches!(refusal, Refusal::Failed(_));
+        self.stale = matches!(refusal, Refusal::Conflict | Refusal::Gone);
     }
 
     fn saw(&mut self, now: Moment) {

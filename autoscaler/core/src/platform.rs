@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,13 @@ pub enum Refusal {
     Conflict,
     /// The workload isn't there any more.
     Gone,
+    /// The platform doesn't write for a while: it is throttled, or a right is missing.
+    Later {
+        /// Asking again before is no use.
+        after: Duration,
+        /// For this reason.
+        why: String,
+    },
     /// The platform can't or won't, for this reason.
     Failed(String),
 }
@@ -65,7 +73,7 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Conflict => out.write_str("somebody else wrote first"),
             Refusal::Gone => out.write_str("the workload is gone"),
-            Refusal::Failed(why) => out.write_str(why),
+            Refusal::Failed(why) | Refusal::Later { why, .. } => out.write_str(why),
         }
     }
 }

@@ -36,7 +36,12 @@ impl Line {
             self.touch_all();
         }
         let (mut actions, mut wishes) = (Vec::new(), Vec::new());
-        for at in self.take_touched(now) {
+        let touched = self.take_touched(now);
+        for at in &touched {
+            self.consider(*at, now, &mut actions, &mut wishes);
+        }
+        // What was just found ready, or gone, has made room for those who are held back.
+        for at in self.next_in_line(&touched) {
             self.consider(at, now, &mut actions, &mut wishes);
         }
         self.grant(wishes, now, &mut actions);
@@ -51,11 +56,14 @@ impl Line {
             }
             self.news.insert(at);
         }
-        let room = usize::try_from(self.room()).unwrap_or(usize::MAX);
-        if room > 0 {
-            self.news.extend(self.budget.held_back().take(room));
-        }
         std::mem::take(&mut self.news)
+    }
+
+    /// Those who are held back and have a turn by the present room, but for those who had it already.
+    fn next_in_line(&self, touched: &BTreeSet<usize>) -> Vec<usize> {
+        let room = usize::try_from(self.room()).unwrap_or(usize::MAX);
+        let first = self.budget.held_back().take(room);
+        first.filter(|at| !touched.contains(at)).copied().collect()
     }
 
     fn room(&self) -> u32 {
