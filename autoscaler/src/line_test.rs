@@ -198,6 +198,27 @@ fn a_wake_that_lost_to_another_is_not_repeated_at_once() {
 }
 
 #[test]
+fn a_platform_that_asks_to_wait_is_asked_again_after_that_and_not_before() {
+    let mut desk = Desk::new(1, 20, &[]);
+    desk.one_waits(0);
+    for _ in 0..3 {
+        let wake = desk.turn();
+        assert_eq!(wake.len(), 1);
+        let later = Refusal::Later { after: Duration::from_secs(7), why: "too many writes".into() };
+        desk.line.done(&wake[0], &Err(later), desk.now);
+        desk.counts(0, 0, 0);
+        for _ in 0..6 {
+            assert_eq!(desk.told(), [""; 0]);
+            desk.wait(1);
+        }
+        assert!(desk.told().is_empty());
+        desk.wait(1);
+    }
+    let entry = &desk.journal.book(&desk.workloads[0].id).unwrap().entries()[0];
+    assert_eq!(entry.outcome, Outcome::Failed("too many writes".into()));
+}
+
+#[test]
 fn others_who_keep_writing_are_answered_once_a_minute() {
     let mut desk = Desk::new(1, 20, &[("idle-timeout", "2s")]);
     let mut writes = 0;

@@ -118,9 +118,12 @@ impl Retry {
             Refusal::Gone => (Duration::from_secs(5), Duration::from_secs(60)),
             Refusal::Failed(_) => (Duration::from_millis(200), Duration::from_secs(5)),
             // As told, however often.
-            Refusal::Later { after, .. } => (*after, (*after).min(LONGEST_REFUSAL)),
+            Refusal::Later { after, .. } => {
+                let after = (*after).clamp(Duration::from_millis(50), LONGEST_REFUSAL);
+                (after, after)
+            }
         };
-        self.after = now + (first.saturating_mul(2_u32.pow(self.failures.min(10)))).min(longest);
+        self.after = now + (first * 2_u32.pow(self.failures.min(10))).min(longest);
         self.failures += 1;
         self.stale = matches!(refusal, Refusal::Conflict | Refusal::Gone);
     }
