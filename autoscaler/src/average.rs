@@ -1,6 +1,6 @@
 //! The averages of one workload that is awake: what flowed in each second, in the stable and the panic window.
 
-use kaos_core::decide::Loads;
+use kaos_core::observation::Loads;
 use kaos_core::policy::{Metric, Policy};
 use kaos_core::window::Window;
 

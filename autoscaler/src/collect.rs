@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
-use kaos_core::decide::Heard;
+use kaos_core::observation::Heard;
 use kaos_core::report::{HoldAnswer, REPORT_VERSION};
 use kaos_core::{EndpointUid, Moment, ProxyId, Reading, Report, WorkloadId};
 

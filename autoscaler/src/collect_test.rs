@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kaos_core::decide::Heard;
+use kaos_core::observation::Heard;
 use kaos_core::report::{HoldAnswer, HoldState, REPORT_VERSION};
 use kaos_core::snapshot::Replicas;
 use kaos_core::{HoldId, Moment, Policy, ProxyId, Reading, Report, Snapshot, Sums, Workload, WorkloadId};

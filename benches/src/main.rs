@@ -6,9 +6,12 @@
 
 mod client;
 mod core;
+mod installed;
 mod machine;
+mod nginx;
 mod peer;
 mod process;
+mod ready;
 mod round;
 mod table;
 mod upstream;

@@ -1,16 +1,13 @@
 //! The proxies: how each is configured and started. Each gets what its own documentation recommends for this work.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
+use crate::nginx::nginx_config;
 use crate::process::{Cpu, Process};
+use crate::ready::{free_address, wait_until_ready};
 use crate::upstream::Upstream;
-use crate::{Arguments, Peer, core, machine};
-
-/// Longest wait for a proxy to answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::{Arguments, Peer, core, installed};
 
 /// A proxy that runs.
 pub(crate) struct Proxy {
@@ -41,8 +38,8 @@ pub(crate) fn start_all(
             Peer::Kaos => {
                 kaos_path(arguments).ok_or("kaos (cargo build --profile dist -p kaos, or --kaos PATH)")
             }
-            Peer::Nginx => machine::find("nginx").ok_or("nginx (apt-get install nginx-light)"),
-            Peer::Haproxy => machine::find("haproxy").ok_or("HAProxy (apt-get install haproxy)"),
+            Peer::Nginx => installed::find("nginx").ok_or("nginx (apt-get install nginx-light)"),
+            Peer::Haproxy => installed::find("haproxy").ok_or("HAProxy (apt-get install haproxy)"),
             Peer::Direct => Ok(PathBuf::new()),
         };
         match found {
@@ -112,53 +109,10 @@ fn start(
         }
     };
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let version = machine::version(peer, &program);
+    let version = installed::version(peer, &program);
     let mut process = Process::start(name, &core::pinned(arguments.proxy_core, &words), folder)?;
     wait_until_ready(&mut process, address, &upstream.path(arguments.cases[0].size), folder)?;
     Ok(Proxy { name, address, version, settings, process: Some(process), workers })
-}
-
-/// An address on loopback that was free just now.
-pub(crate) fn free_address() -> Result<SocketAddr, String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    listener.map_err(|error| format!("no free port: {error}"))
-}
-
-/// Returns once `path` is answered with 200.
-pub(crate) fn wait_until_ready(
-    process: &mut Process,
-    address: SocketAddr,
-    path: &str,
-    folder: &Path,
-) -> Result<(), String> {
-    let begun = Instant::now();
-    loop {
-        if status(address, path).is_some_and(|line| line.starts_with("HTTP/1.1 200")) {
-            return Ok(());
-        }
-        if let Some(why) = process.ended(folder) {
-            return Err(why);
-        }
-        if begun.elapsed() > PATIENCE {
-            let seconds = PATIENCE.as_secs();
-            return Err(format!(
-                "http://{address}{path} isn't answered with 200 within {seconds} s: {:?}",
-                status(address, path)
-            ));
-        }
-        std::thread::park_timeout(Duration::from_millis(10));
-    }
-}
-
-fn status(address: SocketAddr, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: bench.localhost\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut bytes = vec![0; 256];
-    let read = stream.read(&mut bytes).ok()?;
-    bytes.truncate(read);
-    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn kaos_config(listen: SocketAddr, admin: SocketAddr, replica: &[String]) -> String {
@@ -166,21 +120,6 @@ fn kaos_config(listen: SocketAddr, admin: SocketAddr, replica: &[String]) -> Str
     let command = serde_json::Value::from(replica);
     format!(
         "listen = \"{listen}\"\nadmin = \"{admin}\"\n\n[[function]]\nname = \"bench\"\ncommand = {command}\nmin-scale = 1\n"
-    )
-}
-
-/// A whole configuration around the inner part of `http`.
-pub(crate) fn nginx_config(folder: &Path, name: &str, inner: &str) -> String {
-    let folder = folder.display();
-    let temporary: Vec<String> = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("  {kind}_temp_path {folder}/{name}.{kind};\n"))
-        .to_vec();
-    let user = if rustix::process::geteuid().is_root() { "user root;\n" } else { "" };
-    format!(
-        "{user}daemon off;\nworker_processes 1;\npid {folder}/{name}.pid;\nerror_log stderr warn;\n\
-         events {{ worker_connections 4096; }}\n\
-         http {{\n  access_log off;\n  keepalive_requests 100000000;\n{}{inner}}}\n",
-        temporary.concat()
     )
 }
 

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::nginx::nginx_config;
 use crate::process::Process;
-use crate::{Arguments, Upstream as Kind, core, machine, peer};
+use crate::ready::{free_address, wait_until_ready};
+use crate::{Arguments, Upstream as Kind, core, installed};
 
 /// The upstream of one run.
 pub(crate) struct Upstream {
@@ -21,7 +23,7 @@ impl Upstream {
     pub(crate) fn choose(arguments: &Arguments, folder: &Path, sizes: &[usize]) -> Result<Upstream, String> {
         let kind = match arguments.upstream {
             Some(kind) => kind,
-            None if machine::find("nginx").is_some() => Kind::Nginx,
+            None if installed::find("nginx").is_some() => Kind::Nginx,
             None => Kind::Answer,
         };
         let (replica, ready) = match kind {
@@ -30,11 +32,11 @@ impl Upstream {
         };
         let words: Vec<&str> = replica.iter().map(String::as_str).collect();
         let replica = core::pinned(arguments.load_core, &words);
-        let address = peer::free_address()?;
+        let address = free_address()?;
         let port = format!("PORT={}", address.port());
         let own: Vec<String> = ["env".to_owned(), port].into_iter().chain(replica.iter().cloned()).collect();
         let mut process = Process::start("upstream", &own, folder)?;
-        peer::wait_until_ready(&mut process, address, &ready, folder)?;
+        wait_until_ready(&mut process, address, &ready, folder)?;
         Ok(Upstream { kind, address, replica, _process: process })
     }
 
@@ -80,7 +82,7 @@ fn nginx(folder: &Path, sizes: &[usize]) -> Result<Vec<String>, String> {
             std::fs::write(root.join(size.to_string()), body).map_err(wrong)?;
         }
     }
-    let config = peer::nginx_config(
+    let config = nginx_config(
         folder,
         "upstream.PORT",
         &format!(

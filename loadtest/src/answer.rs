@@ -7,9 +7,11 @@
 mod ask;
 mod body;
 mod flags;
+mod line;
 mod listen;
 mod misbehave;
 mod reply;
+mod response;
 mod serve;
 mod socket;
 mod stamp;

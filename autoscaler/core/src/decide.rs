@@ -10,87 +10,10 @@ use crate::decision::{Because, Decision, Next, Then, Why};
 use crate::idle;
 use crate::kpa::{self, Kpa};
 use crate::moment::Moment;
+use crate::observation::{Heard, Observation};
 use crate::policy::Policy;
 use crate::recover::Recovery;
-use crate::snapshot::{Mode, Replicas, StartFailure};
-use crate::window::Load;
-
-/// Everything that a decision is made from, beside the policy and the memory.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Observation {
-    /// Whether this autoscaler leads: the others wake, and change nothing else.
-    pub leading: bool,
-    /// Whether the count is ours to change.
-    #[serde(default)]
-    pub mode: Mode,
-    /// Replica counts, as far as they are known: our own writes count before the platform shows them.
-    pub replicas: Replicas,
-    /// Whether the platform shows our last write of the count: before that, what it shows of replicas is of old.
-    pub shown: bool,
-    /// Requests that hold a slot, over all proxies.
-    pub running: u64,
-    /// Requests that wait for one. Never part of `load`.
-    pub waiting: u64,
-    /// The averages. `None`: nothing was measured yet.
-    pub load: Option<Loads>,
-    /// The end of the last request, or the last byte of a stream.
-    pub last_activity: Option<Moment>,
-    /// When a replica last became ready, or was first seen to be.
-    pub ready_since: Moment,
-    /// Whether what the proxies said is enough to go down on.
-    pub heard: Heard,
-    /// Whether a request has ever reached it through Kaos, or its sleep needn't be earned.
-    pub seen: bool,
-    /// Why starts fail, while they do.
-    pub failure: Option<StartFailure>,
-    /// How many replicas may begin to start; `None` for as many as are wanted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub allowance: Option<u32>,
-    /// Not before this moment is another hold tried; zero if none failed.
-    pub rest_until: Moment,
-    /// Something else writes the count too: not before this moment is it written again, unless requests wait.
-    pub contested_until: Moment,
-    /// Who that is, if it is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub contender: Option<String>,
-}
-
-/// The averages over both windows, and the fullest second of the stable one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Loads {
-    /// Over the stable window.
-    pub stable: Load,
-    /// Over the panic window.
-    pub panic: Load,
-    /// The fullest second of the stable window.
-    pub peak: Load,
-}
-
-/// Whether every live proxy was heard for long enough to lower a count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Heard {
-    /// A live proxy is silent, or none is known.
-    #[default]
-    Silent,
-    /// From this moment on, if none falls silent.
-    From(Moment),
-}
-
-impl Observation {
-    /// Replicas on their way: starting, or asked for and not seen yet. A start that is known to fail isn't one.
-    pub fn coming(&self) -> u32 {
-        match &self.failure {
-            Some(failure) if failure.known => 0,
-            _ => self.replicas.desired.saturating_sub(self.replicas.ready),
-        }
-    }
-
-    /// When the idle clock last restarted.
-    pub fn idle_since(&self) -> Moment {
-        self.last_activity.map_or(self.ready_since, |at| at.max(self.ready_since))
-    }
-}
+use crate::snapshot::{Mode, Replicas};
 
 /// What is carried from one decision to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::decide::{Heard, Loads, Memory, Observation, decide};
+use crate::decide::{Memory, decide};
 use crate::decision::Decision;
+use crate::observation::{Heard, Loads, Observation};
 use crate::snapshot::{Mode, Replicas, StartFailure};
 use crate::window::Load;
 use crate::{Moment, Policy};

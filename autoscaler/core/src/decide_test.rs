@@ -1,8 +1,9 @@
 //! The rules of deciding as timelines, one per rule.
 
-use crate::decide::{Heard, Loads, Memory, Observation, Verdict, decide};
+use crate::decide::{Memory, Verdict, decide};
 use crate::decision::{Because, Decision, Next, Then, Why};
 use crate::kpa::Kpa;
+use crate::observation::{Heard, Loads, Observation};
 use crate::snapshot::{Replicas, StartFailure};
 use crate::window::Load;
 use crate::{Moment, Policy};

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::decide::Observation;
 use crate::moment::Moment;
+use crate::observation::Observation;
 use crate::policy::Policy;
 
 /// One decision about one workload.
@@ -158,7 +158,7 @@ impl Decision {
 
 fn explain_scale(to: u32, because: Because, policy: &Policy, seen: &Observation) -> String {
     let (desired, waiting) = (seen.replicas.desired, seen.waiting);
-    let average = |load: fn(&crate::decide::Loads) -> crate::window::Load| {
+    let average = |load: fn(&crate::observation::Loads) -> crate::window::Load| {
         seen.load.as_ref().map_or(0.0, |loads| load(loads).requests())
     };
     match because {

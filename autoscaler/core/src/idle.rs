@@ -3,8 +3,8 @@
 //! The idle clock restarts at each request's end, and when a replica becomes ready: a replica that has only just come up
 //! isn't idle since before it was there.
 
-use crate::decide::Observation;
 use crate::moment::Moment;
+use crate::observation::Observation;
 use crate::policy::Policy;
 
 /// The moment from which nothing keeps the workload awake, if nothing happens before. `None` while requests are in

@@ -19,6 +19,7 @@ pub mod knob;
 pub mod kpa;
 pub mod lease;
 pub mod moment;
+pub mod observation;
 pub mod pick;
 pub mod platform;
 pub mod policy;
@@ -31,10 +32,11 @@ pub mod zero;
 #[cfg(test)]
 mod zero_test;
 
-pub use decide::{Memory, Observation, decide};
+pub use decide::{Memory, decide};
 pub use decision::Decision;
 pub use id::{EndpointUid, HoldId, ProxyId, WorkloadId};
 pub use moment::Moment;
+pub use observation::Observation;
 pub use policy::Policy;
 pub use report::{Reading, Report, Sums};
 pub use snapshot::{Endpoint, Snapshot, Workload};

@@ -7,12 +7,13 @@ use kaos_autoscaler::Action;
 use kaos_core::platform::Refusal;
 use kaos_core::{EndpointUid, Moment, Report, Snapshot};
 
+use crate::event::{Event, Watcher};
 use crate::platform::Moved;
 use crate::random::Random;
 use crate::sabotage::Sabotage;
 use crate::scaler::bent;
 use crate::tally::Kind;
-use crate::world::{Event, Sent, Watcher, World, micros, millis, secs};
+use crate::world::{Sent, World, micros, millis, secs};
 
 /// A write is given up by its caller after this.
 const WRITE_DEADLINE: Duration = secs(2);
@@ -137,6 +138,7 @@ impl World {
             self.check_asked(scaler, &action);
             self.send(scaler, action);
         }
+        self.check_budget(scaler);
         let due = self.scalers[scaler].line.next();
         self.scalers[scaler].due = due;
         if due < Moment::NEVER {

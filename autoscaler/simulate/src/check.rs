@@ -173,6 +173,16 @@ impl World {
         }
     }
 
+    /// A turn was taken: nobody is held back while there is room to start.
+    pub(crate) fn check_budget(&mut self, scaler: usize) {
+        if let Some(id) = self.scalers[scaler].line.neglected().cloned() {
+            let at = self.platform.find(&id);
+            self.broken(|world| {
+                format!("a{scaler} holds {id} back though there is room to start{}", world.brief(at))
+            });
+        }
+    }
+
     /// A request waited for too long. Where nothing went wrong, somebody has to have tried.
     pub(crate) fn check_late(&mut self, at: usize) {
         let faults = &self.setup.faults;

@@ -6,6 +6,7 @@
 
 mod carry;
 mod check;
+mod event;
 pub mod platform;
 pub mod proxy;
 pub mod queue;

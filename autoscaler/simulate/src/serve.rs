@@ -5,8 +5,9 @@ use std::time::Duration;
 use kaos_core::EndpointUid;
 use kaos_core::snapshot::Phase;
 
+use crate::event::Event;
 use crate::proxy::Request;
-use crate::world::{Event, World, micros, millis, secs};
+use crate::world::{World, micros, millis, secs};
 
 impl World {
     pub(crate) fn arrive(&mut self, at: usize) {

@@ -4,30 +4,12 @@ use kaos_core::platform::{Expected, Scale};
 use kaos_core::snapshot::Phase;
 use kaos_core::{Moment, ProxyId};
 
+use crate::event::{Event, Trouble};
 use crate::proxy::Proxy;
 use crate::sabotage::Sabotage;
 use crate::scaler::Scaler;
 use crate::tally::Kind;
-use crate::world::{Event, World, micros, millis, secs};
-
-/// One thing that goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// A proxy's process is replaced: by one of the same name, or of another.
-    Proxy(usize),
-    /// An autoscaler's process dies.
-    ScalerDies(usize),
-    /// It comes back.
-    ScalerBegins(usize),
-    /// Leadership moves to this one; for a moment two believe that they lead.
-    Handover(usize),
-    /// Somebody else writes a count.
-    Foreign(usize),
-    /// A ready replica dies, and its requests with it.
-    Crash(usize),
-    /// The platform answers nobody for a while.
-    Outage,
-}
+use crate::world::{World, micros, millis, secs};
 
 impl World {
     pub(crate) fn plan_troubles(&mut self) {

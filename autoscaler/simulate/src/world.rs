@@ -1,14 +1,14 @@
 //! The world of one schedule: proxies, autoscalers and a platform, joined by messages that take time and get lost.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use kaos_autoscaler::Action;
 use kaos_core::platform::Refusal;
 use kaos_core::snapshot::Phase;
-use kaos_core::{EndpointUid, Moment, ProxyId, Report, Snapshot};
+use kaos_core::{EndpointUid, Moment, ProxyId};
 
+use crate::event::{Event, Watcher};
 use crate::platform::{Moved, Platform};
 use crate::proxy::{Proxy, Request};
 use crate::queue::Queue;
@@ -17,7 +17,6 @@ use crate::sabotage::Sabotage;
 use crate::scaler::Scaler;
 use crate::setup::Setup;
 use crate::tally::Tally;
-use crate::trouble::Trouble;
 
 pub(crate) const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -29,54 +28,6 @@ pub(crate) const fn micros(micros: u64) -> Duration {
 
 pub(crate) const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
-}
-
-/// Something that happens. `process` numbers tell whether the one it happens to still lives.
-#[derive(Clone, Debug)]
-pub(crate) enum Event {
-    /// A request for a workload comes, and the next one is on its way.
-    Arrive { at: usize },
-    /// A request's work is done.
-    Finish { proxy: usize, process: u64, at: usize, request: Request },
-    /// A replica isn't there any more: the connection is refused.
-    Refused { proxy: usize, process: u64, at: usize, request: Request },
-    /// A request has waited for as long as it may.
-    Deadline { proxy: usize, process: u64, at: usize, request: Request },
-    /// A proxy's second is over.
-    Tick { proxy: usize, process: u64 },
-    /// A proxy wants to report before its second is over.
-    Report { proxy: usize, process: u64 },
-    /// A report arrives.
-    Heard { scaler: usize, process: u64, report: Arc<Report> },
-    /// A picture arrives.
-    Shown { watcher: Watcher, process: u64, picture: Arc<Snapshot> },
-    /// An autoscaler's turn is due.
-    Turn { scaler: usize, process: u64 },
-    /// A write arrives at the platform.
-    Apply { write: u64, action: Action },
-    /// The answer to a write arrives.
-    Answer { write: u64 },
-    /// A start is over.
-    Started { at: usize, uid: EndpointUid, well: bool },
-    /// Missing starts are tried again.
-    Fill { at: usize },
-    /// A taken replica stops.
-    Stopped { at: usize, uid: EndpointUid },
-    /// An autoscaler learns whether it leads.
-    Lead { scaler: usize, process: u64, leading: bool },
-    /// An autoscaler learns which proxies exist.
-    Listed { scaler: usize, process: u64 },
-    /// A proxy takes traffic.
-    Open { proxy: usize, process: u64 },
-    /// Something goes wrong.
-    Trouble(Trouble),
-}
-
-/// Who sees pictures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Watcher {
-    Proxy(usize),
-    Scaler(usize),
 }
 
 /// A write on its way.

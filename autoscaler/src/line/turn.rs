@@ -7,7 +7,7 @@ use kaos_core::decision::Why;
 use kaos_core::platform::{Expected, Refusal, Scale};
 use kaos_core::snapshot::{Mode, Phase};
 use kaos_core::zero::{Ask, Ended, Scene, State};
-use kaos_core::{Decision, EndpointUid, HoldId, Moment, Observation};
+use kaos_core::{Decision, EndpointUid, HoldId, Moment, Observation, WorkloadId};
 
 use super::Line;
 use crate::action::Action;
@@ -36,12 +36,13 @@ impl Line {
             self.touch_all();
         }
         let (mut actions, mut wishes) = (Vec::new(), Vec::new());
-        let touched = self.take_touched(now);
-        for at in &touched {
+        let mut considered = self.take_touched(now);
+        for at in &considered {
             self.consider(*at, now, &mut actions, &mut wishes);
         }
         // What was just found ready, or gone, has made room for those who are held back.
-        for at in self.next_in_line(&touched) {
+        while let Some(at) = self.next_in_line(&considered, wishes.len()) {
+            considered.insert(at);
             self.consider(at, now, &mut actions, &mut wishes);
         }
         self.grant(wishes, now, &mut actions);
@@ -59,11 +60,17 @@ impl Line {
         std::mem::take(&mut self.news)
     }
 
-    /// Those who are held back and have a turn by the present room, but for those who had it already.
-    fn next_in_line(&self, touched: &BTreeSet<usize>) -> Vec<usize> {
+    /// The first of those who are held back and weren't considered yet, if there is room for more than `wish` already.
+    fn next_in_line(&self, considered: &BTreeSet<usize>, wish: usize) -> Option<usize> {
         let room = usize::try_from(self.room()).unwrap_or(usize::MAX);
-        let first = self.budget.held_back().take(room);
-        first.filter(|at| !touched.contains(at)).copied().collect()
+        let mut waiting = self.budget.held_back().filter(|at| !considered.contains(at));
+        waiting.next().copied().filter(|_| wish < room)
+    }
+
+    /// A workload that is held back although another replica may start. After a turn there is none.
+    pub fn neglected(&self) -> Option<&WorkloadId> {
+        let track = self.tracks.get(*self.budget.held_back().next()?)?.as_ref()?;
+        (self.room() > 0).then_some(&track.workload.id)
     }
 
     fn room(&self) -> u32 {

@@ -4,14 +4,14 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, TRAILER};
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
 use super::ask::{Ask, Kind};
 use super::body::{Answer, Broken, End, Payload, Pieces};
-use super::serve::Line;
+use super::line::Line;
+use super::response::{stamped, text};
 use super::stamp::{Open, Stamp};
 use super::websocket;
 
@@ -96,23 +96,6 @@ fn plain(ask: &Ask, request: Request<Incoming>, stamp: &Arc<Stamp>, open: Option
         response.headers_mut().insert(TRAILER, names);
     }
     response
-}
-
-/// A response with the stamps on it.
-pub(super) fn stamped(
-    stamp: &Stamp,
-    status: StatusCode,
-    payload: Payload,
-    open: Option<Open>,
-) -> Response<Answer> {
-    let mut response = Response::new(Answer::new(payload, open));
-    *response.status_mut() = status;
-    stamp.write(response.headers_mut());
-    response
-}
-
-pub(super) fn text(text: String) -> Payload {
-    Payload::Text(Bytes::from(text))
 }
 
 /// The request line and the headers, one a line, as they arrived.

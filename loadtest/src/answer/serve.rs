@@ -1,7 +1,7 @@
 //! One client's connection, from its first byte to its end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
@@ -10,27 +10,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
+use super::line::Line;
 use super::reply::reply;
 use super::socket::{Protocol, Socket};
 use super::stamp::Stamp;
-
-/// How an answer may end the connection it goes out on.
-pub(super) struct Line {
-    reset: Arc<AtomicBool>,
-    close: mpsc::Sender<Duration>,
-}
-
-impl Line {
-    /// The connection is to be reset when it ends.
-    pub(super) fn reset(&self) {
-        self.reset.store(true, Relaxed);
-    }
-
-    /// The connection is to be closed after this long, without a word.
-    pub(super) fn close_in(&self, span: Duration) {
-        let _ = self.close.try_send(span);
-    }
-}
 
 /// Serves one connection until it ends. Once `ending` turns true it takes no further request.
 pub(super) async fn serve(stream: TcpStream, stamp: Arc<Stamp>, ending: watch::Receiver<bool>) {

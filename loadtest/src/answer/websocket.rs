@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::body::Answer;
-use super::reply::{stamped, text};
+use super::response::{stamped, text};
 use super::stamp::{Open, Stamp};
 
 const KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
