@@ -157,12 +157,18 @@ pub(crate) async fn admit(
     if let Some(grant) = gate.admit(now, worker.turn()) {
         return Ok(permit(routed, record, grant, now));
     }
-    let mut ticket = gate.enter(now, held())?;
+    let began = *routed.wait.span.get_or_insert((now, now));
+    let deadline = began.0 + gate.view().workload.policy.queue_timeout;
+    let mut ticket = gate.enter(now, deadline, held()).map_err(|turned_away| {
+        if turned_away.announce {
+            worker.announce(gate);
+        }
+        turned_away.refusal
+    })?;
     if ticket.announce {
         worker.announce(gate);
     }
-    let began = *routed.wait.span.get_or_insert((now, now));
-    watch.until(began.0 + gate.view().workload.policy.queue_timeout);
+    watch.until(deadline);
     watch.mind_client(true);
     let outcome = watch.over(ticket.wait()).await;
     drop(ticket);
@@ -182,7 +188,7 @@ pub(crate) async fn admit(
 }
 
 fn permit(routed: &Routed, record: &Record, grant: Grant, now: Moment) -> Permit {
-    let port = record.worker.port(&grant.slot);
+    let port = record.worker.port(&grant.slot, routed.seat.gate.key);
     port.active.set(port.active.get() + 1);
     routed.seat.ledger.dispatched(now);
     Permit { grant, port, dispatched: now, seat: routed.seat.clone(), worker: record.worker.clone() }

@@ -70,6 +70,10 @@ pub struct WorkloadTotals {
     pub counts: Counts,
     /// Requests that wait now.
     pub waiting: u32,
+    /// Connections to its replicas that nothing uses.
+    pub upstream_idle: usize,
+    /// Connections to its replicas in use.
+    pub upstream_active: usize,
 }
 
 impl Proxy {
@@ -140,14 +144,16 @@ impl Proxy {
         }
         let replies = answered.iter().flatten();
         for reply in replies {
-            for (id, counts) in &reply.workloads {
-                if let Some(entry) = totals.workloads.get_mut(id) {
-                    entry.counts.add(counts);
+            for of_workload in &reply.workloads {
+                if let Some(entry) = totals.workloads.get_mut(&of_workload.id) {
+                    entry.counts.add(&of_workload.counts);
+                    entry.upstream_idle += of_workload.links.idle;
+                    entry.upstream_active += of_workload.links.active;
                 }
             }
             totals.strays.add(&reply.strays);
-            totals.upstream_idle += reply.idle;
-            totals.upstream_active += reply.active;
+            totals.upstream_idle += reply.links.idle;
+            totals.upstream_active += reply.links.active;
             totals.http1_connections += reply.connections[0];
             totals.http2_connections += reply.connections[1];
         }
@@ -337,6 +343,7 @@ impl Control {
         let mut workloads = Vec::with_capacity(gates.len());
         for key in gates {
             if let (Some(id), Some(reading)) = (self.gates.id(*key), self.reading(*key, now)) {
+                self.gates.reported(*key);
                 self.reported.insert(*key, reading.clone());
                 workloads.push((id, reading));
             }

@@ -193,6 +193,7 @@ impl Trip<'_> {
         }
         let slot = &permit.grant.slot;
         self.watch.until(Moment::NEVER);
+        self.watch.mind_client(true);
         match self.watch.over(Link::connect(slot.address)).await {
             Ok(Ok(link)) => {
                 slot.trust();

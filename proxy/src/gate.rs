@@ -29,6 +29,16 @@ pub(crate) struct View {
     pub(crate) slots: Box<[Arc<Slot>]>,
     /// Not adopted any more.
     pub(crate) removed: bool,
+    pub(crate) starts: Starts,
+}
+
+/// What is known of the workload's starts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Starts {
+    /// How long the last one took, from its decision.
+    pub(crate) took: Option<Duration>,
+    /// When the one under way was begun.
+    pub(crate) begun: Option<Moment>,
 }
 
 /// Bytes that waiting requests of all workloads may hold together.
@@ -58,6 +68,10 @@ struct Queue {
     sums: Sums,
     announced: u32,
     announced_at: Moment,
+    /// Requests that could not be served in time and count as waiting until a report has told of them.
+    turned_away: u32,
+    /// How many of them the last reading has counted.
+    told: u32,
     /// Since when nothing could be released and no replica was on its way.
     stuck_since: Option<Moment>,
 }
@@ -82,6 +96,14 @@ impl Drop for Grant {
             self.gate.release();
         }
     }
+}
+
+/// A place in the queue was refused.
+#[derive(Debug)]
+pub(crate) struct TurnedAway {
+    pub(crate) refusal: Refusal,
+    /// Whether the control line should hear of it at once.
+    pub(crate) announce: bool,
 }
 
 /// A place in the queue. Left when dropped.
@@ -139,9 +161,11 @@ impl Gate {
         self.waiting.0.load(Ordering::SeqCst)
     }
 
-    /// Sums of the requests that wait and waited.
+    /// Sums of the requests that wait and waited, for a report.
     pub(crate) fn waiting_sums(&self) -> Sums {
-        self.lock().sums
+        let mut queue = self.lock();
+        queue.told = queue.turned_away;
+        queue.sums
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -172,13 +196,24 @@ impl Gate {
         None
     }
 
-    /// A place at the end of the queue for a request that holds `bytes`, or the reason why it may not wait.
-    pub(crate) fn enter(self: &Arc<Self>, now: Moment, bytes: usize) -> Result<Ticket, Refusal> {
+    /// A place at the end of the queue until `deadline` for a request that holds `bytes`, or the reason why it may not
+    /// wait.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        now: Moment,
+        deadline: Moment,
+        bytes: usize,
+    ) -> Result<Ticket, TurnedAway> {
         let bytes = bytes as u64;
         let (answer, receiver) = oneshot::channel();
         let mut queue = self.lock();
         let view = self.view.load();
-        self.may_wait(&queue, &view, now, bytes)?;
+        self.may_wait(&queue, &view, now, bytes)
+            .map_err(|refusal| TurnedAway { refusal, announce: false })?;
+        if let Some(span) = view.ready_after(deadline, now) {
+            let announce = queue.turn_away(now);
+            return Err(TurnedAway { refusal: Refusal::StartTooLong(span), announce });
+        }
         self.bytes.held.fetch_add(bytes, Ordering::Relaxed);
         let arrival = queue.arrivals;
         queue.arrivals += 1;
@@ -206,6 +241,16 @@ impl Gate {
             return Err(Refusal::Overloaded);
         }
         Ok(())
+    }
+
+    /// What was read last was reported: those who were turned away before wait no more.
+    pub(crate) fn reported(&self) {
+        let now = self.now();
+        let mut queue = self.lock();
+        for _ in 0..std::mem::take(&mut queue.told) {
+            queue.turned_away -= 1;
+            queue.sums.finish(now.micros());
+        }
     }
 
     fn leave(&self, arrival: u64) {
@@ -280,6 +325,18 @@ impl Gate {
 }
 
 impl Queue {
+    /// Counts a request that can't be served in time as one that waits, so that the workload is started for the next.
+    /// Returns whether that is to be reported now.
+    fn turn_away(&mut self, now: Moment) -> bool {
+        self.sums.start(now.micros());
+        self.turned_away += 1;
+        let due = self.turned_away == 1 || now.since(self.announced_at) >= ANNOUNCE_AGAIN;
+        if due {
+            self.announced_at = now;
+        }
+        due
+    }
+
     /// Whether those who wait are to be reported now: the first, twice as many, or 10 ms later.
     fn announce(&mut self, now: Moment) -> bool {
         let waiting = self.waiters.len() as u32;
@@ -305,8 +362,17 @@ impl View {
 
     /// How long the last start that is known took; a second if none is.
     fn start_span(&self) -> Duration {
-        let span = |slot: &Arc<Slot>| Some(slot.start.ready?.since(slot.start.decided?));
-        self.slots.iter().filter_map(span).max().unwrap_or(Duration::from_secs(1))
+        self.starts.took.unwrap_or(Duration::from_secs(1))
+    }
+
+    /// The time after which the first replica should be ready, if that is known to be later than `deadline`. A start that
+    /// takes longer already than the last one is ready at a time that nobody knows.
+    fn ready_after(&self, deadline: Moment, now: Moment) -> Option<Duration> {
+        if !self.slots.is_empty() {
+            return None;
+        }
+        let ready = self.starts.begun.unwrap_or(now) + self.starts.took?;
+        (ready > deadline && ready > now).then(|| ready.since(now))
     }
 }
 

@@ -15,6 +15,7 @@ mod head;
 mod http1;
 mod http2;
 mod ledger;
+mod partial;
 mod pump;
 mod refuse;
 mod report;

@@ -28,6 +28,9 @@ pub enum Refusal {
     StartFailed(String, Duration),
     /// There is no replica, and nobody who would start one.
     NoEndpoint,
+    /// Its start, which has been asked for, takes longer than the request may wait. With the time after which it should
+    /// be there.
+    StartTooLong(Duration),
     /// The proxy is going away.
     Draining,
     /// The proxy has no room for more.
@@ -68,6 +71,7 @@ impl Refusal {
             Refusal::QueueFull(_) => (503, "queue-full", "Too many requests wait for this workload"),
             Refusal::StartFailed(..) => (503, "start-failed", "The workload can't be started"),
             Refusal::NoEndpoint => (503, "no-endpoint", "The workload has no replica"),
+            Refusal::StartTooLong(_) => (503, "no-endpoint", "The workload takes long to start"),
             Refusal::Draining => (503, "draining", "This proxy is going away"),
             Refusal::Overloaded => (503, "overloaded", "This proxy has no room for more requests"),
             Refusal::UpstreamUnreachable => (503, "upstream-unreachable", "No replica could be reached"),
@@ -100,7 +104,9 @@ impl Refusal {
     pub(crate) fn retry_after(&self) -> Option<u64> {
         let seconds = |span: &Duration| (span.as_secs() + u64::from(span.subsec_nanos() > 0)).max(1);
         match self {
-            Refusal::QueueFull(span) | Refusal::StartFailed(_, span) => Some(seconds(span)),
+            Refusal::QueueFull(span) | Refusal::StartFailed(_, span) | Refusal::StartTooLong(span) => {
+                Some(seconds(span))
+            }
             Refusal::NoEndpoint
             | Refusal::Draining
             | Refusal::Overloaded
@@ -145,6 +151,10 @@ impl Refusal {
             Refusal::StartFailed(why, _) if detail == Detail::Full => why.clone(),
             Refusal::StartFailed(..) => format!("The reason is in the log and in `kaos explain {name}`."),
             Refusal::NoEndpoint => format!("`kaos describe {name}` shows its replicas."),
+            Refusal::StartTooLong(_) => format!(
+                "It is being started, which takes longer than the knob queue-timeout lets a request wait; `kaos \
+                 explain {name}` shows its starts."
+            ),
             Refusal::Draining | Refusal::Overloaded => "Try again; another proxy may answer.".to_owned(),
             Refusal::UpstreamUnreachable => {
                 format!("Connections to its replicas are refused; `kaos logs {name}` shows what they say.")

@@ -26,11 +26,30 @@ pub(crate) enum Ask {
 /// Everything one worker has counted.
 #[derive(Clone, Debug)]
 pub(crate) struct WorkerTotals {
-    pub(crate) workloads: Vec<(WorkloadId, Counts)>,
+    pub(crate) workloads: Vec<WorkloadCounts>,
     pub(crate) strays: Counts,
-    /// Connections to replicas.
-    pub(crate) idle: usize,
-    pub(crate) active: usize,
+    pub(crate) links: Links,
     /// Client connections: HTTP/1, HTTP/2.
     pub(crate) connections: [usize; 2],
+}
+
+/// Everything one worker has counted of one workload.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkloadCounts {
+    pub(crate) id: WorkloadId,
+    pub(crate) counts: Counts,
+    pub(crate) links: Links,
+}
+
+/// Connections to replicas.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Links {
+    pub(crate) idle: usize,
+    pub(crate) active: usize,
+}
+
+impl Links {
+    pub(crate) fn plus(self, more: Links) -> Links {
+        Links { idle: self.idle + more.idle, active: self.active + more.active }
+    }
 }

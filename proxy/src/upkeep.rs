@@ -9,7 +9,7 @@ use kaos_core::report::{EndpointLoad, HoldAnswer, HoldState};
 use kaos_core::snapshot::Phase;
 use kaos_core::{Endpoint, EndpointUid, Moment, Reading, Snapshot, Workload, WorkloadId};
 
-use crate::gate::{Gate, QueueBytes, View};
+use crate::gate::{Gate, QueueBytes, Starts, View};
 use crate::slot::Slot;
 
 /// All gates, by workload.
@@ -52,6 +52,7 @@ struct Kept {
     listed: BTreeMap<EndpointUid, Listed>,
     lease: Lease,
     held: bool,
+    starts: Starts,
 }
 
 /// A replica that has been ready and isn't going away.
@@ -111,7 +112,12 @@ impl Gates {
         for (id, kept) in before {
             tracing::debug!(workload = %id, "not adopted any more");
             kept.listed.values().for_each(|listed| listed.slot.set_gone());
-            kept.gate.show(View { workload: kept.workload, slots: Box::default(), removed: true });
+            kept.gate.show(View {
+                workload: kept.workload,
+                slots: Box::default(),
+                removed: true,
+                starts: kept.starts,
+            });
             self.ids.remove(&kept.gate.key);
             changed.push(kept.gate);
         }
@@ -121,12 +127,13 @@ impl Gates {
     }
 
     fn adopt(&mut self, workload: &Arc<Workload>, now: Moment) -> Kept {
-        let view = View { workload: workload.clone(), slots: Box::default(), removed: false };
+        let starts = Starts::default();
+        let view = View { workload: workload.clone(), slots: Box::default(), removed: false, starts };
         let gate = Arc::new(Gate::new(self.next_gate, view, self.queue_bytes.clone(), self.origin));
         self.ids.insert(self.next_gate, workload.id.clone());
         self.next_gate += 1;
         let (listed, lease) = (BTreeMap::new(), Lease::default());
-        let mut kept = Kept { gate, workload: workload.clone(), listed, lease, held: false };
+        let mut kept = Kept { gate, workload: workload.clone(), listed, lease, held: false, starts };
         self.update(&mut kept, workload, now);
         kept
     }
@@ -149,8 +156,14 @@ impl Gates {
         }
         // Going away is final, and so is having been ready once and not being listed any more.
         before.values().for_each(|listed| listed.slot.set_gone());
+        kept.learn(now);
         kept.open(now);
-        kept.gate.show(View { workload: workload.clone(), slots: slots.into(), removed: false });
+        kept.gate.show(View {
+            workload: workload.clone(),
+            slots: slots.into(),
+            removed: false,
+            starts: kept.starts,
+        });
         answered
     }
 
@@ -175,6 +188,13 @@ impl Gates {
         changed
     }
 
+    /// A report has told of the gate `key`.
+    pub(crate) fn reported(&self, key: u32) {
+        if let Some(kept) = self.ids.get(&key).and_then(|id| self.by_id.get(id)) {
+            kept.gate.reported();
+        }
+    }
+
     /// What is known of a gate without its workers: who waits, the hold, what each replica has in flight.
     pub(crate) fn reading(&self, key: u32, now: Moment) -> Option<Reading> {
         let kept = self.by_id.get(self.ids.get(&key)?)?;
@@ -191,6 +211,19 @@ impl Gates {
 }
 
 impl Kept {
+    /// Remembers how long the last start took and since when one is under way.
+    fn learn(&mut self, now: Moment) {
+        let took = |slot: &Slot| Some((slot.start.ready?, slot.start.ready?.since(slot.start.decided?)));
+        let newest = self.listed.values().filter_map(|listed| took(&listed.slot)).max_by_key(|start| start.0);
+        if let Some((_, span)) = newest {
+            self.starts.took = Some(span);
+        }
+        let starting = self.workload.endpoints.iter().filter(|endpoint| endpoint.phase == Phase::Starting);
+        let decided = starting.clone().filter_map(|endpoint| endpoint.start.decided).min();
+        let under_way = self.workload.replicas.starting > 0 || starting.count() > 0;
+        self.starts.begun = under_way.then(|| decided.or(self.starts.begun).unwrap_or(now));
+    }
+
     /// Opens the replicas that are ready and not held, closes the others.
     fn open(&mut self, now: Moment) {
         let hold = self.lease.obeyed(now);

@@ -19,7 +19,7 @@ use crate::Config;
 use crate::buffer::Buffers;
 use crate::gate::{Gate, QueueBytes};
 use crate::ledger::Ledger;
-use crate::report::{Ask, Notice};
+use crate::report::{Ask, Links, Notice, WorkerTotals, WorkloadCounts};
 use crate::rounds::Rounds;
 use crate::slot::Slot;
 use crate::upstream::port::Port;
@@ -140,11 +140,11 @@ impl Worker {
     }
 
     /// This worker's connections to a replica.
-    pub(crate) fn port(&self, slot: &Arc<Slot>) -> Rc<Port> {
+    pub(crate) fn port(&self, slot: &Arc<Slot>, gate: u32) -> Rc<Port> {
         if let Some(port) = self.ports.borrow().get(&slot.key) {
             return port.clone();
         }
-        let port = Rc::new(Port::new(slot.clone()));
+        let port = Rc::new(Port::new(slot.clone(), gate));
         self.ports.borrow_mut().insert(slot.key, port.clone());
         port
     }
@@ -168,6 +168,27 @@ impl Worker {
         }
     }
 
+    fn totals(&self) -> WorkerTotals {
+        let mut links: HashMap<u32, Links, FixedState> = HashMap::default();
+        for port in self.ports.borrow().values() {
+            let of_gate = links.entry(port.gate).or_default();
+            of_gate.idle += port.idle();
+            of_gate.active += port.active.get();
+        }
+        let all = links.values().fold(Links::default(), |sum, links| sum.plus(*links));
+        let counted = |seat: &Rc<Seat>| WorkloadCounts {
+            id: seat.gate.id.clone(),
+            counts: seat.ledger.copy(),
+            links: links.get(&seat.gate.key).copied().unwrap_or_default(),
+        };
+        WorkerTotals {
+            workloads: self.seats.borrow().values().map(counted).collect(),
+            strays: self.strays.copy(),
+            links: all,
+            connections: [self.open[0].get(), self.open[1].get()],
+        }
+    }
+
     /// Answers what the control side asks.
     pub(crate) async fn answer(&self, mut asks: mpsc::Receiver<Ask>) {
         while let Some(ask) = asks.recv().await {
@@ -178,18 +199,7 @@ impl Worker {
                     let _ = reply.send(brief);
                 }
                 Ask::Totals(reply) => {
-                    let seats = self.seats.borrow();
-                    let ports = self.ports.borrow();
-                    let _ = reply.send(crate::report::WorkerTotals {
-                        workloads: seats
-                            .values()
-                            .map(|seat| (seat.gate.id.clone(), seat.ledger.copy()))
-                            .collect(),
-                        strays: self.strays.copy(),
-                        idle: ports.values().map(|port| port.idle()).sum(),
-                        active: ports.values().map(|port| port.active.get()).sum(),
-                        connections: [self.open[0].get(), self.open[1].get()],
-                    });
+                    let _ = reply.send(self.totals());
                 }
             }
         }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kaos_core::Moment;
-use kaos_core::snapshot::{Phase, Replicas, StartFailure};
+use kaos_core::snapshot::{Phase, Replicas, StartFailure, StartTimes};
 use support::{Client, Replica, Request, Rig, until};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -210,6 +210,35 @@ fn who_waits_too_long_is_told_so() {
     drop(client);
     rig.finish();
 }
+
+#[test]
+fn who_can_t_be_served_in_time_is_told_when_to_come_back_and_the_workload_is_woken() {
+    let mut rig = Rig::new(&[("queue-timeout", "1s")]);
+    let replica = Replica::hello();
+    let now = rig.now();
+    let start = StartTimes { decided: Some(now), started: Some(now), ready: Some(now + SLOW_START) };
+    rig.list("slow", replica.address, Phase::Ready, start);
+    rig.remove("slow");
+    until("what was is reported", || rig.reported_waiting().is_some());
+    let mut client = rig.connect();
+    let answer = client.get("/");
+    answer.is_problem(503, "no-endpoint");
+    assert_eq!(answer.field("retry-after"), Some("2"));
+    assert_eq!(rig.waiting(), 0);
+    until("a report says that somebody waits", || rig.reported_waiting() == Some(1));
+    until("and another that nobody does", || rig.reported_waiting() == Some(0));
+    // With most of the start behind it a request may wait.
+    let begun = rig.now();
+    let start = StartTimes { decided: Some(begun), ..StartTimes::default() };
+    rig.list("next", replica.address, Phase::Starting, start);
+    until("the rest is short enough", || rig.now().since(begun) > SLOW_START - Duration::from_millis(900));
+    client.send(GET);
+    until("it waits", || rig.waiting() == 1);
+    drop(client);
+    rig.finish();
+}
+
+const SLOW_START: Duration = Duration::from_millis(1500);
 
 #[test]
 fn a_replica_that_doesnt_begin_to_answer_in_time_is_a_504() {

@@ -84,6 +84,28 @@ fn a_pipelined_request_leaves_with_its_client_too() {
 }
 
 #[test]
+fn a_client_that_leaves_while_its_replica_is_connected_to_is_missed_at_once() {
+    let mut rig = Rig::new(&[]);
+    // With no room in its queue and nobody who accepts, it lets every further connection wait.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let first = std::net::TcpStream::connect(address).unwrap();
+    rig.add("a", address);
+    let mut client = rig.connect();
+    client.send(REQUESTS[0].1);
+    until("it is under way", || rig.in_flight() == 1);
+    let begun = Instant::now();
+    drop(client);
+    until("its slot is free", || rig.in_flight() == 0);
+    eprintln!("free after {:?}", begun.elapsed());
+    assert_eq!(rig.counted(499), 1, "the client's leaving ended it, not the time to connect");
+    drop((first, socket));
+    rig.finish();
+}
+
+#[test]
 fn ten_thousand_that_leave_leave_nothing_behind() {
     let total = 10_000;
     let rig = Rig::new(&[]);

@@ -18,7 +18,7 @@ fn figures() -> Figures {
     counts.cold_requests = 40;
     let mut totals = Totals { upstream_idle: 3, http1_connections: 7, ..Totals::default() };
     totals.strays.rejected.push(("no-route", 9));
-    totals.workloads.insert(id.clone(), WorkloadTotals { counts, waiting: 4 });
+    totals.workloads.insert(id.clone(), WorkloadTotals { counts, waiting: 4, ..WorkloadTotals::default() });
     let workload = Workload {
         id,
         hosts: Vec::new(),

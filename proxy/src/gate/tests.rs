@@ -36,7 +36,12 @@ fn gate() -> (Arc<Gate>, Vec<Arc<Slot>>) {
         Arc::new(slot)
     };
     let slots: Vec<_> = (0..SLOTS).map(slot).collect();
-    let view = View { workload: Arc::new(workload), slots: slots.clone().into(), removed: false };
+    let view = View {
+        workload: Arc::new(workload),
+        slots: slots.clone().into(),
+        removed: false,
+        starts: Starts::default(),
+    };
     let bytes = Arc::new(QueueBytes { held: 0.into(), limit: u64::MAX });
     (Arc::new(Gate::new(0, view, bytes, Instant::now())), slots)
 }
@@ -53,7 +58,7 @@ fn crowd(gate: &Arc<Gate>) {
                 for round in 0..ROUNDS {
                     let now = gate.now();
                     let grant = gate.admit(now, round).or_else(|| {
-                        let mut ticket = gate.enter(now, 1).unwrap();
+                        let mut ticket = gate.enter(now, Moment::NEVER, 1).unwrap();
                         if leaves(round) {
                             return None;
                         }

@@ -13,6 +13,7 @@ use crate::forward::{Feed, Trip};
 use crate::head::Head;
 use crate::http1::relay::{self, FromClient, Next};
 use crate::http1::{request, respond, tunnel};
+use crate::partial::Partial;
 use crate::refuse::Refusal;
 use crate::rounds::{Alarm, Watched};
 use crate::socket::Socket;
@@ -69,12 +70,16 @@ impl Connection {
     async fn read_head(&mut self) -> Result<bool, Refusal> {
         let max = self.worker.config().max_header_size;
         let mut begun = !self.input.is_empty();
+        let mut partial = Partial::default();
         self.watch.mind_client(false);
         self.watch.rest(!begun);
         self.watch.until(self.worker.now() + if begun { HEAD_TIMEOUT } else { IDLE_TIMEOUT });
         loop {
             if !self.input.is_empty() {
-                if let Some(used) = request::read(self.input.unread(), &mut self.head, max)? {
+                let unread = self.input.unread();
+                if partial.is_worth_reading(unread, max)
+                    && let Some(used) = request::read(unread, &mut self.head, max)?
+                {
                     self.input.consume(used);
                     return Ok(true);
                 }

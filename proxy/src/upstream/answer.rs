@@ -8,6 +8,7 @@ use http::Method;
 use crate::buffer::{Buffers, READ_SIZE};
 use crate::field::{Fields, Name, length};
 use crate::http1::framing::{Chunks, Framing};
+use crate::partial::Partial;
 use crate::upstream::link::Link;
 
 const FIELDS: usize = 100;
@@ -43,10 +44,12 @@ pub(crate) enum NoAnswer {
 /// Reads the final answer to a request with `method`; interim ones end here.
 pub(crate) async fn read(link: &mut Link, method: &Method, buffers: &Buffers) -> Result<Answer, NoAnswer> {
     let mut interim = 0;
+    let mut partial = Partial::default();
     loop {
-        if !link.input.is_empty() {
+        if !link.input.is_empty() && partial.is_worth_reading(link.input.unread(), LARGEST) {
             if let Some((answer, used)) = parse(link.input.unread(), method)? {
                 link.input.consume(used);
+                partial = Partial::default();
                 if answer.status >= 200 || answer.status == 101 {
                     return Ok(answer);
                 }

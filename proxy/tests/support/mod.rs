@@ -127,11 +127,33 @@ impl Rig {
 
     /// Adds a ready replica at `address`.
     pub fn add(&mut self, uid: &str, address: SocketAddr) {
-        self.replicas.push(address.port());
-        let now = Moment::at(self.origin, Instant::now());
+        let now = self.now();
         let start = StartTimes { decided: Some(now), started: Some(now), ready: Some(now) };
-        let endpoint = Endpoint { uid: EndpointUid::new(uid), address, phase: Phase::Ready, start };
+        self.list(uid, address, Phase::Ready, start);
+    }
+
+    /// Adds a replica in `phase` whose start went as told.
+    pub fn list(&mut self, uid: &str, address: SocketAddr, phase: Phase, start: StartTimes) {
+        self.replicas.push(address.port());
+        let endpoint = Endpoint { uid: EndpointUid::new(uid), address, phase, start };
         self.change(|workload| workload.endpoints.push(endpoint));
+    }
+
+    pub fn now(&self) -> Moment {
+        Moment::at(self.origin, Instant::now())
+    }
+
+    /// The most requests that one report since the last call said were waiting, and whether there was a report at all.
+    pub fn reported_waiting(&mut self) -> Option<u64> {
+        let mut most = None;
+        while let Ok(report) = self.reports.try_recv() {
+            for (id, reading) in &report.workloads {
+                if *id == self.workload.id {
+                    most = most.max(Some(reading.waiting.open()));
+                }
+            }
+        }
+        most
     }
 
     /// Takes a replica away.
