@@ -18,6 +18,7 @@ use crate::Config;
 use crate::accept::{Post, work};
 use crate::gate::QueueBytes;
 use crate::ledger::Counts;
+use crate::probe::Found;
 use crate::report::{Ask, Brief, Notice, WorkerTotals};
 use crate::upkeep::{Gates, Replicas};
 use crate::worker::{Shared, Table};
@@ -217,13 +218,14 @@ struct Control {
     reported: HashMap<u32, Reading>,
     sequence: u64,
     ticks: u64,
+    found: mpsc::Receiver<Found>,
 }
 
 impl Control {
     fn new(shared: Arc<Shared>, reports: mpsc::Sender<Report>) -> Self {
-        let gates = Gates::new(shared.queue_bytes.clone(), shared.config.origin);
+        let (gates, found) = Gates::new(shared.queue_bytes.clone(), shared.config.origin);
         let (workers, briefs, reported) = (Vec::new(), Vec::new(), HashMap::new());
-        Control { shared, reports, workers, gates, briefs, reported, sequence: 0, ticks: 0 }
+        Control { shared, reports, workers, gates, briefs, reported, sequence: 0, ticks: 0, found }
     }
 
     fn now(&self) -> Moment {
@@ -266,6 +268,11 @@ impl Control {
                     gates.sort_unstable();
                     gates.dedup();
                     self.send(&gates, false).await;
+                    gates.iter().for_each(|gate| self.gates.pursue(*gate));
+                }
+                Some(found) = self.found.recv() => {
+                    let now = self.now();
+                    self.gates.answered(found, now);
                 }
                 briefs = gathered => {
                     (gathering, asked) = (None, false);

@@ -186,7 +186,8 @@ impl Trip<'_> {
         fresh: bool,
     ) -> Result<Option<Link>, Ended> {
         if !fresh {
-            let idle = permit.port.take(self.record.worker.now(), repeatable);
+            let now = self.record.worker.now();
+            let idle = permit.port.take(now, repeatable).or_else(|| permit.port.take_first(now, repeatable));
             if idle.is_some() {
                 return Ok(idle);
             }

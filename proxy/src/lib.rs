@@ -16,6 +16,7 @@ mod http1;
 mod http2;
 mod ledger;
 mod partial;
+mod probe;
 mod pump;
 mod refuse;
 mod report;

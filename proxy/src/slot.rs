@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use kaos_core::snapshot::StartTimes;
 use kaos_core::{EndpointUid, Moment};
+
+use crate::probe::First;
 
 /// A value on cache lines of its own: neighbours that other cores write don't slow it down.
 #[derive(Debug, Default)]
@@ -30,6 +33,8 @@ pub(crate) struct Slot {
     failures: AtomicU32,
     /// It ended a new connection without a word: others are preferred until this moment (microseconds).
     doubted_until: AtomicU64,
+    /// A connection that was made before there were requests for it.
+    first: Mutex<Option<(First, Moment)>>,
 }
 
 /// How long a replica is doubted.
@@ -48,6 +53,7 @@ impl Slot {
             suspect_until: AtomicU64::new(0),
             failures: AtomicU32::new(0),
             doubted_until: AtomicU64::new(0),
+            first: Mutex::default(),
         }
     }
 
@@ -101,6 +107,7 @@ impl Slot {
     pub(crate) fn set_gone(&self) {
         self.set_open(false);
         self.gone.store(true, Ordering::Release);
+        self.drop_first();
     }
 
     pub(crate) fn is_gone(&self) -> bool {
@@ -120,6 +127,31 @@ impl Slot {
     /// hold up all others.
     pub(crate) fn doubt(&self, now: Moment) {
         self.doubted_until.store((now + DOUBT).micros(), Ordering::Relaxed);
+    }
+
+    /// Keeps a connection for its first request.
+    pub(crate) fn keep_first(&self, first: First, at: Moment) {
+        *self.first.lock().unwrap_or_else(PoisonError::into_inner) = Some((first, at));
+    }
+
+    /// The connection that was kept, if it was made no longer than `age` ago. One that has carried something already can't
+    /// be relied on, so only a request that can be `repeated` gets it.
+    pub(crate) fn take_first(&self, now: Moment, age: Duration, repeated: bool) -> Option<First> {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let (kept, at) = first.as_ref()?;
+        if now.since(*at) > age {
+            *first = None;
+            return None;
+        }
+        if kept.used && !repeated {
+            return None;
+        }
+        first.take().map(|(kept, _)| kept)
+    }
+
+    /// Nobody wants the connection that was kept.
+    pub(crate) fn drop_first(&self) {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// A connection to it succeeded.

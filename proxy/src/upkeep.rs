@@ -1,6 +1,7 @@
 //! Keeps the gates as the snapshot says: which replicas may get requests, which are held, and who waits in vain.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
@@ -8,9 +9,12 @@ use kaos_core::lease::Lease;
 use kaos_core::report::{EndpointLoad, HoldAnswer, HoldState};
 use kaos_core::snapshot::Phase;
 use kaos_core::{Endpoint, EndpointUid, Moment, Reading, Snapshot, Workload, WorkloadId};
+use tokio::sync::mpsc;
 
 use crate::gate::{Gate, QueueBytes, Starts, View};
+use crate::probe::{First, Found, Prober, Target, can_be_tried};
 use crate::slot::Slot;
+use crate::upstream::port;
 
 /// All gates, by workload.
 #[derive(Debug)]
@@ -22,6 +26,7 @@ pub(crate) struct Gates {
     queue_bytes: Arc<QueueBytes>,
     origin: Instant,
     replicas: Arc<Replicas>,
+    prober: Prober,
 }
 
 /// Every replica that is listed or still has requests. Asked from outside; no request looks here.
@@ -53,6 +58,19 @@ struct Kept {
     lease: Lease,
     held: bool,
     starts: Starts,
+    /// Replicas that the platform doesn't call ready.
+    coming: BTreeMap<EndpointUid, Coming>,
+}
+
+/// A replica that the platform doesn't call ready.
+#[derive(Debug)]
+struct Coming {
+    address: SocketAddr,
+    /// Since when its address is known.
+    since: Moment,
+    /// When it answered everything it has to.
+    answered: Option<Moment>,
+    first: Option<First>,
 }
 
 /// A replica that has been ready and isn't going away.
@@ -64,9 +82,11 @@ struct Listed {
 }
 
 impl Gates {
-    pub(crate) fn new(queue_bytes: Arc<QueueBytes>, origin: Instant) -> Self {
+    /// No gates yet. Replicas that were found ready come out of the receiver, for [`Gates::answered`].
+    pub(crate) fn new(queue_bytes: Arc<QueueBytes>, origin: Instant) -> (Self, mpsc::Receiver<Found>) {
         let (by_id, ids, replicas) = (BTreeMap::new(), HashMap::new(), Arc::default());
-        Gates { by_id, ids, next_gate: 0, next_slot: 0, queue_bytes, origin, replicas }
+        let (prober, found) = Prober::new(origin);
+        (Gates { by_id, ids, next_gate: 0, next_slot: 0, queue_bytes, origin, replicas, prober }, found)
     }
 
     /// Every replica that is listed or still has requests.
@@ -119,10 +139,14 @@ impl Gates {
                 starts: kept.starts,
             });
             self.ids.remove(&kept.gate.key);
+            self.prober.pursue(&kept.gate, Vec::new());
             changed.push(kept.gate);
         }
         publish(&gates);
-        changed.iter().for_each(Gate::settle);
+        for gate in changed {
+            gate.settle();
+            self.pursue(gate.key);
+        }
         (gates.iter().map(|gate| gate.key).collect(), held)
     }
 
@@ -133,7 +157,15 @@ impl Gates {
         self.ids.insert(self.next_gate, workload.id.clone());
         self.next_gate += 1;
         let (listed, lease) = (BTreeMap::new(), Lease::default());
-        let mut kept = Kept { gate, workload: workload.clone(), listed, lease, held: false, starts };
+        let mut kept = Kept {
+            gate,
+            workload: workload.clone(),
+            listed,
+            lease,
+            held: false,
+            starts,
+            coming: BTreeMap::new(),
+        };
         self.update(&mut kept, workload, now);
         kept
     }
@@ -144,11 +176,25 @@ impl Gates {
         kept.workload = workload.clone();
         kept.lease.saw(workload.hold.as_ref(), now);
         let mut slots = Vec::new();
-        let mut before = std::mem::take(&mut kept.listed);
+        let (mut before, mut came) = (std::mem::take(&mut kept.listed), std::mem::take(&mut kept.coming));
         for endpoint in workload.endpoints.iter().filter(|endpoint| endpoint.phase != Phase::Terminating) {
-            let ready = endpoint.phase == Phase::Ready;
+            let mut coming = came.remove(&endpoint.uid).filter(|coming| coming.address == endpoint.address);
+            if endpoint.phase == Phase::Starting {
+                coming = coming.or_else(|| Some(Coming::new(endpoint.address, now)));
+            }
+            let answered = coming.as_ref().is_some_and(|coming| coming.answered.is_some());
+            let ready = endpoint.phase == Phase::Ready || answered;
             let known = before.remove(&endpoint.uid).map(|listed| listed.slot);
-            let Some(slot) = known.or_else(|| ready.then(|| self.slot(endpoint))) else { continue };
+            let slot = known.or_else(|| ready.then(|| self.slot(endpoint, coming.as_ref(), now)));
+            if let (Some(slot), Some(coming)) = (&slot, &mut coming)
+                && let (Some(first), Some(at)) = (coming.first.take(), coming.answered)
+            {
+                keep_first(slot, first, at);
+            }
+            if endpoint.phase == Phase::Starting {
+                kept.coming.extend(coming.map(|coming| (endpoint.uid.clone(), coming)));
+            }
+            let Some(slot) = slot else { continue };
             if ready {
                 slots.push(slot.clone());
             }
@@ -167,12 +213,41 @@ impl Gates {
         answered
     }
 
-    fn slot(&mut self, endpoint: &Endpoint) -> Arc<Slot> {
+    fn slot(&mut self, endpoint: &Endpoint, coming: Option<&Coming>, now: Moment) -> Arc<Slot> {
         self.next_slot += 1;
-        let slot = Slot::new(endpoint.uid.clone(), self.next_slot, endpoint.address, endpoint.start);
+        let mut start = endpoint.start;
+        if let Some(coming) = coming {
+            start.started = start.started.or(Some(coming.since));
+            start.ready = coming.answered.or(start.ready).or(Some(now));
+        }
+        let slot = Slot::new(endpoint.uid.clone(), self.next_slot, endpoint.address, start);
         let slot = Arc::new(slot);
         self.replicas.add(&slot);
         slot
+    }
+
+    /// A replica has answered everything it has to. What the platform says meanwhile stands: one that goes away gets
+    /// nothing.
+    pub(crate) fn answered(&mut self, found: Found, now: Moment) {
+        let Some(mut kept) = self.ids.get(&found.gate).and_then(|id| self.by_id.remove(id)) else { return };
+        let id = kept.workload.id.clone();
+        let coming = kept.coming.get_mut(&found.uid).filter(|coming| coming.address == found.address);
+        if let Some(coming) = coming.filter(|coming| coming.answered.is_none()) {
+            (coming.answered, coming.first) = (Some(found.at), found.first);
+            let workload = kept.workload.clone();
+            self.update(&mut kept, &workload, now);
+            kept.gate.settle();
+        }
+        self.by_id.insert(id, kept);
+        self.pursue(found.gate);
+    }
+
+    /// Tries the replicas that those who wait at the gate `key` wait for; none if nobody does.
+    pub(crate) fn pursue(&mut self, key: u32) {
+        let Some(kept) = self.ids.get(&key).and_then(|id| self.by_id.get(id)) else { return };
+        if kept.gate.waiting() > 0 || self.prober.tries(key) {
+            self.prober.pursue(&kept.gate, kept.targets());
+        }
     }
 
     /// Looks after those who wait, and ends holds that have lasted too long. Returns the gates with something to report.
@@ -184,6 +259,9 @@ impl Gates {
                 changed.push(kept.gate.key);
             }
             kept.gate.settle();
+            if kept.gate.waiting() > 0 || self.prober.tries(kept.gate.key) {
+                self.prober.pursue(&kept.gate, kept.targets());
+            }
         }
         changed
     }
@@ -210,7 +288,40 @@ impl Gates {
     }
 }
 
+/// Keeps `first` for the replica's first request, as long as a replica may be trusted to keep it open.
+fn keep_first(slot: &Arc<Slot>, first: First, at: Moment) {
+    slot.keep_first(first, at);
+    let slot = Arc::downgrade(slot);
+    tokio::spawn(async move {
+        tokio::time::sleep(port::IDLE).await;
+        if let Some(slot) = slot.upgrade() {
+            slot.drop_first();
+        }
+    });
+}
+
+impl Coming {
+    fn new(address: SocketAddr, since: Moment) -> Self {
+        Coming { address, since, answered: None, first: None }
+    }
+}
+
 impl Kept {
+    /// The replicas that are worth trying for those who wait.
+    fn targets(&self) -> Vec<Target> {
+        if self.gate.waiting() == 0 || !can_be_tried(&self.workload.checks) {
+            return Vec::new();
+        }
+        let unanswered = self.coming.iter().filter(|(_, coming)| coming.answered.is_none());
+        let target = |(uid, coming): (&EndpointUid, &Coming)| Target {
+            uid: uid.clone(),
+            address: coming.address,
+            since: coming.since,
+            checks: self.workload.checks.clone(),
+        };
+        unanswered.map(target).collect()
+    }
+
     /// Remembers how long the last start took and since when one is under way.
     fn learn(&mut self, now: Moment) {
         let took = |slot: &Slot| Some((slot.start.ready?, slot.start.ready?.since(slot.start.decided?)));

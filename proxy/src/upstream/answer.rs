@@ -76,7 +76,8 @@ pub(crate) async fn read(link: &mut Link, method: &Method, buffers: &Buffers) ->
     }
 }
 
-fn parse(bytes: &[u8], method: &Method) -> Result<Option<(Answer, usize)>, NoAnswer> {
+/// Reads a head from the start of `bytes`. Returns it with its length; `None` if more bytes are needed.
+pub(crate) fn parse(bytes: &[u8], method: &Method) -> Result<Option<(Answer, usize)>, NoAnswer> {
     let mut room = [const { MaybeUninit::uninit() }; FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let used = match httparse::ParserConfig::default().parse_response_with_uninit_headers(

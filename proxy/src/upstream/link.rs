@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::buffer::Input;
+use crate::probe::First;
 use crate::socket::Socket;
 
 /// Longest time to connect.
@@ -23,6 +24,13 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// The connection that was kept since the replica was found ready, if it is still open.
+    pub(crate) fn first(first: First) -> Option<Link> {
+        let socket = Socket::new(TcpStream::from_std(first.stream).ok()?);
+        let link = Link { socket: Rc::new(socket), input: Input::default(), reused: first.used };
+        (!link.socket.has_news()).then_some(link)
+    }
+
     /// Connects to `address`.
     pub(crate) async fn connect(address: SocketAddr) -> io::Result<Link> {
         let stream = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };

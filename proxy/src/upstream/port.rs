@@ -16,7 +16,7 @@ use crate::slot::Slot;
 use crate::upstream::link::Link;
 
 /// Longest time for which a connection is kept idle: below the 5 s after which Node closes its side.
-const IDLE: Duration = Duration::from_secs(4);
+pub(crate) const IDLE: Duration = Duration::from_secs(4);
 /// Most idle connections per worker and replica.
 const KEPT: usize = 512;
 /// A close that was seen is forgotten after this time.
@@ -69,6 +69,11 @@ impl Port {
                 return Some(candidate.link);
             }
         }
+    }
+
+    /// The connection over which the replica was found ready.
+    pub(crate) fn take_first(&self, now: Moment, repeatable: bool) -> Option<Link> {
+        self.slot.take_first(now, IDLE, repeatable).and_then(Link::first)
     }
 
     /// Keeps a connection for the next request.
