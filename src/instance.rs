@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 /// One Kaos that runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Instance {
-    /// Where requests are taken.
-    pub(crate) listen: SocketAddr,
+    /// Where requests are taken, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) listen: Option<SocketAddr>,
     /// Where it is asked.
     pub(crate) admin: SocketAddr,
     /// Its process.
@@ -139,7 +140,7 @@ mod tests {
         let path = dir.path().join("7.json");
         let address = "127.0.0.1:1".parse().unwrap();
         let instance = Instance {
-            listen: address,
+            listen: Some(address),
             admin: address,
             pid: 7,
             version: VERSION.into(),

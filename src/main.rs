@@ -2,12 +2,16 @@
 
 mod admin;
 mod ask;
+#[cfg(feature = "kubernetes")]
+mod autoscaler;
 mod cli;
 mod clock;
 mod config;
 mod failure;
 mod hello;
 mod instance;
+mod process;
+mod report;
 mod up;
 
 use std::io::Write;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::exposition::Format;
 use super::problem::Problem;
-use super::{Desk, health, logs, metrics, workload};
+use super::{Desk, health, logs, metrics, reports, workload};
 
 /// The body of an answer.
 pub(crate) type Answer = BoxBody<Bytes, Infallible>;
@@ -84,10 +84,14 @@ async fn find<B>(desk: &Desk, request: &Request<B>) -> Result<Response<Answer>, 
         }
         ["v1", "journal", namespace, name] => {
             let id = known(desk, namespace, name)?;
-            let book = desk.journal.book(&id);
+            if desk.journal.is_none() {
+                return Err(Problem::Elsewhere("the journal", "an autoscaler"));
+            }
+            let book = desk.book(&id);
             let list = book.map_or_else(|| json!([]), |book| workload::journal(&book, &desk.clock));
             Ok(of_json(StatusCode::OK, "application/json", &list))
         }
+        ["v1", "reports"] => reports::follow(desk, request.uri().query()),
         ["v1", "logs", namespace, name] => written(desk, &known(desk, namespace, name)?, asks_for("follow")),
         _ => Err(Problem::NoSuchPath),
     }
@@ -116,15 +120,23 @@ async fn one(desk: &Desk, id: &WorkloadId) -> Result<Value, Problem> {
 }
 
 fn written(desk: &Desk, id: &WorkloadId, follow: bool) -> Result<Response<Answer>, Problem> {
-    const LINES: &str = "application/x-ndjson";
+    let kept = desk.logs.as_ref().ok_or(Problem::Elsewhere("logs", "the platform"))?;
     if !follow {
-        return Ok(text(StatusCode::OK, LINES, logs::recent(&desk.logs, id, &desk.clock)));
+        return Ok(text(StatusCode::OK, LINES, logs::recent(kept, id, &desk.clock)));
     }
     let place = desk.followers.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::TooManyFollowers(super::FOLLOWERS))?;
-    let mut response = Response::new(logs::follow(&desk.logs, id, desk.clock, place).boxed());
+    Ok(stream(logs::follow(kept, id, desk.clock, place).boxed()))
+}
+
+/// Lines of JSON.
+const LINES: &str = "application/x-ndjson";
+
+/// An answer of lines that go on.
+pub(crate) fn stream(lines: Answer) -> Response<Answer> {
+    let mut response = Response::new(lines);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(LINES));
-    Ok(response)
+    response
 }
 
 fn refuse(problem: &Problem) -> Response<Answer> {

@@ -5,18 +5,34 @@ use hyper::{Response, StatusCode};
 use super::Desk;
 use super::answer::{Answer, text};
 
+/// One thing that health consists of.
+pub(crate) struct Check {
+    name: &'static str,
+    vital: bool,
+    well: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl Check {
+    /// Without it no requests should come here.
+    pub(crate) fn ready(name: &'static str, well: impl Fn() -> bool + Send + Sync + 'static) -> Check {
+        Check { name, vital: false, well: Box::new(well) }
+    }
+
+    /// Without it this process is to be started again.
+    pub(crate) fn live(name: &'static str, well: impl Fn() -> bool + Send + Sync + 'static) -> Check {
+        Check { name, vital: true, well: Box::new(well) }
+    }
+}
+
 /// Alive: every part that has to run, runs.
 pub(crate) fn live(desk: &Desk, verbose: bool) -> Response<Answer> {
-    say("livez", &[("autoscaler", desk.autoscaler.strong_count() > 0)], verbose)
+    let vital = desk.checks.iter().filter(|check| check.vital);
+    say("livez", &vital.map(|check| (check.name, (check.well)())).collect::<Vec<_>>(), verbose)
 }
 
 /// Ready: requests are taken. False as soon as draining begins.
 pub(crate) fn ready(desk: &Desk, verbose: bool) -> Response<Answer> {
-    let checks = [
-        ("proxy", !*desk.draining.borrow()),
-        ("platform", desk.snapshots.borrow().version > 0),
-        ("autoscaler", desk.autoscaler.strong_count() > 0),
-    ];
+    let checks: Vec<_> = desk.checks.iter().map(|check| (check.name, (check.well)())).collect();
     say("readyz", &checks, verbose)
 }
 

@@ -17,12 +17,14 @@ use crate::instance::{REVISION, VERSION};
 
 /// Everything that a page is written from.
 pub(crate) struct Figures {
-    /// What the data line has counted.
-    pub(crate) totals: Totals,
-    /// The workloads and what was decided about each.
-    pub(crate) workloads: Vec<(Arc<Workload>, Decided)>,
+    /// What the data line has counted, if this process is one.
+    pub(crate) totals: Option<Totals>,
+    /// The workloads and what was decided about each, if this process decides.
+    pub(crate) workloads: Option<Vec<(Arc<Workload>, Decided)>>,
     /// When each proxy was last heard, in seconds since 1970.
     pub(crate) heard: Vec<(String, f64)>,
+    /// How many workloads are configured wrongly.
+    pub(crate) invalid: usize,
     /// When this process began, in seconds since 1970.
     pub(crate) began: f64,
     /// What the kernel says.
@@ -34,13 +36,14 @@ pub(crate) async fn page(desk: &Desk, format: Format) -> Result<String, Problem>
     let totals = desk.totals().await?;
     let snapshot = desk.snapshots.borrow().clone();
     let decided = |workload: &Arc<Workload>| {
-        let book = desk.journal.book(&workload.id);
+        let book = desk.book(&workload.id);
         (workload.clone(), book.map(|book| book.counts()).unwrap_or_default())
     };
     let figures = Figures {
         totals,
-        workloads: snapshot.workloads.iter().map(decided).collect(),
+        workloads: desk.journal.as_ref().map(|_| snapshot.workloads.iter().map(decided).collect()),
         heard: desk.heard(),
+        invalid: desk.invalid.as_ref().map_or(0, |invalid| *invalid.borrow()),
         began: desk.clock.began().as_duration().as_secs_f64(),
         process: process(),
     };
@@ -50,12 +53,17 @@ pub(crate) async fn page(desk: &Desk, format: Format) -> Result<String, Problem>
 /// Writes the page.
 pub(crate) fn write(figures: &Figures, format: Format) -> String {
     let mut page = Page::new(format);
-    requests(&mut page, &figures.totals);
-    cold_starts(&mut page, &figures.totals);
-    rejections(&mut page, &figures.totals);
-    replicas(&mut page, &figures.workloads);
-    decisions(&mut page, &figures.workloads);
-    connections(&mut page, figures);
+    if let Some(totals) = &figures.totals {
+        requests(&mut page, totals);
+        cold_starts(&mut page, totals);
+        rejections(&mut page, totals);
+        connections(&mut page, totals);
+    }
+    if let Some(workloads) = &figures.workloads {
+        replicas(&mut page, workloads);
+        decisions(&mut page, workloads);
+    }
+    of_kaos(&mut page, figures);
     of_process(&mut page, figures);
     page.finish()
 }
@@ -185,19 +193,22 @@ fn decisions(page: &mut Page, workloads: &[(Arc<Workload>, Decided)]) {
             family.sample(&labels(&workload.id, &[("because", because)]), count);
         }
     }
-    // A configuration is taken whole or not at all on one machine.
-    page.family("kaos_invalid_workloads", Kind::Gauge, "Workloads whose configuration is wrong.")
-        .sample(&[], 0);
 }
 
-fn connections(page: &mut Page, figures: &Figures) {
-    let totals = &figures.totals;
+fn connections(page: &mut Page, totals: &Totals) {
     let mut family = page.family("kaos_upstream_connections", Kind::Gauge, "Connections to replicas.");
-    family.sample(&[("state", "idle")], totals.upstream_idle);
-    family.sample(&[("state", "active")], totals.upstream_active);
+    for (id, totals) in &totals.workloads {
+        family.sample(&labels(id, &[("state", "idle")]), totals.upstream_idle);
+        family.sample(&labels(id, &[("state", "active")]), totals.upstream_active);
+    }
     let mut family = page.family("kaos_connections", Kind::Gauge, "Connections of clients.");
     family.sample(&[("protocol", "http1")], totals.http1_connections);
     family.sample(&[("protocol", "http2")], totals.http2_connections);
+}
+
+fn of_kaos(page: &mut Page, figures: &Figures) {
+    page.family("kaos_invalid_workloads", Kind::Gauge, "Workloads whose configuration is wrong.")
+        .sample(&[], figures.invalid);
     let name = "kaos_report_timestamp_seconds";
     let mut family = page.family(name, Kind::Gauge, "When each proxy's last report came.");
     for (proxy, at) in &figures.heard {

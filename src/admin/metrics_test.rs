@@ -16,9 +16,12 @@ fn figures() -> Figures {
     counts.cold_starts = Histogram { buckets: [2; 20], above: 0, sum: 1 };
     counts.phases = [1_000, 2_000, 3_000, 500_000];
     counts.cold_requests = 40;
-    let mut totals = Totals { upstream_idle: 3, http1_connections: 7, ..Totals::default() };
+    let mut totals = Totals { http1_connections: 7, ..Totals::default() };
     totals.strays.rejected.push(("no-route", 9));
-    totals.workloads.insert(id.clone(), WorkloadTotals { counts, waiting: 4, ..WorkloadTotals::default() });
+    totals.workloads.insert(
+        id.clone(),
+        WorkloadTotals { counts, waiting: 4, upstream_idle: 3, ..WorkloadTotals::default() },
+    );
     let workload = Workload {
         id,
         hosts: Vec::new(),
@@ -36,8 +39,9 @@ fn figures() -> Figures {
     let decided =
         Decided { decisions: vec![("wake", 2)], busy: Duration::from_millis(1500), ..Decided::default() };
     Figures {
-        totals,
-        workloads: vec![(Arc::new(workload), decided)],
+        totals: Some(totals),
+        workloads: Some(vec![(Arc::new(workload), decided)]),
+        invalid: 2,
         heard: vec![("proxy-1".into(), 1.5)],
         began: 1.0,
         process: process(),
@@ -68,10 +72,10 @@ fn the_page_says_what_was_counted() {
         (format!("kaos_replicas_starting{{{SHOP}}}"), 1.0),
         (format!(r#"kaos_replica_seconds_total{{{SHOP},use="busy"}}"#), 1.5),
         (format!(r#"kaos_decisions_total{{{SHOP},because="wake"}}"#), 2.0),
-        (r#"kaos_upstream_connections{state="idle"}"#.into(), 3.0),
+        (format!(r#"kaos_upstream_connections{{{SHOP},state="idle"}}"#), 3.0),
         (r#"kaos_connections{protocol="http1"}"#.into(), 7.0),
         (r#"kaos_report_timestamp_seconds{proxy="proxy-1"}"#.into(), 1.5),
-        ("kaos_invalid_workloads".into(), 0.0),
+        ("kaos_invalid_workloads".into(), 2.0),
         (format!(r#"kaos_build_info{{version="{VERSION}",revision="{REVISION}"}}"#), 1.0),
     ] {
         assert_eq!(samples.get(&series), Some(&value), "{series}");
@@ -95,8 +99,23 @@ fn both_formats_are_strictly_written_and_say_the_same() {
 
 #[test]
 fn without_a_workload_the_page_is_still_sound() {
-    let empty = Figures { totals: Totals::default(), workloads: Vec::new(), heard: Vec::new(), ..figures() };
+    let empty = Figures {
+        totals: Some(Totals::default()),
+        workloads: Some(Vec::new()),
+        heard: Vec::new(),
+        ..figures()
+    };
     for format in [Format::Text, Format::OpenMetrics] {
         read(&write(&empty, format), format);
     }
+}
+
+#[test]
+fn a_process_says_only_what_it_knows() {
+    let page = |figures: Figures| write(&figures, Format::Text);
+    let proxy = page(Figures { workloads: None, ..figures() });
+    assert!(proxy.contains("kaos_requests_total") && !proxy.contains("kaos_replicas_desired"));
+    let autoscaler = page(Figures { totals: None, ..figures() });
+    assert!(autoscaler.contains("kaos_replicas_desired") && !autoscaler.contains("kaos_requests_total"));
+    assert!(autoscaler.contains("kaos_report_timestamp_seconds"));
 }

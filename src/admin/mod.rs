@@ -7,13 +7,16 @@ mod logs;
 mod metrics;
 mod problem;
 mod process;
+mod reports;
 mod serve;
 mod workload;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use kaos_autoscaler::Journal;
+use kaos_autoscaler::journal::Book;
 use kaos_core::{Snapshot, Workload, WorkloadId};
 use kaos_local::Logs;
 use kaos_proxy::{Proxy, Totals};
@@ -22,11 +25,12 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::clock::Clock;
 use crate::instance::Instance;
-use crate::up::Heard;
+use crate::report::{Heard, Hub, Load};
 use problem::Problem;
 
+pub(crate) use health::Check;
 pub(crate) use serve::{bind, serve};
-pub(crate) use workload::{Load, url};
+pub(crate) use workload::url;
 
 /// Most followers of logs at once.
 const FOLLOWERS: usize = 32;
@@ -37,22 +41,35 @@ pub(crate) struct Desk {
     pub(crate) clock: Clock,
     /// Which Kaos this is.
     pub(crate) instance: Arc<Instance>,
+    /// Where clients reach every workload. `None`: by its hosts, at the usual port.
+    pub(crate) reached: Option<SocketAddr>,
     /// What the platform says is.
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
-    /// What was counted; gone once the proxy is.
-    pub(crate) proxy: Weak<Proxy>,
-    /// What was decided.
-    pub(crate) journal: Arc<Journal>,
-    /// What replicas wrote.
-    pub(crate) logs: Logs,
-    /// When proxies were heard.
-    pub(crate) heard: Heard,
-    /// Whether no more requests are taken.
-    pub(crate) draining: watch::Receiver<bool>,
-    /// Held by the autoscaler while it runs.
-    pub(crate) autoscaler: Weak<()>,
+    /// Where requests are counted.
+    pub(crate) data: Data,
+    /// What was decided, if this process decides.
+    pub(crate) journal: Option<Arc<Journal>>,
+    /// What replicas wrote, if this process runs them.
+    pub(crate) logs: Option<Logs>,
+    /// What proxies have reported to this process.
+    pub(crate) heard: Arc<Heard>,
+    /// Where autoscalers come for reports, if this process makes them.
+    pub(crate) hub: Option<Hub>,
+    /// How many workloads are configured wrongly. `None`: they don't get in.
+    pub(crate) invalid: Option<watch::Receiver<usize>>,
+    /// What health consists of.
+    pub(crate) checks: Vec<Check>,
     /// Places for followers of logs.
     pub(crate) followers: Arc<Semaphore>,
+}
+
+/// Where requests are counted.
+pub(crate) enum Data {
+    /// By the proxy of this process; gone once that is.
+    Own(Weak<Proxy>),
+    /// By proxies that report to this process.
+    #[cfg(feature = "kubernetes")]
+    Reported,
 }
 
 /// Places for followers of logs.
@@ -71,26 +88,36 @@ pub(crate) fn loads(totals: &Totals) -> BTreeMap<WorkloadId, Load> {
 }
 
 impl Desk {
-    async fn totals(&self) -> Result<Totals, Problem> {
-        match self.proxy.upgrade() {
-            Some(proxy) => Ok(proxy.gather().await),
-            None => Err(Problem::NoFigures),
+    /// What the proxy of this process has counted; `None` if it has none.
+    async fn totals(&self) -> Result<Option<Totals>, Problem> {
+        match &self.data {
+            Data::Own(proxy) => match proxy.upgrade() {
+                Some(proxy) => Ok(Some(proxy.gather().await)),
+                None => Err(Problem::NoFigures),
+            },
+            #[cfg(feature = "kubernetes")]
+            Data::Reported => Ok(None),
         }
     }
 
     async fn loads(&self) -> Result<BTreeMap<WorkloadId, Load>, Problem> {
-        self.totals().await.map(|totals| loads(&totals))
+        let totals = self.totals().await?;
+        Ok(totals.map_or_else(|| self.heard.loads(), |totals| loads(&totals)))
+    }
+
+    fn book(&self, id: &WorkloadId) -> Option<Arc<Book>> {
+        self.journal.as_ref()?.book(id)
     }
 
     fn shown(&self, workload: &Workload, loads: &BTreeMap<WorkloadId, Load>) -> Value {
-        let book = self.journal.book(&workload.id);
+        let book = self.book(&workload.id);
         let load = loads.get(&workload.id).copied().unwrap_or_default();
-        workload::shown(workload, load, book.as_deref(), self.instance.listen, &self.clock)
+        workload::shown(workload, load, book.as_deref(), self.reached, &self.clock)
     }
 
     /// When each proxy was last heard, in seconds since 1970.
     fn heard(&self) -> Vec<(String, f64)> {
-        let at = self.heard.last().map(|at| self.clock.timestamp(at).as_duration().as_secs_f64());
-        at.map(|at| (self.heard.proxy().to_string(), at)).into_iter().collect()
+        let at = |at| self.clock.timestamp(at).as_duration().as_secs_f64();
+        self.heard.last().into_iter().map(|(id, last)| (id.to_string(), at(last))).collect()
     }
 }

@@ -18,6 +18,12 @@ pub(crate) enum Problem {
     NoSuchWorkload(String),
     /// As many are following already as may. With the bound.
     TooManyFollowers(usize),
+    /// It asks for a form of reports that isn't spoken here.
+    NoSuchVersion(String),
+    /// As many are reading reports already as may. With the bound.
+    TooManyReaders(usize),
+    /// This isn't kept here. What, and by whom it is.
+    Elsewhere(&'static str, &'static str),
     /// The data line didn't give its figures in time.
     NoFigures,
 }
@@ -37,6 +43,13 @@ impl Problem {
             Problem::TooManyFollowers(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too many follow already")
             }
+            Problem::NoSuchVersion(_) => {
+                (StatusCode::NOT_ACCEPTABLE, "bad-version", "The version is not spoken here")
+            }
+            Problem::TooManyReaders(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too many read reports already")
+            }
+            Problem::Elsewhere(..) => (StatusCode::NOT_FOUND, "no-route", "This is not kept here"),
             Problem::NoFigures => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The proxy did not answer in time")
             }
@@ -58,12 +71,18 @@ impl Problem {
             ),
             Problem::MethodNotAllowed => "This port is read-only: GET and HEAD.".to_owned(),
             Problem::NoSuchPath => {
-                "There are /metrics, /livez, /readyz, /v1/instance, /v1/workloads, /v1/journal/NAMESPACE/NAME and \
-                 /v1/logs/NAMESPACE/NAME."
+                "There are /metrics, /livez, /readyz, /v1/instance, /v1/workloads, /v1/journal/NAMESPACE/NAME, \
+                 /v1/logs/NAMESPACE/NAME and /v1/reports."
                     .to_owned()
             }
             Problem::NoSuchWorkload(name) => format!("There is no workload {name:?}; /v1/workloads lists all."),
             Problem::TooManyFollowers(most) => format!("{most} follow logs; end one of them."),
+            Problem::NoSuchVersion(version) => format!(
+                "Reports of version {version:?} are wanted; allowed is {}: run the same Kaos on both sides.",
+                kaos_core::report::REPORT_VERSION
+            ),
+            Problem::TooManyReaders(most) => format!("{most} read reports; end one of them."),
+            Problem::Elsewhere(what, whose) => format!("Ask {whose} for {what}."),
             Problem::NoFigures => "The machine may be overloaded; try again.".to_owned(),
         };
         json!({

@@ -9,24 +9,14 @@ use kaos_core::{Decision, Endpoint, Moment, Policy};
 use serde_json::{Map, Value, json};
 
 use crate::clock::Clock;
+use crate::report::Load;
 
-/// What the data line has of a workload at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Load {
-    /// Requests that hold a slot.
-    pub(crate) in_flight: u64,
-    /// Requests that wait for one.
-    pub(crate) waiting: u64,
-    /// The last arrival, end or byte moved.
-    pub(crate) last_activity: Option<Moment>,
-}
-
-/// The workload as `/v1/workloads` shows it. `listen` is where the proxy takes requests.
+/// The workload as `/v1/workloads` shows it.
 pub(crate) fn shown(
     workload: &Workload,
     load: Load,
     book: Option<&Book>,
-    listen: SocketAddr,
+    reached: Option<SocketAddr>,
     clock: &Clock,
 ) -> Value {
     let at = |moment: Option<Moment>| moment.map(|moment| clock.rfc3339(moment));
@@ -38,7 +28,7 @@ pub(crate) fn shown(
         "name": workload.id.name(),
         "hosts": workload.hosts,
         "path": workload.path,
-        "url": url(&workload.hosts, &workload.path, listen),
+        "url": url(&workload.hosts, &workload.path, reached),
         "state": state(workload, load.waiting),
         "replicas": workload.replicas,
         "in_flight": load.in_flight,
@@ -65,13 +55,16 @@ fn state(workload: &Workload, waiting: u64) -> &'static str {
     }
 }
 
-/// Where a browser on this machine finds what answers for `hosts` and `path`.
-pub(crate) fn url(hosts: &[HostPattern], path: &str, listen: SocketAddr) -> String {
-    let port = listen.port();
+/// Where a browser finds what answers for `hosts` and `path`: at `reached`, if that is said, else by name.
+pub(crate) fn url(hosts: &[HostPattern], path: &str, reached: Option<SocketAddr>) -> String {
     let host = hosts.iter().find_map(|host| match host {
         HostPattern::Exact(host) => Some(host.clone()),
         HostPattern::Suffix(_) | HostPattern::Any => None,
     });
+    let Some(listen) = reached else {
+        return host.map_or_else(String::new, |host| format!("http://{host}{path}"));
+    };
+    let port = listen.port();
     let open = hosts.contains(&HostPattern::Any);
     let host = match host {
         Some(host) if !open => host,

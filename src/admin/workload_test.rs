@@ -36,7 +36,7 @@ fn failure(known: bool) -> StartFailure {
 fn every_promised_member_is_there() {
     let clock = Clock::new(Instant::now());
     let load = Load { in_flight: 3, waiting: 1, last_activity: Some(Moment::ZERO) };
-    let shown = shown(&workload(), load, None, "127.0.0.1:8080".parse().unwrap(), &clock);
+    let shown = shown(&workload(), load, None, "127.0.0.1:8080".parse().ok(), &clock);
     for name in "namespace name hosts path state replicas in_flight waiting policy last_request_at last_wake endpoints"
         .split(' ')
     {
@@ -81,8 +81,16 @@ fn what_every_host_reaches_is_found_at_the_address() {
         ("0.0.0.0:8080", "http://127.0.0.1:8080/cart"),
         ("[::1]:8080", "http://[::1]:8080/cart"),
     ] {
-        assert_eq!(url(&open.hosts, &open.path, listen.parse().unwrap()), found);
+        assert_eq!(url(&open.hosts, &open.path, listen.parse().ok()), found);
     }
+}
+
+#[test]
+fn without_an_address_it_is_found_by_name() {
+    let mut named = workload();
+    assert_eq!(url(&named.hosts, &named.path, None), "http://shop.localhost/cart");
+    named.hosts = vec![HostPattern::Any];
+    assert_eq!(url(&named.hosts, &named.path, None), "");
 }
 
 #[test]

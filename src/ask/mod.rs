@@ -13,6 +13,8 @@ mod version;
 
 use serde_json::Value;
 
+#[cfg(feature = "kubernetes")]
+pub(crate) use client::exchange;
 pub(crate) use describe::describe;
 pub(crate) use explain::explain;
 pub(crate) use invoke::invoke;
@@ -48,7 +50,8 @@ fn find(ask: &Ask) -> Result<Admin, Failure> {
 
 fn listed(instances: &[Instance]) -> String {
     let row = |instance: &Instance| {
-        format!("  http://{} (process {}, requests at {})", instance.admin, instance.pid, instance.listen)
+        let listen = instance.listen.map_or_else(String::new, |at| format!(", requests at {at}"));
+        format!("  http://{} (process {}{listen})", instance.admin, instance.pid)
     };
     instances.iter().map(row).collect::<Vec<_>>().join("\n")
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use kaos_core::Policy;
 
+use super::function::{READINESS_ALLOWED, suits_one_machine};
 use super::{Config, Function, Settings, open_if_alone, own_host, read};
 use crate::cli::{HELLO, Up};
 use crate::failure::Failure;
@@ -83,6 +84,11 @@ fn function(up: &Up, base: &Policy, name: String, command: Vec<String>) -> Resul
     let policy = base
         .with(knobs)
         .map_err(|error| Failure::Usage(format!("--{} {}: {}", error.knob, error.value, error.allowed)))?;
+    if !suits_one_machine(&policy) {
+        let value = up.knobs.0.iter().find(|(name, _)| *name == "readiness").map_or("", |(_, value)| value);
+        let text = format!("--readiness {value} (or KAOS_READINESS): allowed is {READINESS_ALLOWED}");
+        return Err(Failure::Configuration(text));
+    }
     let dir = std::env::current_dir()
         .map_err(|error| Failure::Failed(format!("the current directory isn't known: {error}")))?;
     let hosts = if up.host.is_empty() { vec![own_host(&name)] } else { up.host.clone() };

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use kaos_core::host::HostPattern;
 use kaos_core::knob::{self, KNOBS};
+use kaos_core::policy::Readiness;
 use kaos_core::{Policy, knob::Knob};
 use toml::de::{DeTable, DeValue};
 
@@ -104,9 +105,21 @@ fn one_knob<'t, 'i>(
     };
     let mut scratch = Policy::default();
     match scalar(entry.1.get_ref()).filter(|text| (knob.set)(&mut scratch, text).is_ok()) {
+        Some(_) if !suits_one_machine(&scratch) => {
+            Err(source.wrong(entry, &format!("allowed is {READINESS_ALLOWED}")))
+        }
         Some(text) => Ok((knob, text, entry)),
         None => Err(source.wrong(entry, &format!("allowed is {}", knob.allowed))),
     }
+}
+
+/// What `readiness` takes where no cluster is.
+pub(crate) const READINESS_ALLOWED: &str = "tcp, or a path that begins with / and is answered with 200 to 399; \
+     probe and ready are for workloads of a cluster";
+
+/// Whether one machine can do what `policy` asks for.
+pub(crate) fn suits_one_machine(policy: &Policy) -> bool {
+    !matches!(policy.readiness, Readiness::Probe | Readiness::Ready)
 }
 
 /// What to say to a key that doesn't exist.

@@ -1,29 +1,22 @@
 //! `kaos up`: the whole system on this machine. Wires the parts in the order in which a request meets them, listens to
 //! signals, and ends them in the opposite order. Knows no rule.
 
-mod heard;
-mod log;
-mod memory;
 mod output;
-mod ports;
 mod reload;
 mod run;
-mod signals;
 mod status;
-mod terminal;
 
 use std::num::NonZero;
 use std::time::Duration;
 
 use kaos_core::Policy;
 
-pub(crate) use heard::Heard;
-
 use crate::cli::{Form, Up};
 use crate::config::choose;
 use crate::failure::Failure;
+use crate::process::log;
+use crate::process::terminal::Terminal;
 use run::Run;
-use terminal::Terminal;
 
 /// Threads of the control side: what the admin port computes doesn't delay a decision.
 const CONTROL_THREADS: usize = 2;

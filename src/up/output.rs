@@ -2,8 +2,8 @@
 
 use kaos_local::{Feed, Item, Line};
 
-use super::log::printable;
-use super::terminal::Terminal;
+use crate::process::log::printable;
+use crate::process::terminal::Terminal;
 
 /// Writes every line of `feed` until there can be no more.
 pub(crate) async fn output(mut feed: Feed, terminal: Terminal) {

@@ -1,28 +1,32 @@
 //! The life of `kaos up`: bind, start, serve, drain, stop.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kaos_autoscaler::{Inputs, Journal};
-use kaos_core::{EndpointUid, Policy, ProxyId, WorkloadId};
+use kaos_core::{EndpointUid, Policy, ProxyId, Report, WorkloadId};
 use kaos_local::{Launcher, Local};
 use kaos_proxy::{Bound, Proxy};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::AbortHandle;
 
 use super::reload::Watched;
-use super::signals::{Signals, Told};
 use super::status::Status;
-use super::terminal::Terminal;
-use super::{DRAIN, Heard, memory, output, ports};
-use crate::admin::{self, Desk};
+use super::{DRAIN, output};
+use crate::admin::{self, Check, Data, Desk};
 use crate::cli::GUARDIAN;
 use crate::clock::{Clock, rfc3339};
 use crate::config::{Chosen, Config, Function};
 use crate::failure::Failure;
 use crate::instance::{Instance, REVISION, Registered, VERSION, register};
+use crate::process::part::vital;
+use crate::process::signals::{Signals, Told};
+use crate::process::terminal::Terminal;
+use crate::process::{memory, ports};
+use crate::report::{Heard, Hub};
 
 /// The name of the only proxy of this machine.
 const PROXY: &str = "local";
@@ -94,30 +98,19 @@ impl Run {
         let local = Arc::new(local);
         ports::raise_file_limit();
         let snapshots = local.snapshots();
-        let heard = Heard::new(ProxyId::new(PROXY));
-        let (to_autoscaler, reports) = heard.relay();
+        let heard = Arc::new(Heard::default());
+        let (to_autoscaler, reports) = relay(heard.clone(), clock);
+        let (hub, to_readers) = Hub::start(Some(to_autoscaler));
         let listen = bound.address();
-        let proxy = Arc::new(bound.run(snapshots.clone(), to_autoscaler).map_err(failed)?);
+        let proxy = Arc::new(bound.run(snapshots.clone(), to_readers).map_err(failed)?);
         let working = Arc::downgrade(&proxy);
         let busy = move |uid: &EndpointUid| working.upgrade().is_some_and(|proxy| proxy.in_flight(uid) > 0);
         local.drain(drain, Arc::new(busy)).await;
         let instance = Arc::new(instance(listen, admin.local_addr().map_err(failed)?, &clock));
         let journal = Arc::new(Journal::default());
-        let autoscaler = Arc::new(());
         let (draining, is_draining) = watch::channel(false);
-        let desk = Desk {
-            clock,
-            instance: instance.clone(),
-            snapshots: snapshots.clone(),
-            proxy: Arc::downgrade(&proxy),
-            journal: journal.clone(),
-            logs: local.logs().clone(),
-            heard: heard.clone(),
-            draining: is_draining,
-            autoscaler: Arc::downgrade(&autoscaler),
-            followers: admin::followers(),
-        };
-        let inputs = Inputs::alone(snapshots.clone(), reports, [heard.proxy().clone()]);
+        let shown = snapshots.clone();
+        let inputs = Inputs::alone(snapshots.clone(), reports, [ProxyId::new(PROXY)]);
         let settings = kaos_autoscaler::Settings {
             id: format!("local-{}-{}", instance.pid, clock.began().as_microsecond()),
             max_starting: u32::try_from(max_starting).unwrap_or(u32::MAX),
@@ -125,10 +118,26 @@ impl Run {
             origin,
         };
         let deciding = kaos_autoscaler::run(local.clone(), inputs, journal.clone(), settings);
-        let autoscaler = tokio::spawn(async move {
-            let _alive = autoscaler;
-            deciding.await;
-        });
+        let (autoscaler, deciding) = vital("the autoscaler", deciding);
+        let desk = Desk {
+            clock,
+            instance: instance.clone(),
+            reached: Some(listen),
+            snapshots: snapshots.clone(),
+            data: Data::Own(Arc::downgrade(&proxy)),
+            journal: Some(journal.clone()),
+            logs: Some(local.logs().clone()),
+            heard,
+            hub: Some(hub),
+            // A configuration is taken whole or not at all on one machine.
+            invalid: None,
+            checks: vec![
+                Check::ready("proxy", move || !*is_draining.borrow()),
+                Check::ready("platform", move || shown.borrow().version > 0),
+                Check::live("autoscaler", deciding),
+            ],
+            followers: admin::followers(),
+        };
         tokio::spawn(output::output(local.logs().follow(), self.terminal.clone()));
         tokio::spawn(admin::serve(admin, Arc::new(desk)));
         let registered = register(&instance).map_err(|why| {
@@ -148,7 +157,6 @@ impl Run {
         tokio::spawn(status.run());
         tokio::spawn(memory::give_back());
         let reload = self.watch(local.clone());
-        let autoscaler = vital("the autoscaler", autoscaler);
         Ok(Running { local, proxy, autoscaler, draining, reload, _registered: registered.ok() })
     }
 
@@ -174,7 +182,7 @@ impl Run {
                 let local = local.clone();
                 async move { local.reload(config.functions.iter().map(placed).collect()).await }
             };
-            vital("the watch on the configuration", tokio::spawn(watched.run(asked, apply)));
+            drop(vital("the watch on the configuration", watched.run(asked, apply)));
         }
         ask
     }
@@ -193,15 +201,22 @@ impl Running {
     }
 }
 
-/// Watches over a part that must not end before the process does: if it panics, that is said.
-fn vital(name: &'static str, part: JoinHandle<()>) -> AbortHandle {
-    let handle = part.abort_handle();
+/// Reports on their way; the proxy waits when so many are.
+const QUEUED: usize = 64;
+
+/// A way for reports to the autoscaler, past those who look on.
+fn relay(heard: Arc<Heard>, clock: Clock) -> (mpsc::Sender<Report>, mpsc::Receiver<Report>) {
+    let (sender, mut queue) = mpsc::channel::<Report>(QUEUED);
+    let (on, reports) = mpsc::channel(QUEUED);
     tokio::spawn(async move {
-        if part.await.is_err_and(|error| error.is_panic()) {
-            tracing::error!("{name} has failed: this is a fault of Kaos; /livez says so");
+        while let Some(report) = queue.recv().await {
+            heard.take(&report, clock.now());
+            if on.send(report).await.is_err() {
+                return;
+            }
         }
     });
-    handle
+    (sender, reports)
 }
 
 /// Where each function is, at most so many.
@@ -220,9 +235,9 @@ fn told(functions: &[Function], instance: &Instance) -> String {
     text
 }
 
-fn instance(listen: std::net::SocketAddr, admin: std::net::SocketAddr, clock: &Clock) -> Instance {
+fn instance(listen: SocketAddr, admin: SocketAddr, clock: &Clock) -> Instance {
     Instance {
-        listen,
+        listen: Some(listen),
         admin,
         pid: std::process::id(),
         version: VERSION.into(),

@@ -10,9 +10,9 @@ use kaos_proxy::Proxy;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use super::terminal::Terminal;
 use crate::admin::loads;
 use crate::clock::Clock;
+use crate::process::terminal::Terminal;
 
 /// Between two pictures.
 const EVERY: Duration = Duration::from_millis(500);

@@ -46,7 +46,7 @@ pub(crate) fn requests(
         queue_bytes: settings.queue_bytes.unwrap_or(QUEUE_BYTES) as u64,
     };
     kaos_proxy::bind(config).map_err(|error| {
-        let owner = owner(|instance| instance.listen == error.address);
+        let owner = owner(|instance| instance.listen == Some(error.address));
         Failure::Failed(format!("{error}{owner}; choose another with --listen"))
     })
 }
