@@ -112,7 +112,7 @@ fn a_wrong_file_is_78_and_one_line_before_anything_is_bound() {
         ),
         (
             format!("{SHOP}readiness = \"ready\""),
-            "kaos.toml:4: readiness = \"ready\": allowed is tcp, or a path that begins with / and is answered with 200 to 399",
+            "kaos.toml:4: readiness = \"ready\": allowed is tcp, or a path that begins with / and is answered with 200 to 399; probe and ready are for workloads of a cluster",
         ),
         (
             format!("listen = \"x\"\n{SHOP}"),

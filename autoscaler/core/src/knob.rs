@@ -33,7 +33,7 @@ pub fn closest(name: &str) -> Option<&'static str> {
 }
 
 /// Edits that make one word from the other (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
+pub(crate) fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (at, a) in one.bytes().enumerate().take(64) {
         let mut diagonal = row[0];
@@ -74,7 +74,9 @@ fn whole_seconds(text: &str, least: u64, most: u64) -> Result<Duration, ()> {
 
 fn readiness(text: &str) -> Result<Readiness, ()> {
     match text {
+        "probe" => Ok(Readiness::Probe),
         "tcp" => Ok(Readiness::Tcp),
+        "ready" => Ok(Readiness::Ready),
         path if path.starts_with('/')
             && path.len() <= 1024
             && path.bytes().all(|byte| byte.is_ascii_graphic()) =>
@@ -206,7 +208,7 @@ pub const KNOBS: &[Knob] = &[
     knob!(
         "max-scale",
         "a whole number, 0 to 1000000 (0: no bound)",
-        "the CPU cores",
+        "the CPU cores; in a cluster 10, or the count found at adoption if greater",
         "Never more replicas than this.",
         max_scale = |text| whole(text, 0, COUNT),
         u32::to_string
@@ -246,20 +248,22 @@ pub const KNOBS: &[Knob] = &[
     knob!(
         "start-timeout",
         "a duration, 1s to 24h",
-        "60 seconds",
+        "1m; in a cluster 10m",
         "A replica that isn't ready within this has failed to start.",
         start_timeout = |text| span(text, SECOND, DAY),
         show_span
     ),
     knob!(
         "readiness",
-        "tcp, or a path that begins with / and is answered with 200 to 399",
-        "tcp",
+        "tcp, or a path that begins with / and is answered with 200 to 399; in a cluster also probe (its own probe) and ready (the platform's word)",
+        "tcp; in a cluster probe",
         "How a starting replica is found ready.",
         readiness = readiness,
         |readiness| match readiness {
             Readiness::Tcp => "tcp".to_owned(),
             Readiness::Path(path) => path.clone(),
+            Readiness::Probe => "probe".to_owned(),
+            Readiness::Ready => "ready".to_owned(),
         }
     ),
     knob!(

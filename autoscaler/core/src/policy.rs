@@ -77,6 +77,10 @@ pub enum Readiness {
     Tcp,
     /// A GET of this path is answered with 200–399.
     Path(String),
+    /// Its own readiness probe passes, whoever runs it. Only where replicas have one: in a cluster.
+    Probe,
+    /// The platform says so. Only where a platform does: in a cluster.
+    Ready,
 }
 
 impl Default for Policy {
@@ -115,6 +119,12 @@ impl Policy {
         Policy { max_scale: cores.max(1), start_timeout: Duration::from_secs(60), ..Policy::default() }
     }
 
+    /// What a workload of a cluster gets where nothing else is said, `found` being its count when it was adopted.
+    pub fn cluster(found: u32) -> Self {
+        let usual = Policy::default();
+        Policy { max_scale: usual.max_scale.max(found), readiness: Readiness::Probe, ..usual }
+    }
+
     /// This policy with `knobs` set, in order. Nothing is changed if one of them is wrong.
     pub fn with<'a>(&self, knobs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Policy, KnobError> {
         let mut policy = self.clone();
@@ -128,7 +138,7 @@ impl Policy {
             })?;
             last = (name, value);
         }
-        policy.agree().map_err(|allowed| KnobError {
+        policy.agree().map_err(|(_, allowed)| KnobError {
             knob: last.0.to_owned(),
             value: last.1.to_owned(),
             allowed,
@@ -136,15 +146,16 @@ impl Policy {
         Ok(policy)
     }
 
-    /// Knobs that bound each other.
-    fn agree(&self) -> Result<(), String> {
+    /// Whether knobs that bound each other do; else which one doesn't, and what is allowed.
+    pub(crate) fn agree(&self) -> Result<(), (&'static str, String)> {
         for (name, least) in [
             ("min-scale", self.min_scale),
             ("initial-scale", self.initial_scale),
             ("activation-scale", self.activation_scale),
         ] {
             if self.max_scale > 0 && least > self.max_scale {
-                return Err(format!("{name} ({least}) must not be above max-scale ({})", self.max_scale));
+                let allowed = format!("{name} ({least}) must not be above max-scale ({})", self.max_scale);
+                return Err((name, allowed));
             }
         }
         Ok(())
@@ -310,7 +321,7 @@ mod tests {
             ("scale-down-delay", &["2h", "500ms"]),
             ("idle-timeout", &["999ms", "learned", "0"]),
             ("start-timeout", &["0s"]),
-            ("readiness", &["probe", "ready", "http", "path", "/a b", "/\n"]),
+            ("readiness", &["Probe", "exec", "http", "path", "/a b", "/\n"]),
             ("queue-limit", &["-1"]),
             ("queue-timeout", &["0s"]),
         ] {

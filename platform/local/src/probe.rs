@@ -127,7 +127,8 @@ impl Probe {
 
     async fn question(&self, stream: TcpStream) -> Seen {
         match &self.readiness {
-            Readiness::Tcp => Seen::Ready,
+            // Replicas of one machine have no probe of their own and no platform's word: a connection is all there is.
+            Readiness::Tcp | Readiness::Probe | Readiness::Ready => Seen::Ready,
             Readiness::Path(path) => match get(stream, self.port, path).await {
                 Some(200..=399) => Seen::Ready,
                 Some(status) => Seen::Status(status),
@@ -141,7 +142,7 @@ impl Probe {
         let within = duration::format(self.timeout);
         let path = match &self.readiness {
             Readiness::Path(path) => path,
-            Readiness::Tcp => "/",
+            Readiness::Tcp | Readiness::Probe | Readiness::Ready => "/",
         };
         match last {
             Seen::Status(status) => format!(
