@@ -1,74 +1,17 @@
-//! The testbed itself: a Deployment becomes pods that answer, requests are audited, an outage ends, nothing outlives a test.
+//! The testbed itself: a Deployment becomes pods that answer or fail as told, and requests are audited.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
+mod support;
+
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Pod, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::core::v1::Pod;
 use kaos_testbed::{Behaviour, ControlPlane, Fate, Kubelet, eventually};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-
-/// A Deployment and its Service, both named `shop`.
-async fn shop(client: &Client, namespace: &str, replicas: u32, container: Value) {
-    let mut container = container;
-    container["name"] = json!("shop");
-    container["image"] = json!("registry.local/answer:1");
-    container["ports"] = json!([{"containerPort": 8080, "name": "http"}]);
-    let labels = json!({"app": "shop"});
-    let deployment = json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "shop"},
-        "spec": {"replicas": replicas, "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container], "terminationGracePeriodSeconds": 5}}},
-    });
-    let service = json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "shop"},
-        "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": "http"}]},
-    });
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    deployments.create(&PostParams::default(), &serde_json::from_value(deployment).unwrap()).await.unwrap();
-    let services: Api<Service> = Api::namespaced(client.clone(), namespace);
-    services.create(&PostParams::default(), &serde_json::from_value(service).unwrap()).await.unwrap();
-}
-
-async fn scale(client: &Client, namespace: &str, replicas: u32) {
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    let patch = json!({"spec": {"replicas": replicas}});
-    deployments.patch_scale("shop", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
-}
-
-/// The addresses in the EndpointSlices of `shop`, those that are ready or those that aren't.
-async fn endpoints(client: &Client, namespace: &str, ready: bool) -> Vec<String> {
-    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), namespace);
-    let slices = slices.list(&ListParams::default().labels("kubernetes.io/service-name=shop")).await.unwrap();
-    let endpoints = slices.items.into_iter().flat_map(|slice| slice.endpoints.unwrap_or_default());
-    let wanted =
-        endpoints.filter(|endpoint| endpoint.conditions.as_ref().and_then(|is| is.ready) == Some(ready));
-    wanted.flat_map(|endpoint| endpoint.addresses).collect()
-}
-
-async fn pods(client: &Client, namespace: &str) -> Vec<Pod> {
-    Api::<Pod>::namespaced(client.clone(), namespace).list(&ListParams::default()).await.unwrap().items
-}
-
-/// The reason why the only container of a pod waits.
-async fn waiting(client: &Client, namespace: &str) -> Option<String> {
-    let status = pods(client, namespace).await.pop()?.status?;
-    status.container_statuses?.pop()?.state?.waiting?.reason
-}
-
-/// The status of the answer to GET / at port 8080 of `address`.
-async fn get(address: &str) -> Option<u16> {
-    let mut stream = TcpStream::connect((address, 8080)).await.ok()?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n").await.ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.ok()?;
-    answer.split(' ').nth(1)?.parse().ok()
-}
+use support::{endpoints, get, pods, ready, scale, shop, waiting};
 
 #[tokio::test]
 async fn a_deployment_becomes_pods_that_answer() {
@@ -78,30 +21,23 @@ async fn a_deployment_becomes_pods_that_answer() {
     let kubelet = Kubelet::start(plane, &namespace, Behaviour::default()).await.unwrap();
     let probe = json!({"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 1});
     shop(&client, &namespace, 2, json!({"readinessProbe": probe})).await;
-    let ready = async |count: usize| {
-        eventually(&format!("{count} ready endpoints"), async || {
-            let ready = endpoints(&client, &namespace, true).await;
-            (ready.len() == count).then_some(ready)
-        })
-        .await
-    };
-    for address in ready(2).await {
+    for address in ready(&client, &namespace, 2).await {
         assert!(address.starts_with("10.222."), "{address}");
         assert_eq!(get(&address).await, Some(200));
     }
     assert_eq!(kubelet.processes().len(), 2);
 
     scale(&client, &namespace, 1).await;
-    let left = ready(1).await;
+    let left = ready(&client, &namespace, 1).await;
     eventually("one pod is gone", async || (pods(&client, &namespace).await.len() == 1).then_some(())).await;
     assert_eq!(kubelet.processes().len(), 1);
     assert_eq!(get(&left[0]).await, Some(200));
 
     let name = pods(&client, &namespace).await[0].metadata.name.clone().unwrap();
     assert!(kubelet.kill(&name));
-    ready(0).await;
+    ready(&client, &namespace, 0).await;
     assert_eq!(get(&left[0]).await, None);
-    ready(1).await;
+    ready(&client, &namespace, 1).await;
     let restarts = pods(&client, &namespace).await[0].status.clone().unwrap().container_statuses.unwrap()[0]
         .restart_count;
     assert_eq!(restarts, 1);
