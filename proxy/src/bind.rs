@@ -9,11 +9,11 @@ use kaos_core::{Report, Snapshot};
 use socket2::{Domain, Protocol, TcpKeepalive, Type};
 use tokio::sync::{mpsc, watch};
 
-use crate::Config;
 use crate::control::Proxy;
+use crate::{Config, Limits};
 
 /// Connections that wait to be accepted, per worker.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 /// A silent peer is asked whether it still lives after this time, then this often.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
@@ -22,6 +22,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Bound {
     config: Config,
+    limits: Limits,
     listeners: Vec<TcpListener>,
     address: SocketAddr,
 }
@@ -52,7 +53,7 @@ pub fn bind(config: Config) -> Result<Bound, BindError> {
     listeners(address, config.workers.max(1))
         .and_then(|listeners| {
             let address = listeners.first().map_or(Ok(address), TcpListener::local_addr)?;
-            Ok(Bound { config, listeners, address })
+            Ok(Bound { config, limits: Limits::default(), listeners, address })
         })
         .map_err(|error| BindError { address, error })
 }
@@ -88,6 +89,11 @@ impl Bound {
         self.address
     }
 
+    /// Sets bounds that are off otherwise.
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Bound { limits, ..self }
+    }
+
     /// Starts the workers and, on the runtime of the caller, the control task.
     ///
     /// `snapshots` say where requests go; `reports` take what was seen of them.
@@ -96,6 +102,6 @@ impl Bound {
         snapshots: watch::Receiver<Arc<Snapshot>>,
         reports: mpsc::Sender<Report>,
     ) -> io::Result<Proxy> {
-        Proxy::start(self.config, self.listeners, snapshots, reports)
+        Proxy::start(self.config, self.limits, self.listeners, snapshots, reports)
     }
 }

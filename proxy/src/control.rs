@@ -14,14 +14,18 @@ use kaos_core::{EndpointUid, Moment, Reading, Report, Snapshot, Sums, WorkloadId
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
-use crate::Config;
 use crate::accept::{Post, work};
+use crate::clients::Clients;
 use crate::gate::QueueBytes;
 use crate::ledger::Counts;
+use crate::memory;
 use crate::probe::Found;
+use crate::refuse::Refusal;
 use crate::report::{Ask, Brief, Notice, WorkerTotals};
+use crate::standing::{Stage, Standing};
 use crate::upkeep::{Gates, Replicas};
 use crate::worker::{Shared, Table};
+use crate::{Config, Limits};
 
 /// What changed is reported this often, everything every tenth time.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -30,6 +34,9 @@ const FULL_EVERY: u64 = 10;
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Who waits is looked after this often, beside every change.
 const SETTLE_EVERY: Duration = Duration::from_millis(50);
+
+/// Longest time for last answers to be taken.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 const NOTICES: usize = 1024;
 const ASKS: usize = 16;
@@ -80,18 +87,23 @@ pub struct WorkloadTotals {
 impl Proxy {
     pub(crate) fn start(
         config: Config,
+        limits: Limits,
         listeners: Vec<TcpListener>,
         snapshots: watch::Receiver<Arc<Snapshot>>,
         reports: mpsc::Sender<Report>,
     ) -> io::Result<Proxy> {
-        let queue_bytes = Arc::new(QueueBytes { held: 0.into(), limit: config.queue_bytes });
+        let queue_bytes = Arc::new(QueueBytes::new(config.queue_bytes));
         let shared = Arc::new(Shared {
             config,
             table: Arc::new(ArcSwap::from_pointee(Table::default())),
             queue_bytes,
             connections: AtomicUsize::new(0),
-            drain: watch::Sender::new(false),
+            standing: Standing::default(),
+            clients: Arc::new(Clients::new(limits.connections_per_client, limits.trusted)),
         });
+        if let Some(folder) = limits.memory {
+            tokio::spawn(memory::watch(folder, Arc::downgrade(&shared)));
+        }
         let (notices, heard) = mpsc::channel(NOTICES);
         let mut control = Control::new(shared.clone(), reports);
         control.show(&snapshots.borrow().clone());
@@ -161,9 +173,31 @@ impl Proxy {
         totals
     }
 
+    /// Whether it serves and means to go on: what a readiness probe should be told.
+    pub fn is_ready(&self) -> bool {
+        !self.shared.standing.is_leaving()
+    }
+
+    /// Goes away so that no client sees a request fail. For `delay` it serves as before, new connections too, and asks each
+    /// client with its answer to go elsewhere next: those who send clients here learn meanwhile that it isn't ready. Then it
+    /// accepts nothing more, ends idle connections, and waits at most `drain` for the rest. Returns whether all have gone;
+    /// who still waits for a replica then is told that the proxy goes away.
+    pub async fn retire(&self, delay: Duration, drain: Duration) -> bool {
+        self.shared.standing.enter(Stage::Leaving);
+        tokio::time::sleep(delay).await;
+        self.drain();
+        if tokio::time::timeout(drain, self.emptied()).await.is_ok() {
+            return true;
+        }
+        for gate in &self.shared.table.load().gates {
+            gate.dismiss(&Refusal::Draining);
+        }
+        tokio::time::timeout(FAREWELL, self.emptied()).await.is_ok()
+    }
+
     /// Begins to go away: accepts nothing more, ends idle connections, and the others after their current answer.
     pub fn drain(&self) {
-        self.shared.drain.send_replace(true);
+        self.shared.standing.enter(Stage::Draining);
     }
 
     /// Waits until no client is connected.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use kaos_core::Moment;
 
+use crate::accept::is_exhausted;
 use crate::admit::{Ended, Permit, Record, Routed, admit};
 use crate::head::Head;
 use crate::pump::Broken;
@@ -202,6 +203,9 @@ impl Trip<'_> {
             }
             Ok(Err(error)) => {
                 tracing::debug!(replica = %slot.uid, address = %slot.address, %error, "can't connect");
+                if is_exhausted(&error) {
+                    self.record.worker.free_descriptors();
+                }
                 slot.suspect(self.record.worker.now(), self.record.worker.turn() as u64);
                 self.routed.wait.unreachable = true;
                 Ok(None)

@@ -6,7 +6,7 @@
 //! then looks for waiters; a waiter is counted and then looks for slots.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,8 +44,25 @@ pub(crate) struct Starts {
 /// Bytes that waiting requests of all workloads may hold together.
 #[derive(Debug)]
 pub(crate) struct QueueBytes {
-    pub(crate) held: AtomicU64,
-    pub(crate) limit: u64,
+    held: AtomicU64,
+    limit: u64,
+    /// Nobody may begin to wait.
+    closed: AtomicBool,
+}
+
+impl QueueBytes {
+    pub(crate) fn new(limit: u64) -> Self {
+        QueueBytes { held: AtomicU64::new(0), limit, closed: AtomicBool::new(false) }
+    }
+
+    /// Lets nobody begin to wait, or everybody again.
+    pub(crate) fn close(&self, closed: bool) {
+        self.closed.store(closed, Ordering::Relaxed);
+    }
+
+    fn has_room(&self, bytes: u64) -> bool {
+        !self.closed.load(Ordering::Relaxed) && self.held.load(Ordering::Relaxed) + bytes <= self.limit
+    }
 }
 
 /// Admission to one workload. Shared by all workers.
@@ -237,7 +254,7 @@ impl Gate {
         if queue.waiters.len() as u64 >= u64::from(view.workload.policy.queue_limit) {
             return Err(Refusal::QueueFull(view.start_span()));
         }
-        if self.bytes.held.load(Ordering::Relaxed) + bytes > self.bytes.limit {
+        if !self.bytes.has_room(bytes) {
             return Err(Refusal::Overloaded);
         }
         Ok(())
@@ -314,7 +331,14 @@ impl Gate {
         let now = self.now();
         let view = self.view.load();
         let refusal = if view.removed { Some(Refusal::NoRoute) } else { view.known_failure(now) };
-        let Some(refusal) = refusal else { return };
+        if let Some(refusal) = refusal {
+            self.dismiss(&refusal);
+        }
+    }
+
+    /// Tells everybody who waits why it is in vain.
+    pub(crate) fn dismiss(&self, refusal: &Refusal) {
+        let now = self.now();
         let mut queue = self.lock();
         while let Some((_, waiter)) = queue.waiters.pop_first() {
             self.left(&mut queue, &waiter, now);

@@ -7,6 +7,7 @@ mod accept;
 mod admit;
 mod bind;
 mod buffer;
+mod clients;
 mod control;
 mod field;
 mod forward;
@@ -15,6 +16,8 @@ mod head;
 mod http1;
 mod http2;
 mod ledger;
+mod memory;
+mod network;
 mod partial;
 mod probe;
 mod pump;
@@ -23,11 +26,14 @@ mod report;
 mod rounds;
 mod slot;
 mod socket;
+mod standing;
 mod upkeep;
 mod upstream;
+mod welcome;
 mod worker;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use kaos_core::ProxyId;
@@ -35,6 +41,8 @@ use kaos_core::ProxyId;
 pub use bind::{BindError, Bound, bind};
 pub use control::{Proxy, Totals, WorkloadTotals};
 pub use ledger::{COLD_BOUNDS, Counts, DURATION_BOUNDS, Histogram};
+pub use memory::cgroup;
+pub use network::Network;
 pub use refuse::{Detail, Refusal};
 
 /// How a proxy runs.
@@ -58,4 +66,15 @@ pub struct Config {
     pub max_connections: usize,
     /// Most bytes that waiting requests may hold together.
     pub queue_bytes: u64,
+}
+
+/// Bounds that are off unless they are set.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Most connections of one client address (of one /64 with IPv6); one more is closed at once. 0: no limit.
+    pub connections_per_client: usize,
+    /// Clients that aren't bounded so: other proxies, which speak for many.
+    pub trusted: Vec<Network>,
+    /// The folder of the cgroup whose memory the proxy keeps within, see [`cgroup`].
+    pub memory: Option<PathBuf>,
 }

@@ -39,7 +39,7 @@ pub(crate) struct Watch {
     client: Weak<Socket>,
     deadline: Cell<Moment>,
     mind_client: Cell<bool>,
-    resting: Cell<bool>,
+    resting: Cell<Option<Moment>>,
     raised: Cell<Option<Alarm>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -55,9 +55,9 @@ impl Watch {
         self.mind_client.set(mind);
     }
 
-    /// Whether nothing is under way, so that the connection may be ended when the worker drains.
-    pub(crate) fn rest(&self, resting: bool) {
-        self.resting.set(resting);
+    /// Since when nothing is under way, so that the connection may be ended when connections are to go.
+    pub(crate) fn rest(&self, since: Option<Moment>) {
+        self.resting.set(since);
     }
 
     /// Runs `work` until it is done or an alarm is raised.
@@ -85,17 +85,22 @@ impl Watch {
         Poll::Pending
     }
 
-    fn look(&self, now: Moment, draining: bool) {
+    fn look(&self, now: Moment, idle_before: Moment) {
         if self.raised.get().is_some() {
             return self.cut_unheard(now);
         }
         let alarm = if self.mind_client.get() && self.client.upgrade().is_none_or(|client| client.is_gone()) {
             Alarm::ClientGone
-        } else if self.deadline.get() <= now || draining && self.resting.take() {
+        } else if self.deadline.get() <= now || self.resting.get().is_some_and(|since| since < idle_before) {
             Alarm::Deadline
         } else {
             return;
         };
+        self.raise(alarm, now);
+    }
+
+    fn raise(&self, alarm: Alarm, now: Moment) {
+        self.resting.set(None);
         // From now on the deadline is that of the alarm itself.
         self.deadline.set(now + UNHEARD);
         self.mind_client.set(false);
@@ -148,7 +153,7 @@ impl Rounds {
             client: Arc::downgrade(client),
             deadline: Cell::new(Moment::NEVER),
             mind_client: Cell::new(false),
-            resting: Cell::new(false),
+            resting: Cell::new(None),
             raised: Cell::new(None),
             waker: RefCell::new(None),
         });
@@ -160,19 +165,37 @@ impl Rounds {
         Watched { watch }
     }
 
-    /// One round. A watch that nobody holds any more is let go.
-    pub(crate) fn go(&self, now: Moment, draining: bool) {
+    /// One round; what has been idle since before `idle_before` is ended. A watch that nobody holds any more is let go.
+    pub(crate) fn go(&self, now: Moment, idle_before: Moment) {
         self.watches.borrow_mut().retain(|watch| {
             let held = Rc::strong_count(watch) > 1;
             if held {
-                watch.look(now, draining);
+                watch.look(now, idle_before);
             }
             held
         });
     }
 
+    /// Ends the `count` connections that have been idle longest. Returns how many there were.
+    pub(crate) fn shed(&self, count: usize, now: Moment) -> usize {
+        let watches = self.watches.borrow();
+        let mut idle: Vec<_> = watches
+            .iter()
+            .filter(|watch| Rc::strong_count(watch) > 1 && watch.raised.get().is_none())
+            .filter_map(|watch| Some((watch.resting.get()?, watch)))
+            .collect();
+        if count < idle.len() {
+            idle.select_nth_unstable_by_key(count, |(since, _)| *since);
+            idle.truncate(count);
+        }
+        for (_, watch) in &idle {
+            watch.raise(Alarm::Deadline, now);
+        }
+        idle.len()
+    }
+
     /// Goes round for ever, resting while there is nothing to watch.
-    pub(crate) async fn run(&self, now: impl Fn() -> Moment, draining: impl Fn() -> bool) {
+    pub(crate) async fn run(&self, go: impl Fn()) {
         let mut tick = tokio::time::interval(PERIOD);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -180,7 +203,7 @@ impl Rounds {
                 self.begun.notified().await;
             }
             tick.tick().await;
-            self.go(now(), draining());
+            go();
         }
     }
 }

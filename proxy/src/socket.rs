@@ -117,6 +117,13 @@ impl Socket {
         !matches!(rustix::net::recv(&self.stream, &mut probe[..], flags), Err(Errno::AGAIN))
     }
 
+    /// Whether bytes have come that nobody has read. Asks the kernel.
+    pub(crate) fn has_bytes(&self) -> bool {
+        let mut probe = [0; 1];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        matches!(rustix::net::recv(&self.stream, &mut probe[..], flags), Ok((1.., _)))
+    }
+
     /// Ends our sending side.
     pub(crate) fn end(&self) {
         // A connection that is broken already needs no end.

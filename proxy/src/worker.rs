@@ -6,26 +6,30 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
 use kaos_core::Moment;
 use kaos_core::route::RouteTable;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::Config;
 use crate::buffer::Buffers;
+use crate::clients::Clients;
 use crate::gate::{Gate, QueueBytes};
 use crate::ledger::Ledger;
 use crate::report::{Ask, Links, Notice, WorkerTotals, WorkloadCounts};
 use crate::rounds::Rounds;
 use crate::slot::Slot;
+use crate::standing::Standing;
 use crate::upstream::port::Port;
 
 /// Time between two looks at idle connections to replicas.
 const SWEEP: Duration = Duration::from_secs(1);
+/// Idle connections that are closed at once when descriptors run out.
+const SHED: usize = 32;
 
 /// Where requests go: the routes, and the gate of each workload at its index.
 #[derive(Debug, Default)]
@@ -42,7 +46,8 @@ pub(crate) struct Shared {
     pub(crate) queue_bytes: Arc<QueueBytes>,
     /// Client connections of all workers.
     pub(crate) connections: AtomicUsize,
-    pub(crate) drain: watch::Sender<bool>,
+    pub(crate) standing: Standing,
+    pub(crate) clients: Arc<Clients>,
 }
 
 /// One workload in one worker.
@@ -97,8 +102,31 @@ impl Worker {
         Moment::at(self.shared.config.origin, Instant::now())
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
-        *self.shared.drain.borrow()
+    /// Whether a connection may be kept for another request.
+    pub(crate) fn keeps_connections(&self) -> bool {
+        self.shared.standing.keeps_connections()
+    }
+
+    /// Looks after deadlines and clients once, and makes room where connections become scarce.
+    pub(crate) fn go_round(&self) {
+        let now = self.now();
+        self.rounds.go(now, self.shared.standing.ends_idle_before(now));
+        let over = self.shared.connections.load(Ordering::Relaxed).saturating_sub(self.most_at_rest());
+        if over > 0 {
+            self.rounds.shed(over.div_ceil(self.config().workers.max(1)), now);
+        }
+    }
+
+    /// From this many connections on, idle ones make room: a sixteenth below the cap.
+    pub(crate) fn most_at_rest(&self) -> usize {
+        let most = self.config().max_connections;
+        most - most / 16
+    }
+
+    /// Gives descriptors back: the clients' connections that have been idle longest, and all idle ones to replicas.
+    pub(crate) fn free_descriptors(&self) {
+        self.rounds.shed(SHED, self.now());
+        self.ports.borrow().values().for_each(|port| port.clear());
     }
 
     /// A number that differs from call to call, to spread ties.

@@ -42,7 +42,7 @@ fn gate() -> (Arc<Gate>, Vec<Arc<Slot>>) {
         removed: false,
         starts: Starts::default(),
     };
-    let bytes = Arc::new(QueueBytes { held: 0.into(), limit: u64::MAX });
+    let bytes = Arc::new(QueueBytes::new(u64::MAX));
     (Arc::new(Gate::new(0, view, bytes, Instant::now())), slots)
 }
 

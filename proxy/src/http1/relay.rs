@@ -115,7 +115,7 @@ pub(crate) async fn answer(
     record.answered(sent.answer.status);
     record.first_byte(routed, &sent.permit);
     let (encoding, delimited) = respond::framing(head, &sent.answer);
-    let keep = delimited && head.keep_alive && feed.finished && !worker.is_draining();
+    let keep = delimited && head.keep_alive && feed.finished && worker.keeps_connections();
     let mut out = worker.buffers.take();
     respond::answer(head, &sent.answer, &record.request_id, &routed.wait, keep, &mut out);
     let client = feed.upload.client;

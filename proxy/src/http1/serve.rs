@@ -66,14 +66,22 @@ impl Connection {
         }
     }
 
+    /// Answers whatever is asked with `refusal`, without reading it.
+    pub(crate) async fn turn_away(mut self, refusal: &Refusal) {
+        if self.refuse_unread(refusal).await == Next::Close {
+            self.linger().await;
+        }
+    }
+
     /// Reads the next head. `false`: there is none, the connection is over.
     async fn read_head(&mut self) -> Result<bool, Refusal> {
         let max = self.worker.config().max_header_size;
         let mut begun = !self.input.is_empty();
         let mut partial = Partial::default();
         self.watch.mind_client(false);
-        self.watch.rest(!begun);
-        self.watch.until(self.worker.now() + if begun { HEAD_TIMEOUT } else { IDLE_TIMEOUT });
+        let now = self.worker.now();
+        self.watch.rest((!begun).then_some(now));
+        self.watch.until(now + if begun { HEAD_TIMEOUT } else { IDLE_TIMEOUT });
         loop {
             if !self.input.is_empty() {
                 let unread = self.input.unread();
@@ -85,7 +93,7 @@ impl Connection {
                 }
                 if !begun {
                     begun = true;
-                    self.watch.rest(false);
+                    self.watch.rest(None);
                     self.watch.until(self.worker.now() + HEAD_TIMEOUT);
                 }
             } else {
@@ -96,6 +104,10 @@ impl Connection {
             match filled {
                 Ok(Ok(read)) if read > 0 => {}
                 Err(Alarm::Deadline) if begun => return Err(Refusal::RequestTimeout),
+                // A request had come already when it was to end for being idle: it is served.
+                Err(Alarm::Deadline) if self.socket.has_bytes() => {
+                    self.watch.until(self.worker.now() + HEAD_TIMEOUT);
+                }
                 _ => return Ok(false),
             }
         }
@@ -105,7 +117,7 @@ impl Connection {
     async fn exchange(&mut self) -> Next {
         let asked = self.head.fields.values(Name::RequestId).next();
         let mut record = Record::for_request(&self.worker, asked);
-        self.watch.rest(false);
+        self.watch.rest(None);
         let mut routed = match route(&self.worker, &self.head, &mut record) {
             Ok(routed) => routed,
             Err(refusal) => {
@@ -158,7 +170,7 @@ impl Connection {
     /// Answers ourselves. `whole`: the request was read to its end, so another one may follow.
     async fn refuse(&mut self, refusal: &Refusal, record: &mut Record, whole: bool) -> Next {
         record.refused(refusal);
-        let keep = whole && self.head.keep_alive && !refusal.closes() && !self.worker.is_draining();
+        let keep = whole && self.head.keep_alive && !refusal.closes() && self.worker.keeps_connections();
         let body = respond::problem(refusal, self.worker.config().error_detail, record);
         let mut out = self.worker.buffers.take();
         let with_body = self.head.method != http::Method::HEAD;

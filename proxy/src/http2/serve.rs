@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
+use kaos_core::Moment;
+use tokio::sync::Notify;
 
 use crate::admit::{Ended, Record, route};
 use crate::forward::{Feed, Sent, Trip};
@@ -25,6 +27,7 @@ use crate::http2::upload::FromStream;
 use crate::refuse::Refusal;
 use crate::rounds::Watched;
 use crate::socket::Socket;
+use crate::standing::Stage;
 use crate::worker::Worker;
 
 /// What a connection may use: streams, bytes per stream and connection, and bytes waiting to be sent per stream.
@@ -52,9 +55,17 @@ where
 }
 
 /// Serves a connection that begins with the HTTP/2 preface to its end. `read`: what was read of it so far.
-pub(crate) async fn serve(worker: Rc<Worker>, socket: Arc<Socket>, client: IpAddr, read: &[u8]) {
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    socket: Arc<Socket>,
+    client: IpAddr,
+    watch: Watched,
+    read: &[u8],
+) {
     let io = Io::new(socket.clone(), read);
-    let streams = Rc::new(Cell::new((0_usize, 0_u64)));
+    let watch = Rc::new(watch);
+    watch.until(Moment::NEVER);
+    let streams = Rc::new(Streams::new(&worker, watch.clone()));
     let service = {
         let (worker, streams) = (worker.clone(), streams.clone());
         service_fn(move |request| {
@@ -79,41 +90,80 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: Arc<Socket>, client: IpAdd
         .keep_alive_interval(PING)
         .keep_alive_timeout(PONG);
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
-    let mut drain = worker.shared.drain.subscribe();
+    let mut stage = worker.shared.standing.subscribe();
     let mut tick = tokio::time::interval(IDLE);
     let mut before = None;
     loop {
         tokio::select! {
             _ = &mut connection => return,
-            _ = drain.wait_for(|draining| *draining) => break,
+            _ = stage.changed() => {}
+            () = streams.begun.notified() => {}
+            _ = poll_fn(|cx| watch.poll_alarm(cx)) => break,
             _ = tick.tick() => {
-                let now = streams.get();
+                let now = streams.counts.get();
                 if now.0 == 0 && before == Some(now) {
                     break;
                 }
                 before = Some(now);
             }
         }
+        // Who has just connected is served once before it is asked to go.
+        let stage = *stage.borrow_and_update();
+        if stage == Stage::Draining || stage == Stage::Leaving && streams.counts.get().1 > 0 {
+            break;
+        }
     }
+    // What has come until the client knows is still served: the first GOAWAY names no stream, the second follows the
+    // answer to a ping (RFC 9113 §6.8).
     connection.as_mut().graceful_shutdown();
-    let _ = connection.await;
+    loop {
+        tokio::select! {
+            _ = &mut connection => return,
+            // Streams that are under way go on, idle or not as the connection may seem.
+            _ = poll_fn(|cx| watch.poll_alarm(cx)) => watch.until(Moment::NEVER),
+        }
+    }
 }
 
-/// Counts a stream that is open, and all that were.
-struct Open(Rc<Cell<(usize, u64)>>);
+/// The streams of a connection.
+struct Streams {
+    /// Those that are open, and all that were.
+    counts: Cell<(usize, u64)>,
+    /// The first one has begun.
+    begun: Notify,
+    worker: Rc<Worker>,
+    watch: Rc<Watched>,
+}
+
+impl Streams {
+    fn new(worker: &Rc<Worker>, watch: Rc<Watched>) -> Self {
+        watch.rest(Some(worker.now()));
+        Streams { counts: Cell::default(), begun: Notify::new(), worker: worker.clone(), watch }
+    }
+}
+
+/// Counts a stream that is open.
+struct Open(Rc<Streams>);
 
 impl Open {
-    fn new(streams: Rc<Cell<(usize, u64)>>) -> Self {
-        let (open, all) = streams.get();
-        streams.set((open + 1, all + 1));
+    fn new(streams: Rc<Streams>) -> Self {
+        let (open, all) = streams.counts.get();
+        streams.counts.set((open + 1, all + 1));
+        streams.watch.rest(None);
+        if all == 0 {
+            streams.begun.notify_one();
+        }
         Open(streams)
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let (open, all) = self.0.get();
-        self.0.set((open - 1, all));
+        let (open, all) = self.0.counts.get();
+        self.0.counts.set((open - 1, all));
+        if open == 1 {
+            self.0.watch.rest(Some(self.0.worker.now()));
+        }
     }
 }
 

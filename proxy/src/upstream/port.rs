@@ -101,6 +101,11 @@ impl Port {
         });
     }
 
+    /// Closes all idle connections.
+    pub(crate) fn clear(&self) {
+        self.idle.borrow_mut().clear();
+    }
+
     /// A connection that had been idle was closed before it answered.
     pub(crate) fn note_closed(&self, now: Moment) {
         self.closed.set(Some((Duration::ZERO, now)));

@@ -21,7 +21,7 @@ use kaos_core::host::HostPattern;
 use kaos_core::route::{Claim, RouteTable};
 use kaos_core::snapshot::{Hold, Phase, Replicas, StartFailure, StartTimes};
 use kaos_core::{Endpoint, EndpointUid, Moment, Policy, ProxyId, Report, Snapshot, Workload, WorkloadId};
-use kaos_proxy::{Config, Detail, Proxy, Totals, WorkloadTotals, bind};
+use kaos_proxy::{Config, Detail, Limits, Proxy, Totals, WorkloadTotals, bind};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
@@ -48,10 +48,15 @@ pub struct Rig {
 impl Rig {
     /// A proxy of two workers whose workload has `knobs` and no replica yet.
     pub fn new(knobs: &[(&str, &str)]) -> Rig {
+        Rig::with(knobs, |_| {}, Limits::default())
+    }
+
+    /// One whose configuration is changed before it starts.
+    pub fn with(knobs: &[(&str, &str)], change: impl FnOnce(&mut Config), limits: Limits) -> Rig {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let origin = Instant::now();
-        let config = Config {
+        let mut config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             workers: 2,
             origin,
@@ -62,6 +67,7 @@ impl Rig {
             max_connections: 20_000,
             queue_bytes: 64 * 1024 * 1024,
         };
+        change(&mut config);
         let workload = Workload {
             id: WorkloadId::new("local", "shop"),
             hosts: vec![HostPattern::Any],
@@ -78,7 +84,7 @@ impl Rig {
         };
         let (snapshots, seen) = watch::channel(picture(0, vec![workload.clone()]));
         let (report, reports) = mpsc::channel(100_000);
-        let bound = bind(config).unwrap();
+        let bound = bind(config).unwrap().with_limits(limits);
         let address = bound.address();
         let proxy = runtime.block_on(async { bound.run(seen, report).unwrap() });
         Rig {

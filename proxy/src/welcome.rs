@@ -1,0 +1,126 @@
+//! Gives a new connection a place, if there is one for it, finds out what it speaks, and serves it in a task of its own.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use crate::buffer::{Input, READ_SIZE};
+use crate::clients::Counted;
+use crate::http1::serve::Connection;
+use crate::refuse::Refusal;
+use crate::rounds::Watched;
+use crate::socket::Socket;
+use crate::standing::Pressure;
+use crate::worker::Worker;
+use crate::{http2, rounds};
+
+/// From accepting a connection to its first bytes.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A place among the connections. Given back when dropped.
+struct Place {
+    worker: Rc<Worker>,
+    protocol: usize,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        let open = &self.worker.open[self.protocol];
+        open.set(open.get() - 1);
+    }
+}
+
+impl Place {
+    /// Near the cap one that is idle makes room: above it, only for one that does.
+    fn take(worker: &Rc<Worker>) -> Option<Self> {
+        let before = worker.shared.connections.fetch_add(1, Ordering::Relaxed);
+        worker.open[0].set(worker.open[0].get() + 1);
+        let place = Place { worker: worker.clone(), protocol: 0 };
+        let made_room = before >= worker.most_at_rest() && worker.rounds.shed(1, worker.now()) > 0;
+        (before < worker.config().max_connections || made_room).then_some(place)
+    }
+
+    fn speaks_http2(&mut self) {
+        self.worker.open[0].set(self.worker.open[0].get() - 1);
+        self.worker.open[1].set(self.worker.open[1].get() + 1);
+        self.protocol = 1;
+    }
+}
+
+/// Serves a connection, or closes it at once.
+pub(crate) fn welcome(worker: &Rc<Worker>, stream: TcpStream) {
+    let Some(place) = Place::take(worker) else { return };
+    let worker = worker.clone();
+    tokio::task::spawn_local(async move {
+        let socket = Socket::new(stream);
+        let Ok(client) = socket.peer() else { return };
+        let client = client.ip().to_canonical();
+        let Ok(counted) = worker.shared.clients.enter(client) else { return };
+        serve(worker, Arc::new(socket), client, place, counted).await;
+    });
+}
+
+async fn serve(
+    worker: Rc<Worker>,
+    socket: Arc<Socket>,
+    client: IpAddr,
+    mut place: Place,
+    _counted: Option<Counted>,
+) {
+    let watch = worker.rounds.watch(&socket);
+    let mut input = Input::default();
+    if worker.shared.standing.pressure() >= Pressure::NoConnections {
+        return Connection::new(worker, socket, client, watch, input).turn_away(&Refusal::Overloaded).await;
+    }
+    match speaks_http2(&worker, &socket, &watch, &mut input).await {
+        Some(true) => {
+            place.speaks_http2();
+            let read = input.unread().to_vec();
+            input.discard(&worker.buffers);
+            http2::serve::serve(worker.clone(), socket, client, watch, &read).await;
+        }
+        Some(false) => Connection::new(worker.clone(), socket, client, watch, input).serve().await,
+        None => {}
+    }
+}
+
+/// Whether the connection begins with the HTTP/2 preface. `None`: it began with nothing in time.
+async fn speaks_http2(worker: &Worker, socket: &Socket, watch: &Watched, input: &mut Input) -> Option<bool> {
+    let now = worker.now();
+    watch.rest(Some(now));
+    watch.until(now + FIRST_BYTE_TIMEOUT);
+    loop {
+        let fill = poll_fn(|cx| input.poll_fill(cx, socket, &worker.buffers, READ_SIZE));
+        let outcome: Result<io::Result<usize>, rounds::Alarm> = watch.over(fill).await;
+        match outcome {
+            Ok(Ok(read)) if read > 0 => {}
+            // It had begun already when it was to end for being idle.
+            Err(rounds::Alarm::Deadline) if input.is_empty() && socket.has_bytes() => {
+                watch.until(worker.now() + FIRST_BYTE_TIMEOUT);
+                continue;
+            }
+            _ => {
+                input.discard(&worker.buffers);
+                return None;
+            }
+        }
+        watch.rest(None);
+        let begun = input.unread();
+        let shared = begun.len().min(PREFACE.len());
+        if begun.get(..shared) != PREFACE.get(..shared) {
+            return Some(false);
+        }
+        if begun.len() >= PREFACE.len() {
+            return Some(true);
+        }
+    }
+}
