@@ -91,9 +91,14 @@ impl Cycles {
             Output::Human => {
                 for cycled in &all {
                     let spans = &cycled.first_byte_ms;
+                    // Only `answer` says which process it is.
+                    let by = match cycled.processes {
+                        0 => String::new(),
+                        processes => format!(" by {processes} processes, none left"),
+                    };
                     println!(
-                        "{}: {} cycles by {} processes, none left; first byte p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms",
-                        cycled.name, cycled.cycles, cycled.processes, spans.p50, spans.p99, spans.max
+                        "{}: {} cycles{by}; first byte p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms",
+                        cycled.name, cycled.cycles, spans.p50, spans.p99, spans.max
                     );
                 }
             }
