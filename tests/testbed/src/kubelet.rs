@@ -61,7 +61,7 @@ impl Kubelet {
     ) -> Result<Kubelet, Failure> {
         let client = plane.client(plane.admin()).await?;
         let program = program("testbed-answer", "cargo test -p kaos-testbed builds it")?;
-        let network = Network::take()?;
+        let network = Network::take(222)?;
         register(&client, namespace).await?;
         let (path, undo) = folder()?;
         let pods = Api::namespaced(client, namespace);

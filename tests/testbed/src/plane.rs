@@ -16,12 +16,13 @@ use kube::{Api, Client, Config};
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 
+use crate::addresses::Network;
 use crate::audit::{Audit, AuditEntry};
 use crate::binaries::Binaries;
-use crate::eventually::PATIENCE;
+use crate::eventually::{PATIENCE, eventually};
 use crate::failure::{Failure, Trying};
 use crate::process::{LOOK, Process, Undo, folder};
-use crate::programs::{Layout, log};
+use crate::programs::{Audience, Layout, log};
 
 /// Control planes that this process has started.
 static STARTED: AtomicU32 = AtomicU32::new(0);
@@ -38,12 +39,22 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts a control plane and waits until its API server is ready.
+    /// Starts a control plane and waits until its API server is ready. Programs of this machine reach it, as any user.
     pub async fn start() -> Result<ControlPlane, Failure> {
+        ControlPlane::start_for(Audience::Machine(address())).await
+    }
+
+    /// Starts a control plane that pods of a real [`Node`](crate::Node) reach as in every cluster: at the address of the
+    /// service `kubernetes`, with their service account's token. As root with CAP_NET_ADMIN.
+    pub async fn start_for_pods() -> Result<ControlPlane, Failure> {
+        ControlPlane::start_for(Audience::Pods(Network::take(223)?)).await
+    }
+
+    async fn start_for(audience: Audience) -> Result<ControlPlane, Failure> {
         // Blocks for minutes where there is nothing yet: no test has anything else to do then.
         let binaries = Binaries::find(&["etcd", "kube-apiserver", "kube-controller-manager"])?;
         let (path, undo) = folder()?;
-        let layout = Layout::new(path, address())?;
+        let layout = Layout::new(path, audience)?;
         let etcd =
             Process::start("etcd", &layout.etcd(binaries.command("etcd")?), &log(&layout.folder, "etcd"))?;
         let mut api = api(&layout, &binaries)?;
@@ -111,7 +122,22 @@ impl ControlPlane {
         let metadata = ObjectMeta { generate_name: Some(format!("{name}-")), ..ObjectMeta::default() };
         let namespace = Namespace { metadata, ..Namespace::default() };
         let made = namespaces.create(&PostParams::default(), &namespace).await.trying("a namespace")?;
-        made.metadata.name.ok_or_else(|| Failure::new("a namespace without a name was made"))
+        let name = made.metadata.name.ok_or_else(|| Failure::new("a namespace without a name was made"))?;
+        if self.network().is_some() {
+            // No pod is admitted before this account is there.
+            let accounts: Api<ServiceAccount> = Api::namespaced(self.client(self.admin()).await?, &name);
+            eventually("the namespace's service account", async || accounts.get_opt("default").await.ok()?)
+                .await;
+        }
+        Ok(name)
+    }
+
+    /// The number of the network that real pods reach this by; none if they can't.
+    pub(crate) fn network(&self) -> Option<u8> {
+        match &self.layout.audience {
+            Audience::Machine(_) => None,
+            Audience::Pods(services) => Some(services.number()),
+        }
     }
 
     /// What the API server was asked so far, and `filter` wants, in the order of its answers.

@@ -90,15 +90,7 @@ impl Process {
 
     /// The end of what it wrote.
     pub(crate) fn last_words(&self) -> String {
-        let read = || {
-            let mut log = File::open(&self.log)?;
-            let length = log.metadata()?.len();
-            log.seek(SeekFrom::Start(length.saturating_sub(QUOTED)))?;
-            let mut bytes = Vec::new();
-            log.take(QUOTED).read_to_end(&mut bytes)?;
-            Ok::<_, std::io::Error>(bytes)
-        };
-        String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+        tail(&self.log)
     }
 
     /// Asks it to end.
@@ -163,6 +155,19 @@ pub(crate) fn folder() -> Result<(PathBuf, Undo), Failure> {
     let remove = r#"for _ in 1 2 3 4 5 6 7 8 9; do rm -rf "$1" 2>/dev/null && break; sleep 0.2; done"#;
     let undo = Undo::start(":", remove, &[&path.to_string_lossy()])?;
     Ok((path, undo))
+}
+
+/// The end of a log.
+pub(crate) fn tail(log: &Path) -> String {
+    let read = || {
+        let mut log = File::open(log)?;
+        let length = log.metadata()?.len();
+        log.seek(SeekFrom::Start(length.saturating_sub(QUOTED)))?;
+        let mut bytes = Vec::new();
+        log.take(QUOTED).read_to_end(&mut bytes)?;
+        Ok::<_, std::io::Error>(bytes)
+    };
+    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
 }
 
 /// How often a condition is looked at.

@@ -5,12 +5,14 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use pem::Pem;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::json;
 
+use crate::addresses::Network;
 use crate::audit;
 use crate::failure::{Failure, Trying};
 
@@ -18,6 +20,31 @@ use crate::failure::{Failure, Trying};
 const CONTROLLERS: &str = "deployment-controller,replicaset-controller,endpointslice-controller,namespace-controller,\
                            garbage-collector-controller,resourcequota-controller,serviceaccount-controller,\
                            root-ca-certificate-publisher-controller";
+
+/// Who asks the API server.
+#[derive(Clone)]
+pub(crate) enum Audience {
+    /// Programs of this machine, at this loopback address. Pods are played, and have no service account's token.
+    Machine(Ipv4Addr),
+    /// Pods of a real node, too: the API server is at the first service address of this network, as in every cluster.
+    Pods(Arc<Network>),
+}
+
+impl Audience {
+    fn api(&self) -> Result<SocketAddr, Failure> {
+        match self {
+            Audience::Machine(address) => free(*address).map(|[api]| api),
+            Audience::Pods(services) => Ok((services.address(1), 443).into()),
+        }
+    }
+
+    fn etcd(&self) -> Ipv4Addr {
+        match self {
+            Audience::Machine(address) => *address,
+            Audience::Pods(services) => services.address(1),
+        }
+    }
+}
 
 /// Where a control plane's programs listen and keep their files.
 pub(crate) struct Layout {
@@ -29,15 +56,17 @@ pub(crate) struct Layout {
     peers: SocketAddr,
     /// Where the API server listens.
     pub(crate) api: SocketAddr,
+    /// Who asks it.
+    pub(crate) audience: Audience,
     /// The token of a member of `system:masters`.
     pub(crate) token: String,
 }
 
 impl Layout {
-    /// Free ports on `address`, and the files that the programs read, in `folder`.
-    pub(crate) fn new(folder: PathBuf, address: Ipv4Addr) -> Result<Layout, Failure> {
-        let [etcd, peers, api] = free(address)?;
-        let layout = Layout { folder, etcd, peers, api, token: token()? };
+    /// Free ports, and the files that the programs read, in `folder`.
+    pub(crate) fn new(folder: PathBuf, audience: Audience) -> Result<Layout, Failure> {
+        let [etcd, peers] = free(audience.etcd())?;
+        let layout = Layout { folder, etcd, peers, api: audience.api()?, audience, token: token()? };
         layout.write("tokens.csv", format!("{},testbed,testbed,system:masters\n", layout.token))?;
         layout.write("audit-policy.json", audit::POLICY)?;
         let (signs, checks) = keys()?;
@@ -45,6 +74,30 @@ impl Layout {
         layout.write("service-accounts.pub", checks)?;
         layout.write("admin.kubeconfig", layout.kubeconfig(&layout.token))?;
         Ok(layout)
+    }
+
+    /// The network of services.
+    fn services(&self) -> String {
+        match &self.audience {
+            Audience::Machine(_) => "10.96.0.0/16".to_owned(),
+            Audience::Pods(services) => format!("{}/24", services.address(0)),
+        }
+    }
+
+    /// Played pods have no use for a service account's token, and needn't wait for the account.
+    fn not_admitting(&self) -> &'static str {
+        match &self.audience {
+            Audience::Machine(_) => "ServiceAccount",
+            Audience::Pods(_) => "",
+        }
+    }
+
+    /// A played node sends no heartbeat; a real one is tainted until a controller has seen it ready.
+    fn controllers_wanted(&self) -> String {
+        match &self.audience {
+            Audience::Machine(_) => CONTROLLERS.to_owned(),
+            Audience::Pods(_) => format!("{CONTROLLERS},node-lifecycle-controller"),
+        }
     }
 
     fn write(&self, name: &str, what: impl AsRef<[u8]>) -> Result<(), Failure> {
@@ -107,13 +160,13 @@ impl Layout {
             ("secure-port", self.api.port().to_string()),
             ("cert-dir", self.file("api").display().to_string()),
             ("endpoint-reconciler-type", "none".to_owned()),
-            ("service-cluster-ip-range", "10.96.0.0/16".to_owned()),
+            ("service-cluster-ip-range", self.services()),
             ("authorization-mode", "RBAC".to_owned()),
             ("token-auth-file", self.file("tokens.csv").display().to_string()),
             ("service-account-issuer", "https://kubernetes.default.svc".to_owned()),
             ("service-account-signing-key-file", self.file("service-accounts.key").display().to_string()),
             ("service-account-key-file", self.file("service-accounts.pub").display().to_string()),
-            ("disable-admission-plugins", "ServiceAccount".to_owned()),
+            ("disable-admission-plugins", self.not_admitting().to_owned()),
             ("audit-policy-file", self.file("audit-policy.json").display().to_string()),
             ("audit-log-path", self.file("audit.log").display().to_string()),
             ("profiling", "false".to_owned()),
@@ -125,7 +178,7 @@ impl Layout {
     pub(crate) fn controllers(&self, command: Command) -> Command {
         let flags = [
             ("kubeconfig", self.file("admin.kubeconfig").display().to_string()),
-            ("controllers", CONTROLLERS.to_owned()),
+            ("controllers", self.controllers_wanted()),
             ("leader-elect", "false".to_owned()),
             ("secure-port", "0".to_owned()),
             ("root-ca-file", self.certificate().display().to_string()),

@@ -1,0 +1,86 @@
+//! Static programs for images: the one that holds a pod's namespaces, and the one that answers as told. Built once, for
+//! this machine, beside Kubernetes' programs.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::binaries::target;
+use crate::failure::{Failure, Trying};
+
+const STATIC: &str = "-Ctarget-feature=+crt-static";
+
+/// The program of the pause image.
+pub(crate) fn pause() -> Result<PathBuf, Failure> {
+    let folder = folder()?;
+    let (built, _lock) = (folder.join("pause"), lock(&folder)?);
+    if !built.exists() {
+        let new = tempfile::tempdir_in(&folder).trying(folder.display())?;
+        let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+        rustc.args(["--edition=2024", "-Copt-level=s", "-Cpanic=abort", "-Cstrip=symbols", STATIC, "-o"]);
+        run(rustc.arg(new.path().join("pause")).arg(source("build/pause.rs")))?;
+        fs::rename(new.path().join("pause"), &built).trying(built.display())?;
+    }
+    Ok(built)
+}
+
+/// The program that answers as told.
+pub(crate) fn answer() -> Result<PathBuf, Failure> {
+    let folder = folder()?;
+    let rustc = Command::new("rustc").arg("-vV").output().trying("rustc")?;
+    let said = String::from_utf8_lossy(&rustc.stdout).into_owned();
+    // Named, although it is this machine: build scripts and macros are then built without the flag.
+    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+    let host = host.ok_or_else(|| Failure::new(format!("rustc -vV named no host:\n{said}")))?;
+    let _lock = lock(&folder)?;
+    if !folder.join(host).exists() {
+        let _ = writeln!(std::io::stderr(), "testbed: building a static `answer`, once: a minute or two");
+    }
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args([
+        "build",
+        "--locked",
+        "--release",
+        "--package=kaos-loadtest",
+        "--bin=answer",
+        "--target",
+        host,
+    ]);
+    cargo.arg("--target-dir").arg(&folder).current_dir(source("")).env("RUSTFLAGS", STATIC);
+    run(cargo.env_remove("CARGO_ENCODED_RUSTFLAGS"))?;
+    Ok(folder.join(host).join("release/answer"))
+}
+
+/// Something of this crate's folder.
+fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn folder() -> Result<PathBuf, Failure> {
+    let folder = target()?.join("testbed/static");
+    fs::create_dir_all(&folder).trying(folder.display())?;
+    Ok(folder)
+}
+
+/// One build at a time; given back when dropped.
+fn lock(folder: &Path) -> Result<File, Failure> {
+    let file = File::create(folder.join(".lock")).trying(folder.display())?;
+    file.lock().trying(folder.display())?;
+    Ok(file)
+}
+
+/// Runs a command to its end. The failure is what it wrote to stderr.
+pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let ended = command.stdin(Stdio::null()).output().trying(&name)?;
+    if ended.status.success() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{name} failed ({}):\n{}",
+        ended.status,
+        String::from_utf8_lossy(&ended.stderr)
+    )))
+}
