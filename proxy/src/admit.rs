@@ -5,12 +5,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kaos_core::Moment;
+use kaos_core::snapshot::StartTimes;
 
 use crate::gate::Grant;
 use crate::head::Head;
 use crate::ledger::Phases;
 use crate::refuse::Refusal;
 use crate::rounds::{Alarm, Watch};
+use crate::slot::Kind;
 use crate::upstream::port::Port;
 use crate::worker::{Seat, Worker};
 
@@ -39,12 +41,21 @@ pub(crate) struct Record {
     pub(crate) seat: Option<Rc<Seat>>,
     pub(crate) arrived: Moment,
     pub(crate) request_id: String,
+    /// It is another proxy's to count.
+    passed: bool,
     code: u16,
+}
+
+impl Wait {
+    /// How much longer it may wait, of `most`.
+    pub(crate) fn left(&self, most: Duration, now: Moment) -> Duration {
+        self.span.map_or(most, |(began, _)| (began + most).since(now))
+    }
 }
 
 impl Record {
     pub(crate) fn new(worker: Rc<Worker>, arrived: Moment, request_id: String) -> Self {
-        Record { worker, seat: None, arrived, request_id, code: CLIENT_LEFT }
+        Record { worker, seat: None, arrived, request_id, passed: false, code: CLIENT_LEFT }
     }
 
     /// A record under the id that the client gave, if it is a sane one, else under a new id.
@@ -63,6 +74,11 @@ impl Record {
         }
     }
 
+    /// Whether the answer is another proxy's to count, which it was passed on to.
+    pub(crate) fn pass(&mut self, passed: bool) {
+        self.passed = passed;
+    }
+
     /// The answer begins with this status.
     pub(crate) fn answered(&mut self, status: u16) {
         self.code = status;
@@ -71,6 +87,7 @@ impl Record {
     /// Kaos answers itself.
     pub(crate) fn refused(&mut self, refusal: &Refusal) {
         self.code = refusal.status();
+        self.passed = false;
         let ledger = self.seat.as_ref().map_or(&self.worker.strays, |seat| &seat.ledger);
         ledger.rejected(refusal.word());
         if let (Some(seat), Refusal::UpstreamProtocol(why)) = (&self.seat, refusal) {
@@ -83,7 +100,9 @@ impl Drop for Record {
     fn drop(&mut self) {
         let now = self.worker.now();
         let ledger = self.seat.as_ref().map_or(&self.worker.strays, |seat| &seat.ledger);
-        ledger.ended(self.code, now.since(self.arrived));
+        if !self.passed {
+            ledger.ended(self.code, now.since(self.arrived));
+        }
         ledger.active(now);
     }
 }
@@ -93,6 +112,8 @@ impl Drop for Record {
 pub(crate) struct Routed {
     pub(crate) seat: Rc<Seat>,
     pub(crate) wait: Wait,
+    /// Another proxy has passed it on: it stays here.
+    pub(crate) passed: bool,
 }
 
 /// What a request has waited for so far.
@@ -112,7 +133,13 @@ pub(crate) fn route(worker: &Rc<Worker>, head: &Head, record: &mut Record) -> Re
     let seat = worker.find(&host, &head.routed_path()).ok_or(Refusal::NoRoute)?;
     seat.ledger.active(record.arrived);
     record.seat = Some(seat.clone());
-    Ok(Routed { seat, wait: Wait::default() })
+    let mut wait = Wait::default();
+    if let Some(left) = head.passed {
+        // As if it had waited here from the start.
+        let began = (record.arrived + left).before(seat.gate.view().workload.policy.queue_timeout);
+        wait.span = Some((began.min(record.arrived), record.arrived));
+    }
+    Ok(Routed { seat, wait, passed: head.passed.is_some() })
 }
 
 /// A slot on a replica, held for as long as the request runs.
@@ -130,6 +157,11 @@ impl Permit {
         self.worker.clone()
     }
 
+    /// Whether it is a place at another proxy, which counts it.
+    pub(crate) fn is_passed(&self) -> bool {
+        self.grant.slot.kind == Kind::Proxy
+    }
+
     /// The replica's hard limit, 0 for none: with one, a place counts until the replica has let go of it too.
     pub(crate) fn hard_limit(&self) -> u32 {
         self.seat.gate.view().workload.policy.container_concurrency
@@ -139,7 +171,9 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.port.active.set(self.port.active.get() - 1);
-        self.seat.ledger.released(self.worker.now());
+        if !self.is_passed() {
+            self.seat.ledger.released(self.worker.now());
+        }
     }
 }
 
@@ -154,12 +188,12 @@ pub(crate) async fn admit(
     let worker = &record.worker;
     let gate = &routed.seat.gate;
     let now = worker.now();
-    if let Some(grant) = gate.admit(now, worker.turn()) {
+    if let Some(grant) = gate.admit(now, worker.turn(), routed.passed) {
         return Ok(permit(routed, record, grant, now));
     }
     let began = *routed.wait.span.get_or_insert((now, now));
     let deadline = began.0 + gate.view().workload.policy.queue_timeout;
-    let mut ticket = gate.enter(now, deadline, held()).map_err(|turned_away| {
+    let mut ticket = gate.enter(now, deadline, held(), routed.passed).map_err(|turned_away| {
         if turned_away.announce {
             worker.announce(gate);
         }
@@ -177,7 +211,9 @@ pub(crate) async fn admit(
     routed.wait.span = Some((began.0, now));
     match outcome {
         Ok(Ok(grant)) => {
-            routed.wait.cold = cold(&grant, began.0, now);
+            let start =
+                if grant.slot.kind == Kind::Proxy { gate.view().newest_start() } else { grant.slot.start };
+            routed.wait.cold = cold(&start, began.0, now);
             Ok(permit(routed, record, grant, now))
         }
         Ok(Err(refusal)) => Err(Ended::Refused(refusal)),
@@ -188,15 +224,16 @@ pub(crate) async fn admit(
 }
 
 fn permit(routed: &Routed, record: &Record, grant: Grant, now: Moment) -> Permit {
-    let port = record.worker.port(&grant.slot, routed.seat.gate.key);
+    let port = record.worker.port(&grant.slot);
     port.active.set(port.active.get() + 1);
-    routed.seat.ledger.dispatched(now);
+    if grant.slot.kind != Kind::Proxy {
+        routed.seat.ledger.dispatched(now);
+    }
     Permit { grant, port, dispatched: now, seat: routed.seat.clone(), worker: record.worker.clone() }
 }
 
 /// The steps of the start that a wait from `began` to `now` was for, if the replica became ready meanwhile.
-fn cold(grant: &Grant, began: Moment, now: Moment) -> Option<(Duration, Phases)> {
-    let start = &grant.slot.start;
+fn cold(start: &StartTimes, began: Moment, now: Moment) -> Option<(Duration, Phases)> {
     let ready = start.ready.filter(|ready| *ready >= began)?;
     let decided = start.decided.unwrap_or(began).max(began);
     let started = start.started.unwrap_or(decided).max(decided);

@@ -1,15 +1,16 @@
 //! Binds the listeners, one per worker on the same port. What only Linux has stays here.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-use kaos_core::{Report, Snapshot};
+use kaos_core::{ProxyId, Report, Snapshot};
 use socket2::{Domain, Protocol, TcpKeepalive, Type};
 use tokio::sync::{mpsc, watch};
 
-use crate::control::Proxy;
+use crate::control::{Proxy, Ready};
 use crate::{Config, Limits};
 
 /// Connections that wait to be accepted, per worker.
@@ -23,6 +24,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 pub struct Bound {
     config: Config,
     limits: Limits,
+    ready: watch::Receiver<Ready>,
     listeners: Vec<TcpListener>,
     address: SocketAddr,
 }
@@ -53,7 +55,9 @@ pub fn bind(config: Config) -> Result<Bound, BindError> {
     listeners(address, config.workers.max(1))
         .and_then(|listeners| {
             let address = listeners.first().map_or(Ok(address), TcpListener::local_addr)?;
-            Ok(Bound { config, limits: Limits::default(), listeners, address })
+            // Nobody will ever say anything else: it is a proxy alone.
+            let (_, ready) = watch::channel(Ready::new());
+            Ok(Bound { config, limits: Limits::default(), ready, listeners, address })
         })
         .map_err(|error| BindError { address, error })
 }
@@ -94,6 +98,12 @@ impl Bound {
         Bound { limits, ..self }
     }
 
+    /// Shares hard limits with the other proxies in `ready`: all that are ready by id, this one among them, each with the
+    /// address of its data port. A set without anybody means that it is alone.
+    pub fn with_peers(self, ready: watch::Receiver<BTreeMap<ProxyId, SocketAddr>>) -> Self {
+        Bound { ready, ..self }
+    }
+
     /// Starts the workers and, on the runtime of the caller, the control task.
     ///
     /// `snapshots` say where requests go; `reports` take what was seen of them.
@@ -102,6 +112,6 @@ impl Bound {
         snapshots: watch::Receiver<Arc<Snapshot>>,
         reports: mpsc::Sender<Report>,
     ) -> io::Result<Proxy> {
-        Proxy::start(self.config, self.limits, self.listeners, snapshots, reports)
+        Proxy::start(self.config, self.limits, self.listeners, snapshots, self.ready, reports)
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use kaos_core::{EndpointUid, Moment, Reading, Report, Snapshot, Sums, WorkloadId};
+use kaos_core::{EndpointUid, Moment, ProxyId, Reading, Report, Snapshot, Sums, WorkloadId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
@@ -19,6 +19,7 @@ use crate::clients::Clients;
 use crate::gate::QueueBytes;
 use crate::ledger::Counts;
 use crate::memory;
+use crate::peers::Peers;
 use crate::probe::Found;
 use crate::refuse::Refusal;
 use crate::report::{Ask, Brief, Notice, WorkerTotals};
@@ -40,6 +41,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 const NOTICES: usize = 1024;
 const ASKS: usize = 16;
+
+/// The proxies that are ready, with where clients connect to them.
+pub(crate) type Ready = BTreeMap<ProxyId, SocketAddr>;
 
 /// A running proxy.
 #[derive(Debug)]
@@ -90,6 +94,7 @@ impl Proxy {
         limits: Limits,
         listeners: Vec<TcpListener>,
         snapshots: watch::Receiver<Arc<Snapshot>>,
+        ready: watch::Receiver<Ready>,
         reports: mpsc::Sender<Report>,
     ) -> io::Result<Proxy> {
         let queue_bytes = Arc::new(QueueBytes::new(config.queue_bytes));
@@ -99,6 +104,7 @@ impl Proxy {
             queue_bytes,
             connections: AtomicUsize::new(0),
             standing: Standing::default(),
+            believed: Arc::default(),
             clients: Arc::new(Clients::new(limits.connections_per_client, limits.trusted)),
         });
         if let Some(folder) = limits.memory {
@@ -106,6 +112,8 @@ impl Proxy {
         }
         let (notices, heard) = mpsc::channel(NOTICES);
         let mut control = Control::new(shared.clone(), reports);
+        let now = control.now();
+        control.gates.peers_changed(&ready.borrow().clone(), now);
         control.show(&snapshots.borrow().clone());
         let (mut asks, mut stops, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         for (index, listener) in listeners.into_iter().enumerate() {
@@ -132,7 +140,7 @@ impl Proxy {
         }
         control.workers.clone_from(&asks);
         let replicas = control.gates.replicas();
-        let control = tokio::spawn(control.run(snapshots, heard));
+        let control = tokio::spawn(control.run(snapshots, ready, heard));
         let answered = Mutex::new(vec![None; asks.len()]);
         Ok(Proxy { shared, asks, stops, ended, control, replicas, answered })
     }
@@ -257,7 +265,8 @@ struct Control {
 
 impl Control {
     fn new(shared: Arc<Shared>, reports: mpsc::Sender<Report>) -> Self {
-        let (gates, found) = Gates::new(shared.queue_bytes.clone(), shared.config.origin);
+        let peers = Peers::new(shared.config.id.clone(), shared.believed.clone());
+        let (gates, found) = Gates::new(shared.queue_bytes.clone(), peers, shared.config.origin);
         let (workers, briefs, reported) = (Vec::new(), Vec::new(), HashMap::new());
         Control { shared, reports, workers, gates, briefs, reported, sequence: 0, ticks: 0, found }
     }
@@ -269,6 +278,7 @@ impl Control {
     async fn run(
         mut self,
         mut snapshots: watch::Receiver<Arc<Snapshot>>,
+        mut ready: watch::Receiver<Ready>,
         mut notices: mpsc::Receiver<Notice>,
     ) {
         let mut report = tokio::time::interval(REPORT_EVERY);
@@ -293,6 +303,10 @@ impl Control {
                     let snapshot = snapshots.borrow_and_update().clone();
                     let held = self.show(&snapshot);
                     self.send_some(&held).await;
+                }
+                Ok(()) = ready.changed() => {
+                    let now = self.now();
+                    self.gates.peers_changed(&ready.borrow_and_update().clone(), now);
                 }
                 Some(notice) = notices.recv() => {
                     let mut gates = vec![notice.gate];

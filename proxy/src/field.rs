@@ -19,6 +19,8 @@ pub(crate) enum Name {
     Cookie,
     /// Ours alone to say in a response.
     ColdStart,
+    /// What proxies say to each other.
+    Passed,
     /// Spelt with `_` what one of the above spells with `-`: some programs read the two as one.
     Twin,
     Other,
@@ -37,6 +39,7 @@ pub(crate) fn classify(name: &[u8]) -> Name {
         9 if is("forwarded") || is("x-real-ip") => Name::Forwarding,
         10 if is("connection") => Name::Connection,
         10 if is("keep-alive") => Name::HopByHop,
+        10 if is("x-kaos-hop") => Name::Passed,
         12 if is("x-request-id") => Name::RequestId,
         14 if is("content-length") => Name::ContentLength,
         14 if is("http2-settings") => Name::HopByHop,

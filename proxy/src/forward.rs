@@ -9,10 +9,12 @@ use kaos_core::Moment;
 
 use crate::accept::is_exhausted;
 use crate::admit::{Ended, Permit, Record, Routed, admit};
+use crate::field::Name;
 use crate::head::Head;
 use crate::pump::Broken;
 use crate::refuse::Refusal;
 use crate::rounds::{Alarm, Watch};
+use crate::slot::Kind;
 use crate::socket::Socket;
 use crate::upstream::answer::{self, Answer, NoAnswer};
 use crate::upstream::link::Link;
@@ -20,6 +22,8 @@ use crate::upstream::send::{self, Hop};
 
 /// Most times that one request is sent again after a connection failed it.
 const REPEATS: u32 = 2;
+/// Most times that one request is passed on to a proxy that has no slot for it any more.
+const MOVES: u32 = 10;
 /// Before a request is sent again whose new connection was ended: so long after the first time, twice after the second.
 const REPEAT_PAUSE: Duration = Duration::from_millis(20);
 
@@ -118,19 +122,32 @@ pub(crate) struct Sent {
 impl Trip<'_> {
     /// Gets a slot, sends the request, reads the head of the answer.
     pub(crate) async fn forward<U: Upload>(&mut self, feed: &mut Feed<U>) -> Result<Sent, Ended> {
-        let mut repeats = 0;
+        let (mut repeats, mut moves) = (0, 0);
+        let mut begun_for = Kind::Proxy;
         loop {
             let permit = admit(self.routed, self.record, self.watch, || feed.upload.hold()).await?;
+            self.record.pass(permit.is_passed());
             let repeatable = self.head.is_idempotent() && feed.upload.is_empty();
             let Some(mut link) = self.connect(&permit, repeatable, repeats > 0).await? else { continue };
             if feed.upload.invite().await.is_err() {
                 return Err(Ended::ClientGone);
             }
-            if repeats == 0 || !feed.upload.is_untouched() {
+            if repeats == 0 || feed.upload.is_empty() || !feed.upload.is_untouched() {
                 feed.begin(self.serialise(&permit));
+                begun_for = permit.grant.slot.kind;
+            } else if (begun_for == Kind::Proxy) != permit.is_passed() {
+                // A head for another proxy says what a replica must not hear, and the body is under way with it.
+                return Err(Refusal::UpstreamUnreachable.into());
             }
             let deadline = self.deadline(&permit);
-            match self.converse(feed, &mut link, deadline).await {
+            match self.converse(feed, &mut link, &permit, deadline).await {
+                Ok(Ok(Ok(answer)))
+                    if has_moved(&permit, &answer) && feed.upload.is_empty() && moves < MOVES =>
+                {
+                    moves += 1;
+                    drop((permit, link));
+                    self.pause(REPEAT_PAUSE * moves).await?;
+                }
                 Ok(Ok(Ok(answer))) => return self.checked(Sent { permit, link, answer, deadline }),
                 Ok(Ok(Err(NoAnswer::Closed))) => {
                     let untouched = feed.upload.is_untouched();
@@ -220,12 +237,23 @@ impl Trip<'_> {
             client: self.client,
             request_id: &self.record.request_id,
             replica: permit.grant.slot.address,
+            pass: permit.is_passed().then(|| self.patience_of_queue()),
         };
         send::head(self.head, &hop, &mut bytes);
         bytes
     }
 
+    /// How much longer the request may wait for a slot.
+    fn patience_of_queue(&self) -> Duration {
+        let most = self.routed.seat.gate.view().workload.policy.queue_timeout;
+        self.routed.wait.left(most, self.record.worker.now())
+    }
+
+    /// When the whole exchange must be over. Another proxy sees to that itself.
     fn deadline(&self, permit: &Permit) -> Moment {
+        if permit.is_passed() {
+            return Moment::NEVER;
+        }
         let total = self.routed.seat.gate.view().workload.policy.request_timeout;
         if total.is_zero() { Moment::NEVER } else { permit.dispatched + total }
     }
@@ -236,10 +264,15 @@ impl Trip<'_> {
         &self,
         feed: &mut Feed<U>,
         link: &mut Link,
+        permit: &Permit,
         deadline: Moment,
     ) -> Result<Result<Result<Answer, NoAnswer>, Broken>, Alarm> {
         let worker = &self.record.worker;
-        let patience = self.routed.seat.gate.view().workload.policy.response_start_timeout;
+        let mut patience = self.routed.seat.gate.view().workload.policy.response_start_timeout;
+        if permit.is_passed() {
+            // It may wait there, and is told there why in vain.
+            patience += self.patience_of_queue() + LINGER;
+        }
         let socket = link.socket.clone();
         self.watch.until(deadline.min(worker.now() + patience));
         self.watch.mind_client(true);
@@ -260,6 +293,11 @@ impl Trip<'_> {
             }
         }
     }
+}
+
+/// Whether another proxy says that it has no slot any more.
+fn has_moved(permit: &Permit, answer: &Answer) -> bool {
+    permit.is_passed() && answer.fields.values(Name::Passed).next().is_some()
 }
 
 /// Ends an exchange in its middle. The connection is closed; with a hard limit the slot is given back only when the

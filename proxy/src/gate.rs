@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use kaos_core::pick::{pick, release_limit};
+use kaos_core::snapshot::StartTimes;
 use kaos_core::{Moment, Sums, Workload, WorkloadId};
 use tokio::sync::oneshot;
 
@@ -27,6 +28,8 @@ pub(crate) struct View {
     pub(crate) workload: Arc<Workload>,
     /// Replicas that are ready in the platform's eyes.
     pub(crate) slots: Box<[Arc<Slot>]>,
+    /// The proxies that have slots on them, if this one has none: who wants a slot is passed on to one of them.
+    pub(crate) owners: Box<[Arc<Slot>]>,
     /// Not adopted any more.
     pub(crate) removed: bool,
     pub(crate) starts: Starts,
@@ -97,6 +100,8 @@ struct Queue {
 struct Waiter {
     answer: oneshot::Sender<Result<Grant, Refusal>>,
     bytes: u64,
+    /// Another proxy has passed it on: it stays here.
+    passed: bool,
 }
 
 /// A slot on a replica, taken. Given back when dropped, to whoever waits first.
@@ -190,22 +195,26 @@ impl Gate {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A slot on the least loaded replica, if one is free and nobody waits for it.
-    pub(crate) fn admit(self: &Arc<Self>, now: Moment, turn: usize) -> Option<Grant> {
+    /// A slot on the least loaded replica, if one is free and nobody waits for it; or a place at another proxy that has
+    /// slots, if there are none here and the request wasn't `passed` on already.
+    pub(crate) fn admit(self: &Arc<Self>, now: Moment, turn: usize, passed: bool) -> Option<Grant> {
         if self.waiting() > 0 {
             return None;
         }
         let view = self.view.load();
-        self.take(&view, view.workload.policy.container_concurrency, now, turn)
+        if !view.owners.is_empty() {
+            return if passed { None } else { self.take(&view.owners, 0, now, turn) };
+        }
+        self.take(&view.slots, view.workload.policy.container_concurrency, now, turn)
     }
 
-    fn take(self: &Arc<Self>, view: &View, limit: u32, now: Moment, turn: usize) -> Option<Grant> {
+    fn take(self: &Arc<Self>, slots: &[Arc<Slot>], limit: u32, now: Moment, turn: usize) -> Option<Grant> {
         // A slot that was free when it was picked may be taken by another worker: pick again, a bounded number of times.
-        for attempt in 0..=view.slots.len() {
-            let (count, turn) = (view.slots.len(), turn + attempt);
-            let at = pick(count, limit, turn, |at| view.slots.get(at)?.trusted_load(now))
-                .or_else(|| pick(count, limit, turn, |at| view.slots.get(at)?.load(now)))?;
-            let slot = view.slots.get(at)?;
+        for attempt in 0..=slots.len() {
+            let (count, turn) = (slots.len(), turn + attempt);
+            let at = pick(count, limit, turn, |at| slots.get(at)?.trusted_load(now))
+                .or_else(|| pick(count, limit, turn, |at| slots.get(at)?.load(now)))?;
+            let slot = slots.get(at)?;
             if slot.take(limit) {
                 return Some(Grant { slot: slot.clone(), gate: self.clone() });
             }
@@ -220,6 +229,7 @@ impl Gate {
         now: Moment,
         deadline: Moment,
         bytes: usize,
+        passed: bool,
     ) -> Result<Ticket, TurnedAway> {
         let bytes = bytes as u64;
         let (answer, receiver) = oneshot::channel();
@@ -235,7 +245,7 @@ impl Gate {
         let arrival = queue.arrivals;
         queue.arrivals += 1;
         queue.sums.start(now.micros());
-        queue.waiters.insert(arrival, Waiter { answer, bytes });
+        queue.waiters.insert(arrival, Waiter { answer, bytes, passed });
         self.waiting.0.fetch_add(1, Ordering::SeqCst);
         let unclaimed = self.hand_out(&mut queue, now);
         let announce = queue.announce(now);
@@ -306,9 +316,17 @@ impl Gate {
         let stuck = queue.stuck_since.map_or(Duration::ZERO, |since| now.since(since));
         let limit = release_limit(policy.container_concurrency, policy.slots(), stuck);
         let mut unclaimed = None;
-        while !queue.waiters.is_empty() {
+        let (slots, limit) = if view.owners.is_empty() { (&view.slots, limit) } else { (&view.owners, 0) };
+        while let Some(first) = queue.waiters.first_entry() {
+            if first.get().passed && !view.owners.is_empty() {
+                let waiter = first.remove();
+                self.left(queue, &waiter, now);
+                // The slot that it came for is another proxy's.
+                let _ = waiter.answer.send(Err(Refusal::Elsewhere));
+                continue;
+            }
             let turn = queue.arrivals as usize;
-            let Some(grant) = unclaimed.take().or_else(|| self.take(&view, limit, now, turn)) else {
+            let Some(grant) = unclaimed.take().or_else(|| self.take(slots, limit, now, turn)) else {
                 let coming = view.workload.replicas.starting > 0 || view.slots.is_empty();
                 queue.stuck_since = if coming { None } else { queue.stuck_since.or(Some(now)) };
                 return None;
@@ -382,6 +400,11 @@ impl View {
             self.workload.failure.as_ref().filter(|failure| failure.known && now < failure.retry_at)?;
         let hopeless = self.slots.is_empty() && self.workload.replicas.starting == 0;
         hopeless.then(|| Refusal::StartFailed(failure.detail.clone(), failure.retry_at.since(now)))
+    }
+
+    /// The start of the replica that was ready last.
+    pub(crate) fn newest_start(&self) -> StartTimes {
+        self.slots.iter().map(|slot| slot.start).max_by_key(|start| start.ready).unwrap_or_default()
     }
 
     /// How long the last start that is known took; a second if none is.

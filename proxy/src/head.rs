@@ -1,6 +1,7 @@
 //! The head of a request as every later step sees it, whatever version of HTTP it came by.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use http::Method;
 use kaos_core::host;
@@ -39,6 +40,8 @@ pub(crate) struct Head {
     pub(crate) upgrade: Option<Vec<u8>>,
     /// The client takes trailers.
     pub(crate) takes_trailers: bool,
+    /// Another proxy has passed it on, and lets it wait for so long. What it says of the client is believed.
+    pub(crate) passed: Option<Duration>,
 }
 
 impl Default for Head {
@@ -54,6 +57,7 @@ impl Default for Head {
             expects_continue: false,
             upgrade: None,
             takes_trailers: false,
+            passed: None,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod accept;
 mod admit;
+mod assign;
 mod bind;
 mod buffer;
 mod clients;
@@ -19,6 +20,7 @@ mod ledger;
 mod memory;
 mod network;
 mod partial;
+mod peers;
 mod probe;
 mod pump;
 mod refuse;

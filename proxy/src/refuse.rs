@@ -31,6 +31,8 @@ pub enum Refusal {
     /// Its start, which has been asked for, takes longer than the request may wait. With the time after which it should
     /// be there.
     StartTooLong(Duration),
+    /// Another proxy passed it on for a slot that isn't here any more: that one should look anew.
+    Elsewhere,
     /// The proxy is going away.
     Draining,
     /// The proxy has no room for more.
@@ -71,6 +73,7 @@ impl Refusal {
             Refusal::QueueFull(_) => (503, "queue-full", "Too many requests wait for this workload"),
             Refusal::StartFailed(..) => (503, "start-failed", "The workload can't be started"),
             Refusal::NoEndpoint => (503, "no-endpoint", "The workload has no replica"),
+            Refusal::Elsewhere => (503, "no-endpoint", "The workload's slots have moved to another proxy"),
             Refusal::StartTooLong(_) => (503, "no-endpoint", "The workload takes long to start"),
             Refusal::Draining => (503, "draining", "This proxy is going away"),
             Refusal::Overloaded => (503, "overloaded", "This proxy has no room for more requests"),
@@ -108,6 +111,7 @@ impl Refusal {
                 Some(seconds(span))
             }
             Refusal::NoEndpoint
+            | Refusal::Elsewhere
             | Refusal::Draining
             | Refusal::Overloaded
             | Refusal::UpstreamUnreachable
@@ -155,7 +159,9 @@ impl Refusal {
                 "It is being started, which takes longer than the knob queue-timeout lets a request wait; `kaos \
                  explain {name}` shows its starts."
             ),
-            Refusal::Draining | Refusal::Overloaded => "Try again; another proxy may answer.".to_owned(),
+            Refusal::Elsewhere | Refusal::Draining | Refusal::Overloaded => {
+                "Try again; another proxy may answer.".to_owned()
+            }
             Refusal::UpstreamUnreachable => {
                 format!("Connections to its replicas are refused; `kaos logs {name}` shows what they say.")
             }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use kaos_core::snapshot::StartTimes;
 use kaos_core::{EndpointUid, Moment};
 
+use crate::peers::WHOLE;
 use crate::probe::First;
 
 /// A value on cache lines of its own: neighbours that other cores write don't slow it down.
@@ -15,7 +16,16 @@ use crate::probe::First;
 #[repr(align(128))]
 pub(crate) struct Padded<T>(pub(crate) T);
 
-/// One replica.
+/// What requests are sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    /// A replica of the workload whose gate has this key.
+    Replica(u32),
+    /// Another proxy, which has slots where this one has none.
+    Proxy,
+}
+
+/// One replica, or another proxy in its place.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) uid: EndpointUid,
@@ -23,9 +33,12 @@ pub(crate) struct Slot {
     pub(crate) key: u64,
     pub(crate) address: SocketAddr,
     pub(crate) start: StartTimes,
+    pub(crate) kind: Kind,
     in_flight: Padded<AtomicU32>,
     /// May be sent requests: ready, not going away, not held.
     open: AtomicBool,
+    /// Most requests that this proxy may have in flight on it, where a hard limit is shared with others.
+    share: AtomicU32,
     /// Whether it will never be sent anything again.
     gone: AtomicBool,
     /// Connections to it fail: let it be until this moment (microseconds).
@@ -41,14 +54,22 @@ pub(crate) struct Slot {
 const DOUBT: Duration = Duration::from_millis(100);
 
 impl Slot {
-    pub(crate) fn new(uid: EndpointUid, key: u64, address: SocketAddr, start: StartTimes) -> Self {
+    pub(crate) fn new(
+        uid: EndpointUid,
+        key: u64,
+        address: SocketAddr,
+        start: StartTimes,
+        kind: Kind,
+    ) -> Self {
         Slot {
             uid,
             key,
             address,
             start,
+            kind,
             in_flight: Padded::default(),
             open: AtomicBool::new(false),
+            share: AtomicU32::new(WHOLE),
             gone: AtomicBool::new(false),
             suspect_until: AtomicU64::new(0),
             failures: AtomicU32::new(0),
@@ -66,7 +87,8 @@ impl Slot {
     pub(crate) fn load(&self, now: Moment) -> Option<u32> {
         let suspect = self.suspect_until.load(Ordering::Relaxed);
         let usable = self.open.load(Ordering::Relaxed) && (suspect == 0 || suspect <= now.micros());
-        usable.then(|| self.in_flight.0.load(Ordering::Relaxed))
+        let load = usable.then(|| self.in_flight.0.load(Ordering::Relaxed));
+        load.filter(|load| *load < self.share.load(Ordering::Relaxed))
     }
 
     /// As [`Slot::load`], of a replica that isn't doubted.
@@ -83,6 +105,7 @@ impl Slot {
             self.in_flight.0.fetch_add(1, Ordering::SeqCst);
             true
         } else {
+            let limit = limit.min(self.share.load(Ordering::Relaxed));
             let below = |count: u32| (count < limit).then_some(count + 1);
             self.in_flight.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, below).is_ok()
         };
@@ -101,6 +124,11 @@ impl Slot {
     /// Opens or closes it. After it was closed, [`Slot::in_flight`] only falls.
     pub(crate) fn set_open(&self, open: bool) {
         self.open.store(open, Ordering::SeqCst);
+    }
+
+    /// Bounds what this proxy may have in flight on it.
+    pub(crate) fn set_share(&self, share: u32) {
+        self.share.store(share, Ordering::Relaxed);
     }
 
     /// It will never be sent anything again: its connections may be closed.

@@ -8,12 +8,13 @@ use std::time::Instant;
 use kaos_core::lease::Lease;
 use kaos_core::report::{EndpointLoad, HoldAnswer, HoldState};
 use kaos_core::snapshot::Phase;
-use kaos_core::{Endpoint, EndpointUid, Moment, Reading, Snapshot, Workload, WorkloadId};
+use kaos_core::{Endpoint, EndpointUid, Moment, ProxyId, Reading, Snapshot, Workload, WorkloadId};
 use tokio::sync::mpsc;
 
 use crate::gate::{Gate, QueueBytes, Starts, View};
+use crate::peers::Peers;
 use crate::probe::{First, Found, Prober, Target, can_be_tried};
-use crate::slot::Slot;
+use crate::slot::{Kind, Slot};
 use crate::upstream::port;
 
 /// All gates, by workload.
@@ -27,6 +28,7 @@ pub(crate) struct Gates {
     origin: Instant,
     replicas: Arc<Replicas>,
     prober: Prober,
+    peers: Peers,
 }
 
 /// Every replica that is listed or still has requests. Asked from outside; no request looks here.
@@ -83,10 +85,17 @@ struct Listed {
 
 impl Gates {
     /// No gates yet. Replicas that were found ready come out of the receiver, for [`Gates::answered`].
-    pub(crate) fn new(queue_bytes: Arc<QueueBytes>, origin: Instant) -> (Self, mpsc::Receiver<Found>) {
+    pub(crate) fn new(
+        queue_bytes: Arc<QueueBytes>,
+        peers: Peers,
+        origin: Instant,
+    ) -> (Self, mpsc::Receiver<Found>) {
         let (by_id, ids, replicas) = (BTreeMap::new(), HashMap::new(), Arc::default());
         let (prober, found) = Prober::new(origin);
-        (Gates { by_id, ids, next_gate: 0, next_slot: 0, queue_bytes, origin, replicas, prober }, found)
+        (
+            Gates { by_id, ids, next_gate: 0, next_slot: 0, queue_bytes, origin, replicas, prober, peers },
+            found,
+        )
     }
 
     /// Every replica that is listed or still has requests.
@@ -135,6 +144,7 @@ impl Gates {
             kept.gate.show(View {
                 workload: kept.workload,
                 slots: Box::default(),
+                owners: Box::default(),
                 removed: true,
                 starts: kept.starts,
             });
@@ -152,7 +162,13 @@ impl Gates {
 
     fn adopt(&mut self, workload: &Arc<Workload>, now: Moment) -> Kept {
         let starts = Starts::default();
-        let view = View { workload: workload.clone(), slots: Box::default(), removed: false, starts };
+        let view = View {
+            workload: workload.clone(),
+            slots: Box::default(),
+            owners: Box::default(),
+            removed: false,
+            starts,
+        };
         let gate = Arc::new(Gate::new(self.next_gate, view, self.queue_bytes.clone(), self.origin));
         self.ids.insert(self.next_gate, workload.id.clone());
         self.next_gate += 1;
@@ -185,7 +201,8 @@ impl Gates {
             let answered = coming.as_ref().is_some_and(|coming| coming.answered.is_some());
             let ready = endpoint.phase == Phase::Ready || answered;
             let known = before.remove(&endpoint.uid).map(|listed| listed.slot);
-            let slot = known.or_else(|| ready.then(|| self.slot(endpoint, coming.as_ref(), now)));
+            let slot =
+                known.or_else(|| ready.then(|| self.slot(kept.gate.key, endpoint, coming.as_ref(), now)));
             if let (Some(slot), Some(coming)) = (&slot, &mut coming)
                 && let (Some(first), Some(at)) = (coming.first.take(), coming.answered)
             {
@@ -204,23 +221,60 @@ impl Gates {
         before.values().for_each(|listed| listed.slot.set_gone());
         kept.learn(now);
         kept.open(now);
+        let owners = self.share(&slots, workload.policy.container_concurrency);
         kept.gate.show(View {
             workload: workload.clone(),
             slots: slots.into(),
+            owners,
             removed: false,
             starts: kept.starts,
         });
         answered
     }
 
-    fn slot(&mut self, endpoint: &Endpoint, coming: Option<&Coming>, now: Moment) -> Arc<Slot> {
+    /// Bounds each of `slots` by our share of the hard limit. Returns who has the others, if none is ours.
+    fn share(&self, slots: &[Arc<Slot>], limit: u32) -> Box<[Arc<Slot>]> {
+        let mut own = 0_u32;
+        for slot in slots {
+            let share = self.peers.share(&slot.uid, limit);
+            slot.set_share(share);
+            own = own.saturating_add(share);
+        }
+        if own > 0 { Box::default() } else { self.peers.owners(slots, limit).into() }
+    }
+
+    /// Takes note of which proxies are ready.
+    pub(crate) fn peers_changed(&mut self, ready: &BTreeMap<ProxyId, SocketAddr>, now: Moment) {
+        let next_slot = &mut self.next_slot;
+        self.peers.replace(ready, now, || {
+            *next_slot += 1;
+            *next_slot
+        });
+        self.share_anew(now);
+    }
+
+    /// Brings all shared limits up to date.
+    fn share_anew(&mut self, now: Moment) {
+        let limited = |kept: &&Kept| kept.workload.policy.container_concurrency > 0;
+        let ids: Vec<_> = self.by_id.values().filter(limited).map(|kept| kept.workload.id.clone()).collect();
+        for id in ids {
+            let Some(mut kept) = self.by_id.remove(&id) else { continue };
+            let workload = kept.workload.clone();
+            self.update(&mut kept, &workload, now);
+            kept.gate.settle();
+            self.by_id.insert(id, kept);
+        }
+    }
+
+    fn slot(&mut self, gate: u32, endpoint: &Endpoint, coming: Option<&Coming>, now: Moment) -> Arc<Slot> {
         self.next_slot += 1;
         let mut start = endpoint.start;
         if let Some(coming) = coming {
             start.started = start.started.or(Some(coming.since));
             start.ready = coming.answered.or(start.ready).or(Some(now));
         }
-        let slot = Slot::new(endpoint.uid.clone(), self.next_slot, endpoint.address, start);
+        let slot =
+            Slot::new(endpoint.uid.clone(), self.next_slot, endpoint.address, start, Kind::Replica(gate));
         let slot = Arc::new(slot);
         self.replicas.add(&slot);
         slot
@@ -253,6 +307,9 @@ impl Gates {
     /// Looks after those who wait, and ends holds that have lasted too long. Returns the gates with something to report.
     pub(crate) fn settle(&mut self, now: Moment) -> Vec<u32> {
         let mut changed = Vec::new();
+        if self.peers.has_settled(now) {
+            self.share_anew(now);
+        }
         for kept in self.by_id.values_mut() {
             if kept.held && kept.lease.obeyed(now).is_none() {
                 kept.open(now);

@@ -64,7 +64,10 @@ pub(crate) fn welcome(worker: &Rc<Worker>, stream: TcpStream) {
         let socket = Socket::new(stream);
         let Ok(client) = socket.peer() else { return };
         let client = client.ip().to_canonical();
-        let Ok(counted) = worker.shared.clients.enter(client) else { return };
+        let believed = worker.shared.believed.contains(client);
+        let Ok(counted) = (if believed { Ok(None) } else { worker.shared.clients.enter(client) }) else {
+            return;
+        };
         serve(worker, Arc::new(socket), client, place, counted).await;
     });
 }

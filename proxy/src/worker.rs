@@ -20,9 +20,10 @@ use crate::buffer::Buffers;
 use crate::clients::Clients;
 use crate::gate::{Gate, QueueBytes};
 use crate::ledger::Ledger;
+use crate::peers::Believed;
 use crate::report::{Ask, Links, Notice, WorkerTotals, WorkloadCounts};
 use crate::rounds::Rounds;
-use crate::slot::Slot;
+use crate::slot::{Kind, Slot};
 use crate::standing::Standing;
 use crate::upstream::port::Port;
 
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicUsize,
     pub(crate) standing: Standing,
     pub(crate) clients: Arc<Clients>,
+    /// The other proxies.
+    pub(crate) believed: Arc<Believed>,
 }
 
 /// One workload in one worker.
@@ -168,11 +171,11 @@ impl Worker {
     }
 
     /// This worker's connections to a replica.
-    pub(crate) fn port(&self, slot: &Arc<Slot>, gate: u32) -> Rc<Port> {
+    pub(crate) fn port(&self, slot: &Arc<Slot>) -> Rc<Port> {
         if let Some(port) = self.ports.borrow().get(&slot.key) {
             return port.clone();
         }
-        let port = Rc::new(Port::new(slot.clone(), gate));
+        let port = Rc::new(Port::new(slot.clone()));
         self.ports.borrow_mut().insert(slot.key, port.clone());
         port
     }
@@ -197,9 +200,9 @@ impl Worker {
     }
 
     fn totals(&self) -> WorkerTotals {
-        let mut links: HashMap<u32, Links, FixedState> = HashMap::default();
+        let mut links: HashMap<Kind, Links, FixedState> = HashMap::default();
         for port in self.ports.borrow().values() {
-            let of_gate = links.entry(port.gate).or_default();
+            let of_gate = links.entry(port.slot.kind).or_default();
             of_gate.idle += port.idle();
             of_gate.active += port.active.get();
         }
@@ -207,7 +210,7 @@ impl Worker {
         let counted = |seat: &Rc<Seat>| WorkloadCounts {
             id: seat.gate.id.clone(),
             counts: seat.ledger.copy(),
-            links: links.get(&seat.gate.key).copied().unwrap_or_default(),
+            links: links.get(&Kind::Replica(seat.gate.key)).copied().unwrap_or_default(),
         };
         WorkerTotals {
             workloads: self.seats.borrow().values().map(counted).collect(),

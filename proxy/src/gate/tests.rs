@@ -6,6 +6,7 @@ use kaos_core::Policy;
 use kaos_core::snapshot::{Replicas, StartTimes};
 
 use super::*;
+use crate::slot::Kind;
 
 const LIMIT: u32 = 2;
 const SLOTS: usize = 2;
@@ -31,7 +32,13 @@ fn gate() -> (Arc<Gate>, Vec<Arc<Slot>>) {
     };
     let slot = |at: usize| {
         let uid = kaos_core::EndpointUid::new(&at.to_string());
-        let slot = Slot::new(uid, at as u64, "127.0.0.1:1".parse().unwrap(), StartTimes::default());
+        let slot = Slot::new(
+            uid,
+            at as u64,
+            "127.0.0.1:1".parse().unwrap(),
+            StartTimes::default(),
+            Kind::Replica(0),
+        );
         slot.set_open(true);
         Arc::new(slot)
     };
@@ -40,6 +47,7 @@ fn gate() -> (Arc<Gate>, Vec<Arc<Slot>>) {
         workload: Arc::new(workload),
         slots: slots.clone().into(),
         removed: false,
+        owners: Box::default(),
         starts: Starts::default(),
     };
     let bytes = Arc::new(QueueBytes::new(u64::MAX));
@@ -57,8 +65,8 @@ fn crowd(gate: &Arc<Gate>) {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
                 for round in 0..ROUNDS {
                     let now = gate.now();
-                    let grant = gate.admit(now, round).or_else(|| {
-                        let mut ticket = gate.enter(now, Moment::NEVER, 1).unwrap();
+                    let grant = gate.admit(now, round, false).or_else(|| {
+                        let mut ticket = gate.enter(now, Moment::NEVER, 1, false).unwrap();
                         if leaves(round) {
                             return None;
                         }

@@ -122,6 +122,9 @@ pub(crate) fn refusal(
         decimal(out, seconds);
         out.extend_from_slice(b"\r\n");
     }
+    if *refusal == Refusal::Elsewhere {
+        out.extend_from_slice(b"X-Kaos-Hop: moved\r\n");
+    }
     if *refusal == Refusal::MethodNotAllowed {
         out.extend_from_slice(b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
     }

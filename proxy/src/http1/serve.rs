@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::admit::{Ended, Record, route};
 use crate::buffer::{Input, READ_SIZE};
-use crate::field::Name;
+use crate::field::{Name, length};
 use crate::forward::{Feed, Trip};
 use crate::head::Head;
 use crate::http1::relay::{self, FromClient, Next};
@@ -118,6 +118,7 @@ impl Connection {
         let asked = self.head.fields.values(Name::RequestId).next();
         let mut record = Record::for_request(&self.worker, asked);
         self.watch.rest(None);
+        self.head.passed = self.passed_on();
         let mut routed = match route(&self.worker, &self.head, &mut record) {
             Ok(routed) => routed,
             Err(refusal) => {
@@ -157,6 +158,17 @@ impl Connection {
                 self.refuse(&refusal, &mut record, whole).await
             }
         }
+    }
+
+    /// How long a request may wait that another proxy has passed on. Anybody else may say what they like.
+    fn passed_on(&self) -> Option<Duration> {
+        let believed = &self.worker.shared.believed;
+        if believed.is_empty() {
+            return None;
+        }
+        let said = self.head.fields.values(Name::Passed).next()?;
+        let millis = length(said).filter(|_| believed.contains(self.client))?;
+        Some(Duration::from_millis(millis))
     }
 
     /// Answers a request whose head could not be read.

@@ -26,8 +26,6 @@ const FORGET: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Port {
     pub(crate) slot: Arc<Slot>,
-    /// The gate of its workload.
-    pub(crate) gate: u32,
     idle: RefCell<Vec<Idle>>,
     /// Connections that carry an exchange now.
     pub(crate) active: Cell<usize>,
@@ -44,10 +42,9 @@ struct Idle {
 }
 
 impl Port {
-    pub(crate) fn new(slot: Arc<Slot>, gate: u32) -> Self {
+    pub(crate) fn new(slot: Arc<Slot>) -> Self {
         Port {
             slot,
-            gate,
             idle: RefCell::default(),
             active: Cell::new(0),
             survived: Cell::new(Duration::ZERO),

@@ -1,6 +1,7 @@
 //! Writes the head of a request as a replica gets it: hop-by-hop fields gone, forwarding fields rebuilt, framing our own.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use crate::field::Name;
 use crate::head::Head;
@@ -13,6 +14,8 @@ pub(crate) struct Hop<'a> {
     pub(crate) request_id: &'a str,
     /// For a request that names no host.
     pub(crate) replica: SocketAddr,
+    /// It goes to another proxy, which may let it wait for so long.
+    pub(crate) pass: Option<Duration>,
 }
 
 /// Writes `head` to `out`.
@@ -31,6 +34,7 @@ pub(crate) fn head(head: &Head, hop: &Hop<'_>, out: &mut Vec<u8>) {
         match known.kind {
             Name::Other | Name::Cookie if listed && head.fields.is_listed(&known) => {}
             Name::Other | Name::Cookie => field(out, known.name, known.value),
+            Name::Forwarding if head.passed.is_some() => field(out, known.name, known.value),
             Name::Trailer if matches!(head.body, Framing::Chunked(_)) => field(out, known.name, known.value),
             _ => {}
         }
@@ -52,7 +56,15 @@ pub(crate) fn head(head: &Head, hop: &Hop<'_>, out: &mut Vec<u8>) {
         None if head.takes_trailers => out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n"),
         None => {}
     }
-    forwarding(head, hop, out);
+    if head.passed.is_none() {
+        forwarding(head, hop, out);
+    }
+    field(out, b"X-Request-Id", hop.request_id.as_bytes());
+    if let Some(wait) = hop.pass {
+        out.extend_from_slice(b"X-Kaos-Hop: ");
+        decimal(out, wait.as_millis() as u64);
+        out.extend_from_slice(b"\r\n");
+    }
     out.extend_from_slice(b"\r\n");
 }
 
@@ -77,7 +89,6 @@ fn forwarding(head: &Head, hop: &Hop<'_>, out: &mut Vec<u8>) {
         out.push(b'"');
     }
     out.extend_from_slice(b";proto=http\r\n");
-    field(out, b"X-Request-Id", hop.request_id.as_bytes());
 }
 
 pub(crate) fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {

@@ -13,6 +13,7 @@ mod replica;
 mod request;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,6 +40,8 @@ pub struct Rig {
     pub address: SocketAddr,
     pub origin: Instant,
     snapshots: watch::Sender<Arc<Snapshot>>,
+    /// Which proxies are ready.
+    pub peers: watch::Sender<BTreeMap<ProxyId, SocketAddr>>,
     pub reports: mpsc::Receiver<Report>,
     workload: Workload,
     version: u64,
@@ -84,7 +87,8 @@ impl Rig {
         };
         let (snapshots, seen) = watch::channel(picture(0, vec![workload.clone()]));
         let (report, reports) = mpsc::channel(100_000);
-        let bound = bind(config).unwrap().with_limits(limits);
+        let (peers, ready) = watch::channel(BTreeMap::new());
+        let bound = bind(config).unwrap().with_limits(limits).with_peers(ready);
         let address = bound.address();
         let proxy = runtime.block_on(async { bound.run(seen, report).unwrap() });
         Rig {
@@ -93,6 +97,7 @@ impl Rig {
             address,
             origin,
             snapshots,
+            peers,
             reports,
             workload,
             version: 0,
