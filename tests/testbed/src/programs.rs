@@ -169,6 +169,8 @@ impl Layout {
             ("disable-admission-plugins", self.not_admitting().to_owned()),
             ("audit-policy-file", self.file("audit-policy.json").display().to_string()),
             ("audit-log-path", self.file("audit.log").display().to_string()),
+            // Nodes' names are in no DNS.
+            ("kubelet-preferred-address-types", "InternalIP".to_owned()),
             ("profiling", "false".to_owned()),
         ];
         with(command, flags)

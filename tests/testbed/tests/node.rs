@@ -5,7 +5,10 @@
 mod support;
 
 use kaos_testbed::{ANSWER, ControlPlane, Node, eventually};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use serde_json::json;
+use support::testbed::{Testbed, groups, shown};
 use support::{get, pods, ready, scale, shop};
 
 #[tokio::test]
@@ -24,4 +27,29 @@ async fn a_deployment_runs_in_containers() {
     }
     scale(&client, &namespace, 0).await;
     eventually("all pods are gone", async || pods(&client, &namespace).await.is_empty().then_some(())).await;
+}
+
+#[tokio::test]
+async fn no_container_outlives_a_killed_test() {
+    let mut testbed = Testbed::start(&["node"]);
+    let config = Kubeconfig::read_from(testbed.kubeconfig()).unwrap();
+    let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
+    let client = Client::try_from(config).unwrap();
+    let env = json!([{"name": "HOST", "value": "0.0.0.0"}, {"name": "PORT", "value": "8080"}]);
+    shop(&client, "default", 1, json!({"image": ANSWER, "env": env})).await;
+    let address = ready(&client, "default", 1).await.remove(0);
+    let programs = testbed.programs();
+    for program in ["etcd", "kube-scheduler", "kubelet", "containerd", "answer", "pause"] {
+        assert!(programs.iter().any(|name| name == program), "{program} in {programs:?}");
+    }
+    let number = address.split('.').nth(2).unwrap();
+    let (bridge, group) = (format!("kaos-testbed{number}"), format!("kaos-testbed-{number}"));
+    assert!(shown(&["link"]).contains(&bridge));
+    assert!(!groups(&group).is_empty());
+
+    testbed.kill().await;
+    assert!(!testbed.kubeconfig().parent().unwrap().exists());
+    assert!(!shown(&["link"]).contains(&bridge));
+    assert!(!shown(&["route", "show", "table", "local"]).contains(&format!("10.223.{number}.")));
+    assert_eq!(groups(&group), Vec::<std::path::PathBuf>::new());
 }
