@@ -4,6 +4,7 @@
 //! [`Directory`] beside them for those who write. This crate knows no user's requests and no windows: when to scale is
 //! decided elsewhere.
 
+pub mod change;
 pub mod directory;
 
 pub use directory::Directory;

@@ -1,0 +1,206 @@
+//! Changing the cluster: counts, holds, deletion costs, the Lease, Events, and the counts to come back to.
+//!
+//! Begin at `scale.rs` (what the autoscaler asks for) and `call.rs` (how anything is asked of the API server). It knows
+//! what to write, never when: that is decided elsewhere.
+//!
+//! The rights it needs, and no others: `get, patch` on `deployments/scale`; `patch` on `deployments/status`; `get` on
+//! `deployments`; `list, get` on `pods`; `create` on `events.k8s.io` events; `get, update` on its own Lease; `get, patch`
+//! on the ConfigMaps `kaos-originals-0` to `kaos-originals-7`; and, in a role of its own that can be left out, `patch` on
+//! `pods/status`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use kaos_core::{Snapshot, WorkloadId};
+use kube::Client;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+mod adopt;
+#[cfg(test)]
+mod adopt_test;
+mod announce;
+#[cfg(test)]
+mod announce_test;
+mod call;
+#[cfg(test)]
+mod call_test;
+mod clock;
+mod compare;
+mod events;
+mod fault;
+mod lead;
+#[cfg(test)]
+mod lead_test;
+mod lease;
+mod object;
+mod originals;
+mod patch;
+mod restore;
+mod scale;
+#[cfg(test)]
+mod scale_test;
+#[cfg(test)]
+mod testing;
+mod uninstall;
+mod victims;
+#[cfg(test)]
+mod victims_test;
+
+pub use clock::Clock;
+pub use compare::Choices;
+pub use events::Reason;
+pub use originals::{SHARDS, shard_name};
+pub use restore::Restoration;
+pub use uninstall::{Plan, Trouble, Uninstall};
+
+use crate::directory::Directory;
+use adopt::{Keeper, Signals};
+use call::Api;
+use events::{Events, Notice};
+use lead::{Candidate, Lead, Leadership};
+use originals::{Kept, Originals};
+use scale::Holdings;
+
+/// The Lease that autoscalers contend for, if nothing else is said.
+pub const LEASE: &str = "kaos-autoscaler";
+
+/// Who writes, and where Kaos itself lives.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Kaos's own namespace: of the Lease and the ConfigMaps.
+    pub namespace: String,
+    /// The Lease's name.
+    pub lease: String,
+    /// Names this process for people: the pod.
+    pub pod: String,
+    /// What leadership is measured with.
+    pub clock: Clock,
+}
+
+/// What there is to read.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// What is known of each Deployment; it changes with each snapshot.
+    pub directory: Arc<Directory>,
+    /// The pictures.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// The first picture is whole.
+    pub synced: watch::Receiver<bool>,
+}
+
+/// The cluster, as the autoscaler writes to it.
+pub struct Kubernetes {
+    api: Arc<Api>,
+    directory: Arc<Directory>,
+    leadership: Leadership,
+    clock: Clock,
+    kept: Kept,
+    holdings: Holdings,
+    events: Events,
+    restores: mpsc::Sender<victims::Restore>,
+    looks: mpsc::Sender<compare::Choice>,
+    choices: Arc<Choices>,
+    dropped: Arc<AtomicU64>,
+    /// Microseconds of the clock until which deletion costs aren't tried.
+    no_right_until: AtomicU64,
+}
+
+/// Everything that changes the cluster. Dropping it stops it at once; [`Changing::stop`] lets others lead at once.
+pub struct Changing {
+    platform: Arc<Kubernetes>,
+    leading: watch::Receiver<bool>,
+    lead: Lead,
+    tasks: JoinSet<()>,
+}
+
+impl Changing {
+    /// Begins: stands for election, keeps counts, tells people. `client` must not retry by itself. Needs a tokio runtime.
+    pub fn start(client: Client, sources: Sources, settings: Settings) -> Changing {
+        let Settings { namespace, lease, pod, clock } = settings;
+        let Sources { directory, snapshots, synced } = sources;
+        let api = Arc::new(Api::new(client));
+        let dropped = Arc::new(AtomicU64::new(0));
+        let (events, notices) = Events::new(dropped.clone());
+        let (restores, restored) = mpsc::channel(victims::RESTORES);
+        let (looks, looked) = mpsc::channel(compare::CHOICES);
+        let (leads, leading) = watch::channel(false);
+        let leadership = Leadership::new(clock.clone());
+        let (kept, choices) = (Kept::default(), Arc::new(Choices::default()));
+        let platform = Arc::new(Kubernetes {
+            api: api.clone(),
+            directory: directory.clone(),
+            leadership: leadership.clone(),
+            clock: clock.clone(),
+            kept: kept.clone(),
+            holdings: Holdings::default(),
+            events: events.clone(),
+            restores,
+            looks,
+            choices: choices.clone(),
+            dropped: dropped.clone(),
+            no_right_until: AtomicU64::new(0),
+        });
+        let keeper = Keeper {
+            api: api.clone(),
+            originals: Originals::new(api.clone(), &namespace, kept.clone()),
+            kept,
+            directory: directory.clone(),
+            leadership: leadership.clone(),
+            events: events.clone(),
+            absent: HashMap::new(),
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(events::send(api.clone(), notices, pod.clone(), dropped));
+        tasks.spawn(victims::restore(api.clone(), restored));
+        tasks.spawn(compare::compare(api.clone(), events.clone(), choices, looked));
+        tasks.spawn(keeper.run(Signals { snapshots: snapshots.clone(), synced, leading: leading.clone() }));
+        tasks.spawn(announce::announce(directory, snapshots, leadership.clone(), events, clock));
+        let id = format!("{pod}_{:032x}", fastrand::u128(..));
+        let lead = Lead::start(api, Candidate { namespace, lease, id }, leadership, leads);
+        Changing { platform, leading, lead, tasks }
+    }
+
+    /// Where the autoscaler writes.
+    pub fn platform(&self) -> Arc<Kubernetes> {
+        self.platform.clone()
+    }
+
+    /// Whether this autoscaler leads.
+    pub fn leading(&self) -> watch::Receiver<bool> {
+        self.leading.clone()
+    }
+
+    /// Stops, and gives the Lease back so that another leads at once. To be called when nothing is written any more.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+        self.lead.release().await;
+    }
+}
+
+impl Kubernetes {
+    /// Tells people about a Deployment by an Event, if this autoscaler leads: several see the same.
+    pub fn tell(&self, workload: &WorkloadId, reason: Reason, note: String) {
+        let Some(entry) = self.directory.entry(workload).filter(|_| self.leadership.leads()) else { return };
+        let (workload, uid) = (workload.clone(), entry.uid.to_string());
+        self.events.tell(Notice { workload, uid, reason, note });
+    }
+
+    /// How the platform's choices of pods came out against ours.
+    pub fn choices(&self) -> &Choices {
+        &self.choices
+    }
+
+    /// Events that weren't written: too many at once, or refused.
+    pub fn dropped_events(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Kubernetes {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Kubernetes").field("leads", &self.leadership.leads()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,191 @@
+//! Workloads come and go: the count of each that is adopted is kept, and one that leaves is put back.
+//!
+//! Only the leader does it, on transitions. What the directory doesn't show is no proof: a workload counts as left when
+//! the picture is whole, it has been missing for a while, and the API server itself has been asked.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kaos_core::snapshot::Mode;
+use kaos_core::{Snapshot, WorkloadId};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use super::call::Api;
+use super::events::{Events, Notice, Reason};
+use super::fault::Fault;
+use super::lead::Leadership;
+use super::originals::{Change, Kept, Original, Originals};
+use super::restore;
+use crate::directory::{Directory, Entry};
+
+/// A workload that isn't Kaos's to scale any more is put back after this: people correct themselves.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// One whose annotations became unreadable: somebody is at work on them.
+const INVALID_GRACE: Duration = Duration::from_secs(60);
+
+/// After a failure, and at most so long without a look.
+const RETRY: Duration = Duration::from_secs(5);
+const NAP: Duration = Duration::from_secs(600);
+
+/// Most workloads that are put back before the next look at who comes.
+const LEAVES: usize = 16;
+
+/// The task.
+pub(crate) struct Keeper {
+    pub(crate) api: Arc<Api>,
+    pub(crate) originals: Originals,
+    pub(crate) kept: Kept,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) leadership: Leadership,
+    pub(crate) events: Events,
+    /// Not ours to scale any more, since when.
+    pub(crate) absent: HashMap<WorkloadId, Instant>,
+}
+
+/// What it listens to.
+pub(crate) struct Signals {
+    /// The directory changes with each.
+    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// The picture is whole.
+    pub(crate) synced: watch::Receiver<bool>,
+    pub(crate) leading: watch::Receiver<bool>,
+}
+
+impl Keeper {
+    /// Runs until the platform is gone.
+    pub(crate) async fn run(mut self, mut signals: Signals) {
+        let mut loaded = false;
+        let mut said = String::new();
+        loop {
+            let ready = *signals.leading.borrow_and_update() && *signals.synced.borrow_and_update();
+            signals.snapshots.borrow_and_update();
+            let mut next = Instant::now() + NAP;
+            if ready {
+                match self.pass(&mut loaded).await {
+                    Ok(due) => {
+                        said.clear();
+                        next = due.unwrap_or(next);
+                    }
+                    Err(fault) => {
+                        next = Instant::now() + RETRY;
+                        loaded &= fault != Fault::Conflict;
+                        let text = fault.to_string();
+                        if text != said {
+                            warn!(
+                                why = text,
+                                "counts can't be kept; nothing new goes to sleep until they can"
+                            );
+                            said = text;
+                        }
+                    }
+                }
+            } else {
+                loaded = false;
+                self.absent.clear();
+            }
+            tokio::select! {
+                changed = signals.snapshots.changed(), if ready => if changed.is_err() { return },
+                changed = signals.leading.changed() => if changed.is_err() { return },
+                changed = signals.synced.changed() => if changed.is_err() { return },
+                () = sleep_until(next) => {}
+            }
+        }
+    }
+
+    /// One look. Returns when the next is due though nothing happens.
+    async fn pass(&mut self, loaded: &mut bool) -> Result<Option<Instant>, Fault> {
+        if !*loaded {
+            self.originals.load().await?;
+            *loaded = true;
+        }
+        let entries = self.directory.entries();
+        let kept = self.kept.all();
+        let adoptions: Vec<Change> =
+            entries.iter().filter_map(|(id, entry)| adoption(id, entry, &kept)).collect();
+        let leadership = self.leadership.clone();
+        self.originals.write(&adoptions, || leadership.leads()).await?;
+        for (workload, original) in adoptions.into_iter().filter_map(|(id, kept)| Some((id, kept?))) {
+            info!(%workload, replicas = original.replicas, "adopted");
+            let note = format!("adopted with {} replicas: they come back when it leaves", original.replicas);
+            self.events.tell(Notice { workload, uid: original.uid, reason: Reason::Adopted, note });
+        }
+        self.leave(&entries).await
+    }
+
+    /// Puts back who has left. Returns when the next is due.
+    async fn leave(&mut self, entries: &HashMap<WorkloadId, Arc<Entry>>) -> Result<Option<Instant>, Fault> {
+        let now = Instant::now();
+        let kept = self.kept.all();
+        self.absent
+            .retain(|id, _| kept.contains_key(id) && !entries.get(id).is_some_and(|entry| is_ours(entry)));
+        let mut due = None;
+        let mut left = Vec::new();
+        for (id, original) in
+            kept.iter().filter(|(id, _)| !entries.get(*id).is_some_and(|entry| is_ours(entry)))
+        {
+            let entry = entries.get(id);
+            let at = *self.absent.entry(id.clone()).or_insert(now) + grace(entry.map(|entry| &**entry));
+            if at > now {
+                due = Some(due.map_or(at, |due: Instant| due.min(at)));
+            } else if left.len() < LEAVES {
+                left.push((original.clone(), why(entry.map(|entry| &**entry))));
+            } else {
+                due = Some(now);
+            }
+        }
+        for (original, why) in left {
+            self.put_back(&original, &why).await?;
+        }
+        Ok(due)
+    }
+
+    async fn put_back(&mut self, original: &Original, why: &str) -> Result<(), Fault> {
+        let leadership = self.leadership.clone();
+        let may = || leadership.leads();
+        let workload = &original.workload;
+        if let Some(plan) = restore::plan(&self.api, original).await? {
+            restore::apply(&self.api, workload, &plan, may).await?;
+            info!(%workload, from = plan.from, to = plan.to, why, "left");
+            let note = format!("{why}: put back from {} to {} replicas", plan.from, plan.to);
+            let (workload, uid) = (workload.clone(), original.uid.clone());
+            self.events.tell(Notice { workload, uid, reason: Reason::Left, note });
+        }
+        self.originals.write(&[(workload.clone(), None)], may).await?;
+        self.absent.remove(workload);
+        Ok(())
+    }
+}
+
+fn is_ours(entry: &Entry) -> bool {
+    entry.adopted && entry.mode == Mode::Scale
+}
+
+/// The count to keep for a workload that is ours and isn't kept yet.
+fn adoption(id: &WorkloadId, entry: &Entry, kept: &HashMap<WorkloadId, Original>) -> Option<Change> {
+    let known = kept.get(id).is_some_and(|original| original.uid == *entry.uid);
+    (is_ours(entry) && !known).then(|| {
+        let original =
+            Original { workload: id.clone(), replicas: entry.replicas, uid: entry.uid.to_string() };
+        (id.clone(), Some(original))
+    })
+}
+
+fn grace(entry: Option<&Entry>) -> Duration {
+    match entry {
+        Some(entry) if !entry.adopted && !entry.invalid.is_empty() => INVALID_GRACE,
+        _ => GRACE,
+    }
+}
+
+fn why(entry: Option<&Entry>) -> String {
+    match entry {
+        Some(Entry { adopted: true, mode: Mode::Observe(why), .. }) => format!("only observed: {why}"),
+        Some(Entry { adopted: true, .. }) => "switched off by kaos.dev/mode".to_owned(),
+        Some(entry) if !entry.invalid.is_empty() => format!("not adopted: {}", entry.invalid.join("; ")),
+        _ => "opted out".to_owned(),
+    }
+}

@@ -1,0 +1,164 @@
+//! Coming and leaving: the count is kept once, put back once, and nothing is done on a doubtful picture.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kaos_core::snapshot::Mode;
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::testing::cluster::{CART, Stage};
+use super::uninstall::Uninstall;
+
+fn sleeps(stage: &Stage) {
+    stage.objects().change(CART, |cart| {
+        cart["spec"]["replicas"] = json!(0);
+        cart["metadata"]["annotations"]["kaos.dev/hold"] = json!("left behind");
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_count_is_kept_once_and_stays_what_it_was() {
+    let stage = Stage::kept(3).await;
+    let kept = json!({"workload": "shop/cart", "replicas": 3, "uid": "u-cart"});
+    assert_eq!(stage.originals()["shop.cart"], kept);
+    sleeps(&stage);
+    stage.show(Mode::Scale);
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(stage.originals()["shop.cart"], kept);
+    assert!(!stage.log.lines().iter().any(|line| line.contains("PATCH") && line.contains("configmaps")));
+    assert_eq!(stage.reasons(), ["Adopted"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_made_anew_is_adopted_anew() {
+    let stage = Stage::kept(3).await;
+    stage.objects().change(CART, |cart| {
+        cart["metadata"]["uid"] = json!("u-new");
+        cart["spec"]["replicas"] = json!(5);
+    });
+    stage.show(Mode::Scale);
+    stage.comes("the new count", |stage| stage.originals()["shop.cart"]["replicas"] == 5).await;
+    assert_eq!(stage.originals()["shop.cart"]["uid"], "u-new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_way_to_leave_brings_a_sleeping_workload_back() {
+    for way in ["off", "observe", "opted out", "unseen"] {
+        let stage = Stage::kept(3).await;
+        sleeps(&stage);
+        match way {
+            "off" => stage.show(Mode::Off),
+            "observe" => stage.show(Mode::Observe("a NodePort Service".into())),
+            "opted out" => stage.show_as(|entry| entry.adopted = false),
+            _ => {
+                // It left while no autoscaler ran: the directory knows nothing of it.
+                let cart = stage.objects().object(CART).cloned().unwrap();
+                stage.objects().remove(CART);
+                stage.show(Mode::Scale);
+                stage.objects().put(CART, cart);
+            }
+        }
+        stage.comes(way, |stage| stage.replicas() == 3 && stage.originals().is_empty()).await;
+        assert!(stage.annotations(CART).get("kaos.dev/hold").is_none(), "{way}");
+        stage
+            .comes("it is told", |stage| stage.reasons().last().is_some_and(|reason| reason == "Left"))
+            .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_has_more_replicas_by_now_keeps_them_and_one_that_is_gone_is_forgotten() {
+    let stage = Stage::kept(2).await;
+    stage.objects().change(CART, |cart| cart["spec"]["replicas"] = json!(7));
+    stage.show(Mode::Off);
+    stage.comes("it is forgotten", |stage| stage.originals().is_empty()).await;
+    assert_eq!(stage.replicas(), 7);
+
+    let stage = Stage::kept(2).await;
+    stage.objects().remove(CART);
+    stage.show(Mode::Scale);
+    stage.comes("it is forgotten", |stage| stage.originals().is_empty()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_at_once_has_not_left() {
+    let stage = Stage::kept(3).await;
+    sleeps(&stage);
+    stage.show(Mode::Off);
+    sleep(Duration::from_secs(1)).await;
+    stage.show(Mode::Scale);
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!((stage.replicas(), stage.originals().len()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_typo_leaves_a_minute_to_correct_it() {
+    let stage = Stage::kept(3).await;
+    sleeps(&stage);
+    stage.show_as(|entry| {
+        entry.adopted = false;
+        entry.invalid = Arc::from(["kaos.dev/target = x".to_owned()]);
+    });
+    sleep(Duration::from_secs(50)).await;
+    assert_eq!(stage.replicas(), 0);
+    stage.comes("nobody else would wake it", |stage| stage.replicas() == 3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_picture_that_isnt_whole_proves_nothing() {
+    let stage = Stage::kept(3).await;
+    sleeps(&stage);
+    stage.synced.send_replace(false);
+    stage.directory.replace(Default::default());
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!((stage.replicas(), stage.originals().len()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_count_that_another_wrote_meanwhile_is_read_again() {
+    let stage = Stage::kept(1).await;
+    // The ConfigMaps move on under us: a predecessor's late write.
+    for shard in 0..super::SHARDS {
+        let path = format!("/api/v1/namespaces/kaos-system/configmaps/{}", super::shard_name(shard));
+        stage.objects().change(&path, |map| map["data"]["other.one"] = json!("not ours to read"));
+    }
+    stage.objects().change(CART, |cart| cart["metadata"]["uid"] = json!("u-new"));
+    stage.show(Mode::Scale);
+    let value = |stage: &Stage| {
+        let path = path_of_cart(stage);
+        stage.objects().object(&path).cloned().unwrap()
+    };
+    stage
+        .comes("it is kept", |stage| {
+            value(stage)["data"]["shop.cart"].as_str().is_some_and(|text| text.contains("u-new"))
+        })
+        .await;
+    assert_eq!(value(&stage)["data"]["other.one"], "not ours to read");
+}
+
+/// The ConfigMap that has the cart.
+fn path_of_cart(stage: &Stage) -> String {
+    let path = |shard| format!("/api/v1/namespaces/kaos-system/configmaps/{}", super::shard_name(shard));
+    let objects = stage.objects();
+    let has = |shard: &usize| objects.object(&path(*shard)).unwrap()["data"].get("shop.cart").is_some();
+    path((0..super::SHARDS).find(has).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn uninstalling_is_a_plan_that_is_shown_and_then_done() {
+    let stage = Stage::kept(3).await;
+    sleeps(&stage);
+    let objects = stage.objects.clone();
+    stage.changing.stop().await;
+    let (client, log) = super::testing::fake(move |seen| objects.lock().unwrap().serve(seen));
+    let mut uninstall = Uninstall::new(client, "kaos-system");
+    let plan = uninstall.plan().await.unwrap();
+    assert_eq!(plan.to_string(), "shop/cart: 0 to 3 replicas, without its hold\n");
+    assert!(log.all().iter().all(|seen| seen.method == "GET"), "nothing is changed by planning");
+    assert_eq!(uninstall.apply(&plan).await, []);
+    let again = uninstall.plan().await.unwrap();
+    assert!(again.restorations.is_empty() && again.gone.is_empty());
+    let put_back = log.lines();
+    assert!(put_back.contains(&format!("PATCH {CART}/scale")), "{put_back:?}");
+}

@@ -1,0 +1,138 @@
+//! Transitions are told once, and only transitions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kaos_core::snapshot::{Mode, Replicas, StartFailure, Workload};
+use kaos_core::{Moment, Policy, Snapshot, WorkloadId};
+
+use super::announce::Announcer;
+use crate::directory::Entry;
+
+struct Town {
+    announcer: Announcer,
+    entry: Entry,
+    failure: Option<StartFailure>,
+    now: Moment,
+}
+
+impl Town {
+    fn new() -> Town {
+        let entry = Entry {
+            uid: "u".into(),
+            version: 1,
+            generation: 1,
+            replicas: 1,
+            rolling: false,
+            adopted: true,
+            mode: Mode::Scale,
+            hold: None,
+            marked: false,
+            contender: None,
+            invalid: Arc::default(),
+            pods: Arc::default(),
+        };
+        Town { announcer: Announcer::default(), entry, failure: None, now: Moment::from_secs(1) }
+    }
+
+    /// `Reason: note` of what is told.
+    fn look(&mut self) -> Vec<String> {
+        let id = WorkloadId::new("shop", "cart");
+        let workload = Workload {
+            id: id.clone(),
+            hosts: vec![],
+            path: "/".into(),
+            policy: Arc::new(Policy::default()),
+            endpoints: vec![],
+            replicas: Replicas::default(),
+            hold: None,
+            failure: self.failure.clone(),
+            version: 1,
+            mode: self.entry.mode.clone(),
+            checks: Arc::default(),
+            contender: None,
+        };
+        let snapshot = Snapshot { workloads: Arc::from([Arc::new(workload)]), ..Snapshot::default() };
+        let entries = HashMap::from([(id, Arc::new(self.entry.clone()))]);
+        let told = self.announcer.saw(&entries, &snapshot, self.now);
+        told.iter().map(|notice| format!("{}: {}", notice.reason.word(), notice.note)).collect()
+    }
+
+    fn sets(&mut self, replicas: u32, by: Option<&str>) -> Vec<String> {
+        (self.entry.replicas, self.entry.contender) = (replicas, by.map(str::to_owned));
+        self.now = self.now + Duration::from_secs(60);
+        self.look()
+    }
+}
+
+#[test]
+fn a_bad_annotation_is_told_once_and_the_next_one_too() {
+    let mut town = Town::new();
+    assert_eq!(town.look(), [""; 0]);
+    town.entry.invalid = Arc::from(["kaos.dev/target = x".to_owned()]);
+    assert_eq!(town.look(), ["InvalidAnnotation: kaos.dev/target = x"]);
+    assert_eq!(town.look(), [""; 0]);
+    town.entry.invalid = Arc::from(["kaos.dev/target = x".to_owned(), "kaos.dev/window = y".to_owned()]);
+    assert_eq!(town.look(), ["InvalidAnnotation: kaos.dev/window = y"]);
+    town.entry.invalid = Arc::default();
+    assert_eq!(town.look(), [""; 0]);
+    town.entry.invalid = Arc::from(["kaos.dev/target = x".to_owned()]);
+    assert_eq!(town.look(), ["InvalidAnnotation: kaos.dev/target = x"]);
+}
+
+#[test]
+fn who_is_only_observed_is_told_why_once_per_reason() {
+    let mut town = Town::new();
+    town.entry.mode = Mode::Observe("a NodePort Service leads past Kaos".into());
+    assert_eq!(town.look(), ["ObserveOnly: its count isn't changed: a NodePort Service leads past Kaos"]);
+    assert_eq!(town.look(), [""; 0]);
+    town.entry.mode = Mode::Scale;
+    assert_eq!(town.look(), [""; 0]);
+}
+
+#[test]
+fn a_start_that_fails_is_told_when_it_is_known_and_not_at_each_retry() {
+    let mut town = Town::new();
+    let failure = |known, attempts| StartFailure {
+        because: "image-pull".into(),
+        detail: "image shop:9 can't be pulled".into(),
+        attempts,
+        known,
+        retry_at: Moment::ZERO,
+    };
+    town.failure = Some(failure(false, 1));
+    assert_eq!(town.look(), [""; 0], "a quiet retry comes first");
+    town.failure = Some(failure(true, 2));
+    assert_eq!(town.look(), ["StartFailed: image shop:9 can't be pulled"]);
+    town.failure = Some(failure(true, 3));
+    assert_eq!(town.look(), [""; 0]);
+    town.failure = None;
+    assert_eq!(town.look(), [""; 0]);
+}
+
+#[test]
+fn the_third_change_by_another_within_ten_minutes_names_it_and_the_fix() {
+    let mut town = Town::new();
+    assert_eq!(town.look(), [""; 0]);
+    assert_eq!(town.sets(0, None), [""; 0], "our own");
+    assert_eq!(town.sets(1, Some("argocd-controller")), [""; 0]);
+    assert_eq!(town.sets(0, None), [""; 0]);
+    assert_eq!(town.sets(1, Some("argocd-controller")), [""; 0]);
+    let told = town.sets(2, Some("argocd-controller"));
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with("ReplicasContested: argocd-controller keeps changing"), "{told:?}");
+    assert!(told[0].contains("RespectIgnoreDifferences"), "{told:?}");
+    assert_eq!(town.sets(2, Some("argocd-controller")), [""; 0], "no change");
+    town.now = town.now + Duration::from_secs(3600);
+    assert_eq!(town.sets(3, Some("argocd-controller")), [""; 0], "once an hour is no contest");
+}
+
+#[test]
+fn who_was_there_before_the_first_look_or_is_made_anew_contests_nothing() {
+    let mut town = Town::new();
+    for round in 0..5_u32 {
+        town.entry.uid = format!("u{round}").into();
+        assert_eq!(town.sets(round, Some("kubectl")), [""; 0]);
+    }
+}

@@ -1,0 +1,196 @@
+//! One call of the API server: a deadline, a turn, the class of its failure, and another try where that is safe.
+//!
+//! Every request sent here may be sent twice: it either has a precondition or sets what is there already. Knows no
+//! workload. kube's own retries are not for writes: fifteen tries with minutes between them outlive every decision.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use kube::Client;
+use kube::client::Body;
+use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::error;
+
+use super::fault::Fault;
+
+/// A write is answered within this, its further tries included, or has failed as far as we know.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(2);
+
+/// Most wakes in flight. They have turns of their own: a wake waits for no other kind of write.
+const WAKES: usize = 64;
+
+/// Most other calls in flight.
+const CALLS: usize = 32;
+
+/// After a broken connection the call is sent once more, this much later.
+const BROKEN_PAUSE: Duration = Duration::from_millis(20);
+
+/// A missing right is logged again after this.
+const FORBIDDEN: Duration = Duration::from_secs(600);
+
+/// Longest answer that is read, in bytes. An object in etcd has at most 1.5 MiB; lists are asked for in pages.
+const ANSWER: usize = 8 << 20;
+
+/// Who goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Somebody waits for a replica.
+    Wake,
+    /// Everything else.
+    Other,
+}
+
+/// A request as data, so that it can be sent again.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    /// Verb and resource, as roles name them.
+    pub(crate) right: &'static str,
+    pub(crate) method: Method,
+    /// Path and query.
+    pub(crate) path: String,
+    pub(crate) content_type: &'static str,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Ask {
+    /// Reads what is at `path`.
+    pub(crate) fn get(right: &'static str, path: String) -> Self {
+        Ask { right, method: Method::GET, path, content_type: "application/json", body: Vec::new() }
+    }
+
+    /// A request with a body.
+    pub(crate) fn with(
+        right: &'static str,
+        method: Method,
+        path: String,
+        content_type: &'static str,
+        body: &serde_json::Value,
+    ) -> Self {
+        Ask { right, method, path, content_type, body: body.to_string().into_bytes() }
+    }
+
+    /// A JSON merge patch (RFC 7386).
+    pub(crate) fn merge(right: &'static str, path: String, body: &serde_json::Value) -> Self {
+        Ask::with(right, Method::PATCH, path, "application/merge-patch+json", body)
+    }
+
+    /// A JSON patch (RFC 6902).
+    pub(crate) fn patch(right: &'static str, path: String, body: &serde_json::Value) -> Self {
+        Ask::with(right, Method::PATCH, path, "application/json-patch+json", body)
+    }
+}
+
+/// The API server, as writers see it.
+pub(crate) struct Api {
+    client: Client,
+    wakes: Semaphore,
+    calls: Semaphore,
+    /// When a missing right was last logged. As many as there are rights in this code.
+    said: Mutex<HashMap<&'static str, Instant>>,
+}
+
+impl Api {
+    /// Calls through `client`, which must not retry by itself.
+    pub(crate) fn new(client: Client) -> Self {
+        Api { client, wakes: Semaphore::new(WAKES), calls: Semaphore::new(CALLS), said: Mutex::default() }
+    }
+
+    /// Sends `ask` until it is answered or `deadline` has come. `may` is looked at right before each sending.
+    pub(crate) async fn call<T: DeserializeOwned>(
+        &self,
+        ask: &Ask,
+        turn: Turn,
+        deadline: Instant,
+        may: impl Fn() -> bool,
+    ) -> Result<T, Fault> {
+        let turns = if turn == Turn::Wake { &self.wakes } else { &self.calls };
+        let permit = timeout_at(deadline, turns.acquire()).await.map_err(|_| Fault::Late)?;
+        let _permit = permit.map_err(|_| Fault::Failed("kaos is shutting down".into()))?;
+        let mut broken = false;
+        loop {
+            if !may() {
+                return Err(Fault::Deposed);
+            }
+            let fault = match timeout_at(deadline, self.send(ask)).await {
+                Err(_) => return Err(Fault::Late),
+                Ok(Ok((status, _, body))) if status.is_success() => return parse(&body),
+                Ok(Ok((status, headers, body))) => Fault::of(status, &headers, &body),
+                Ok(Err(fault)) => fault,
+            };
+            let pause = match &fault {
+                Fault::Later(after, _) => *after,
+                Fault::Broken(_) if !broken => BROKEN_PAUSE,
+                Fault::Forbidden(why) => {
+                    self.forbidden(ask.right, why);
+                    return Err(fault);
+                }
+                _ => return Err(fault),
+            };
+            broken |= matches!(fault, Fault::Broken(_));
+            let again = Instant::now() + pause.max(BROKEN_PAUSE);
+            if again >= deadline {
+                return Err(fault);
+            }
+            sleep_until(again).await;
+        }
+    }
+
+    /// A call that needs no leadership and can wait.
+    pub(crate) async fn read<T: DeserializeOwned>(
+        &self,
+        right: &'static str,
+        path: String,
+    ) -> Result<T, Fault> {
+        self.call(&Ask::get(right, path), Turn::Other, Instant::now() + DEADLINE, || true).await
+    }
+
+    /// Loud once, and again while it lasts: each right at most once in [`FORBIDDEN`].
+    fn forbidden(&self, right: &'static str, why: &str) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if said.get(right).is_none_or(|at| now.duration_since(*at) >= FORBIDDEN) {
+            said.insert(right, now);
+            error!(right, why, "Kaos lacks a right; apply the roles that `kaos install` prints");
+        }
+    }
+
+    async fn send(&self, ask: &Ask) -> Result<(StatusCode, HeaderMap, Vec<u8>), Fault> {
+        let mut request = Request::builder().method(ask.method.clone()).uri(&ask.path);
+        if !ask.body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, ask.content_type);
+        }
+        let request = request
+            .header(header::ACCEPT, "application/json")
+            .body(Body::from(ask.body.clone()))
+            .map_err(|why| Fault::Failed(format!("{}: {why}", ask.path)))?;
+        let answer = self.client.send(request).await.map_err(|why| Fault::Broken(chain(&why)))?;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, ANSWER).collect().await.map_err(|why| Fault::Broken(chain(&*why)))?;
+        Ok((head.status, head.headers, body.to_bytes().to_vec()))
+    }
+}
+
+/// A success without the object: the write's outcome is known by reading again, as after a broken connection.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
+    serde_json::from_slice(body)
+        .map_err(|why| Fault::Failed(format!("the answer isn't the object asked for: {why}")))
+}
+
+/// An error with what caused it.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,130 @@
+//! Taking Kaos out of a cluster: first what will be put back, as a plan to show; then the same plan, done.
+//!
+//! The autoscaler must have stopped before: it would adopt again what was put back.
+
+use std::fmt;
+use std::sync::Arc;
+
+use kaos_core::WorkloadId;
+use kube::Client;
+
+use super::call::Api;
+use super::fault::Fault;
+use super::originals::{Kept, Original, Originals};
+use super::restore::{self, Restoration};
+
+/// What will be put back.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// By workload.
+    pub restorations: Vec<(WorkloadId, Restoration)>,
+    /// These are not there any more; nothing is done but to forget them.
+    pub gone: Vec<WorkloadId>,
+    originals: Vec<Original>,
+}
+
+/// Kaos, about to leave.
+pub struct Uninstall {
+    api: Arc<Api>,
+    originals: Originals,
+    kept: Kept,
+}
+
+/// What couldn't be done, as a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble(String);
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Trouble {}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        Trouble(fault.to_string())
+    }
+}
+
+impl Uninstall {
+    /// Of the Kaos in `namespace`, with the rights of `client`.
+    pub fn new(client: Client, namespace: &str) -> Self {
+        let (api, kept) = (Arc::new(Api::new(client)), Kept::default());
+        let originals = Originals::new(api.clone(), namespace, kept.clone());
+        Uninstall { api, originals, kept }
+    }
+
+    /// What there is to put back. Changes nothing.
+    pub async fn plan(&mut self) -> Result<Plan, Trouble> {
+        self.originals.load().await?;
+        let mut originals: Vec<Original> = self.kept.all().values().cloned().collect();
+        originals.sort_by(|one, other| one.workload.cmp(&other.workload));
+        let mut plan = Plan::default();
+        for original in &originals {
+            match restore::plan(&self.api, original).await? {
+                Some(restoration) => plan.restorations.push((original.workload.clone(), restoration)),
+                None => plan.gone.push(original.workload.clone()),
+            }
+        }
+        plan.originals = originals;
+        Ok(plan)
+    }
+
+    /// Does what `plan` says, each workload by itself, and forgets those that were put back. Returns what failed.
+    pub async fn apply(&mut self, plan: &Plan) -> Vec<(WorkloadId, Trouble)> {
+        let mut failed = Vec::new();
+        let mut done: Vec<WorkloadId> = plan.gone.clone();
+        for original in &plan.originals {
+            let planned = plan.restorations.iter().find(|(workload, _)| *workload == original.workload);
+            let Some((workload, restoration)) = planned else { continue };
+            match self.put_back(original, restoration).await {
+                Ok(()) => done.push(workload.clone()),
+                Err(fault) => failed.push((workload.clone(), fault.into())),
+            }
+        }
+        for workload in done {
+            if let Err(fault) = self.originals.write(&[(workload.clone(), None)], || true).await {
+                failed.push((workload, fault.into()));
+            }
+        }
+        failed
+    }
+
+    /// As planned; if the object was written since, as it is by then.
+    async fn put_back(&self, original: &Original, planned: &Restoration) -> Result<(), Fault> {
+        match restore::apply(&self.api, &original.workload, planned, || true).await {
+            Err(Fault::Conflict) => {}
+            result => return result,
+        }
+        match restore::plan(&self.api, original).await? {
+            Some(again) => restore::apply(&self.api, &original.workload, &again, || true).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (workload, Restoration { from, to, hold, retired, .. }) in &self.restorations {
+            write!(out, "{workload}: ")?;
+            if from == to {
+                write!(out, "stays at {to} replicas")?;
+            } else {
+                write!(out, "{from} to {to} replicas")?;
+            }
+            if *hold {
+                write!(out, ", without its hold")?;
+            }
+            if !retired.is_empty() {
+                write!(out, ", without {} deletion costs", retired.len())?;
+            }
+            writeln!(out)?;
+        }
+        for workload in &self.gone {
+            writeln!(out, "{workload}: not there any more")?;
+        }
+        Ok(())
+    }
+}
