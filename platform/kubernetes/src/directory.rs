@@ -8,8 +8,7 @@ use arc_swap::ArcSwap;
 use kaos_core::snapshot::{Hold, Mode};
 use kaos_core::{EndpointUid, WorkloadId};
 
-/// The Deployments that concern Kaos: every one that carries an annotation of Kaos, whether adopted or not, and every
-/// one that was adopted since this process began and still exists.
+/// The Deployments that concern Kaos: every one that carries an annotation under `kaos.dev/`, whether adopted or not.
 #[derive(Debug, Default)]
 pub struct Directory {
     entries: ArcSwap<HashMap<WorkloadId, Arc<Entry>>>,

@@ -1,0 +1,305 @@
+//! One workload, built from its Deployment and what surrounds it: pure, but for the memory that is handed in.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kaos_core::annotation::{self, Adoption, Asked, Reading};
+use kaos_core::host::HostPattern;
+use kaos_core::policy::Readiness;
+use kaos_core::snapshot::{Endpoint, Hold, Mode, Phase, Replicas, StartTimes, Workload};
+use kaos_core::{EndpointUid, Moment, Policy};
+
+use crate::check;
+use crate::claim::HostRules;
+use crate::directory::{Entry, PodName};
+use crate::fail::{Failing, Seen};
+use crate::gather;
+use crate::infer::{self, Way};
+use crate::note::{Kind, Note};
+use crate::object::{Deployment, Pod, Service, Slice, Trouble};
+
+/// What surrounds a Deployment.
+pub(crate) struct Around<'a> {
+    /// The Services of its namespace.
+    pub(crate) services: Vec<&'a Service>,
+    /// The slices of a Service of its namespace.
+    pub(crate) slices: &'a dyn Fn(&str) -> Vec<&'a Slice>,
+    /// Its pods, while they are watched.
+    pub(crate) pods: Option<&'a HashMap<Box<str>, Pod>>,
+    /// Its count before Kaos came, where that is on record.
+    pub(crate) original: Option<u32>,
+    /// Which hosts may be claimed.
+    pub(crate) rules: &'a HostRules,
+    /// The time.
+    pub(crate) now: Moment,
+}
+
+/// What is remembered of one workload from one build to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    uid: Option<Arc<str>>,
+    /// Its count when it was adopted.
+    found: Option<u32>,
+    /// The last that was allowed.
+    good: Option<Good>,
+    failing: Failing,
+    replicas: u32,
+    raised: Option<Moment>,
+    starts: HashMap<EndpointUid, StartTimes>,
+}
+
+/// Annotations that were allowed, and the hosts and the way they lead to.
+#[derive(Clone, Debug)]
+struct Good {
+    adoption: Adoption,
+    hosts: Vec<HostPattern>,
+}
+
+/// What a build comes to.
+#[derive(Debug)]
+pub(crate) struct Built {
+    /// The workload with all hosts it claims. `None`: not adopted.
+    pub(crate) workload: Option<Workload>,
+    /// What a write needs to know.
+    pub(crate) entry: Entry,
+    /// What is to be told.
+    pub(crate) notes: Vec<Note>,
+    /// It is to be built again then, though nothing may have changed.
+    pub(crate) due: Option<Moment>,
+    /// It wakes, and its pods are worth watching.
+    pub(crate) waking: bool,
+    /// The Service it is reached by.
+    pub(crate) service: Option<Box<str>>,
+}
+
+/// Builds the workload of `deployment`.
+pub(crate) fn build(deployment: &Deployment, around: &Around<'_>, memory: &mut Memory) -> Built {
+    memory.meet(deployment, around);
+    let leading = infer::leading(around.services.iter().copied(), &deployment.template);
+    let mut notes = Vec::new();
+    let mut invalid = Vec::new();
+    let usable = adopt(deployment, around, memory, &leading, &mut notes, &mut invalid);
+    let hold = hold(deployment, &mut notes);
+    let Reached { endpoints, pods, waking, service } =
+        usable.as_ref().map(|(_, way)| reach(deployment, around, way)).unwrap_or_default();
+    let endpoints = memory.timed(endpoints, around.now);
+    let ready = endpoints.iter().filter(|endpoint| endpoint.phase == Phase::Ready).count();
+    let ready = u32::try_from(ready).unwrap_or(u32::MAX);
+    let seen = Seen {
+        trouble: deployment.trouble.as_ref().or_else(|| stuck(around.pods)),
+        ready,
+        desired: deployment.replicas,
+        template: deployment.template.hash,
+    };
+    memory.failing.see(&seen, around.now);
+    let due = memory.failing.due(&seen);
+    let mode = mode(deployment, usable.as_ref().map(|(good, _)| &good.adoption), &leading, &mut notes);
+    let entry = Entry {
+        uid: deployment.uid.clone(),
+        version: deployment.version.unwrap_or(0),
+        generation: deployment.generation,
+        replicas: deployment.replicas,
+        rolling: deployment.rolling,
+        adopted: usable.is_some(),
+        mode: mode.clone(),
+        hold: hold.clone(),
+        marked: value(deployment, annotation::HOLD).is_some(),
+        contender: deployment.contender.as_deref().map(str::to_owned),
+        invalid: invalid.into(),
+        pods: Arc::new(pods),
+    };
+    let workload = usable.zip(deployment.version).map(|((good, way), version)| {
+        let (checks, why) =
+            check::checks(&good.adoption.policy.readiness, &deployment.template, &way.port.target);
+        let said = good.adoption.says_readiness && good.adoption.policy.readiness != Readiness::Ready;
+        let kind = if said { Kind::Limited } else { Kind::Inferred };
+        notes.extend(why.map(|text| note(deployment, kind, text)));
+        Workload {
+            id: deployment.id.clone(),
+            hosts: good.hosts,
+            path: good.adoption.path,
+            policy: good.adoption.policy,
+            endpoints,
+            replicas: Replicas {
+                desired: deployment.replicas,
+                ready,
+                starting: deployment.replicas.saturating_sub(ready),
+            },
+            hold,
+            failure: memory.failing.failure().cloned(),
+            version,
+            mode,
+            checks: checks.into(),
+            contender: entry.contender.clone(),
+        }
+    });
+    Built { workload, entry, notes, due, waking, service }
+}
+
+/// The replicas of one workload.
+#[derive(Default)]
+struct Reached {
+    endpoints: Vec<Endpoint>,
+    pods: HashMap<EndpointUid, PodName>,
+    waking: bool,
+    service: Option<Box<str>>,
+}
+
+fn reach(deployment: &Deployment, around: &Around<'_>, way: &Way) -> Reached {
+    let slices = (around.slices)(&way.service);
+    let listed = gather::endpoints(&way.port, slices.iter().copied(), None);
+    let all = match around.pods {
+        Some(pods) => gather::endpoints(&way.port, slices, Some(pods)),
+        None => listed.clone(),
+    };
+    let ready = listed.0.iter().any(|endpoint| endpoint.phase == Phase::Ready);
+    // What the pods say beyond the slices would be lost with the watch.
+    let waking = deployment.replicas > 0 && !(ready && listed.0 == all.0);
+    Reached { endpoints: all.0, pods: all.1, waking, service: Some(way.service.clone()) }
+}
+
+/// What is in force: what the annotations say, else the last that was allowed. What isn't allowed goes to `invalid`.
+fn adopt(
+    deployment: &Deployment,
+    around: &Around<'_>,
+    memory: &mut Memory,
+    leading: &[&Service],
+    notes: &mut Vec<Note>,
+    invalid: &mut Vec<String>,
+) -> Option<(Good, Way)> {
+    let usual = Policy::cluster(memory.found.unwrap_or(0));
+    let annotations = deployment.annotations.iter().map(|(name, value)| (&**name, &**value));
+    let id = &deployment.id;
+    let read = match annotation::read(annotations, &usual) {
+        Reading::Left => {
+            memory.good = None;
+            return None;
+        }
+        Reading::Invalid(wrong) => Err(wrong.iter().map(ToString::to_string).collect()),
+        Reading::Adopted(_) if deployment.version.is_none() => Err(vec![
+            "its resourceVersion isn't a number: this API server's objects can't be compared".to_owned(),
+        ]),
+        Reading::Adopted(adoption) => infer::way(&adoption, id.name(), &deployment.template, leading)
+            .and_then(|way| Ok((around.rules.hosts(id, &adoption.hosts, &way.service)?, way)))
+            .map(|(hosts, way)| (Good { adoption, hosts }, way))
+            .map_err(|wrong| vec![wrong]),
+    };
+    match read {
+        Ok((good, way)) => {
+            notes
+                .extend(good.adoption.notes.iter().map(|text| note(deployment, Kind::Limited, text.clone())));
+            notes.extend(way.inferred.iter().map(|text| note(deployment, Kind::Inferred, text.clone())));
+            let good = memory.settle(good);
+            Some((good, way))
+        }
+        Err(wrong) => {
+            notes.extend(wrong.iter().map(|text| note(deployment, Kind::Invalid, text.clone())));
+            *invalid = wrong;
+            deployment.version?;
+            // The last good one, as far as there is still a way to its pods.
+            let good = memory.good.clone()?;
+            let way = infer::way(&good.adoption, id.name(), &deployment.template, leading).ok()?;
+            Some((good, way))
+        }
+    }
+}
+
+impl Memory {
+    /// Another object under the same name begins from nothing.
+    fn meet(&mut self, deployment: &Deployment, around: &Around<'_>) {
+        if self.uid.as_ref() != Some(&deployment.uid) {
+            *self = Memory {
+                uid: Some(deployment.uid.clone()),
+                replicas: deployment.replicas,
+                ..Memory::default()
+            };
+        }
+        if deployment.replicas > self.replicas {
+            self.raised = Some(around.now);
+        }
+        self.replicas = deployment.replicas;
+        let found = self.found.get_or_insert(deployment.replicas);
+        *found = around.original.unwrap_or(*found);
+    }
+
+    /// Keeps what is allowed; what is equal to what was allowed before stays the same in memory.
+    fn settle(&mut self, good: Good) -> Good {
+        let mut good = good;
+        if let Some(before) = self.good.take().filter(|before| before.adoption.policy == good.adoption.policy)
+        {
+            good.adoption.policy = before.adoption.policy;
+        }
+        self.good = Some(good.clone());
+        good
+    }
+
+    /// Writes down when each endpoint was first seen, and first seen ready.
+    fn timed(&mut self, endpoints: Vec<Endpoint>, now: Moment) -> Vec<Endpoint> {
+        // What was there at the first look began at a time that isn't known.
+        let raised = self.raised;
+        let before = std::mem::take(&mut self.starts);
+        let timed = |mut endpoint: Endpoint| {
+            let fresh = StartTimes { decided: raised, started: raised.and(Some(now)), ready: None };
+            let mut start = before.get(&endpoint.uid).copied().unwrap_or(fresh);
+            if endpoint.phase == Phase::Ready && start.started.is_some() {
+                start.ready.get_or_insert(now);
+            }
+            self.starts.insert(endpoint.uid.clone(), start);
+            endpoint.start = start;
+            endpoint
+        };
+        endpoints.into_iter().map(timed).collect()
+    }
+}
+
+/// What keeps the pods of the newest template from starting.
+fn stuck(pods: Option<&HashMap<Box<str>, Pod>>) -> Option<&Trouble> {
+    let pods = pods?;
+    let newest = pods.values().max_by_key(|pod| (pod.created, &pod.template))?;
+    let of_it = pods.iter().filter(|(_, pod)| pod.template == newest.template);
+    of_it
+        .filter_map(|(uid, pod)| Some((uid, pod.trouble.as_ref()?)))
+        .min_by_key(|(uid, _)| *uid)
+        .map(|it| it.1)
+}
+
+fn mode(
+    deployment: &Deployment,
+    adoption: Option<&Adoption>,
+    leading: &[&Service],
+    notes: &mut Vec<Note>,
+) -> Mode {
+    let Some(adoption) = adoption else { return Mode::Off };
+    match &adoption.mode {
+        Asked::Off => Mode::Off,
+        Asked::Observe(why) => Mode::Observe(why.clone()),
+        Asked::Scale => match infer::bypassed(adoption, deployment.owner.as_deref(), leading) {
+            Some(why) => {
+                notes.push(note(deployment, Kind::ObserveOnly, format!("it is only observed: {why}")));
+                Mode::Observe(why)
+            }
+            None => Mode::Scale,
+        },
+    }
+}
+
+fn hold(deployment: &Deployment, notes: &mut Vec<Note>) -> Option<Hold> {
+    let text = value(deployment, annotation::HOLD)?;
+    match serde_json::from_str(text) {
+        Ok(hold) => Some(hold),
+        Err(_) => {
+            let shown: String = text.chars().take(annotation::SHOWN).collect();
+            let text = format!("{} = {shown:?} isn't a hold and has no effect: remove it", annotation::HOLD);
+            notes.push(note(deployment, Kind::Limited, text));
+            None
+        }
+    }
+}
+
+fn value<'a>(deployment: &'a Deployment, name: &str) -> Option<&'a str> {
+    deployment.annotations.iter().find(|(named, _)| **named == *name).map(|(_, value)| &**value)
+}
+
+fn note(deployment: &Deployment, kind: Kind, text: String) -> Note {
+    Note { workload: deployment.id.clone(), kind, text }
+}

@@ -1,0 +1,281 @@
+//! The reading side as a whole: watches on one end, snapshots, directory and notes on the other.
+//!
+//! One task owns all that is known of the cluster. The first change is published at once, those that follow at most every
+//! [`PACE`]. Before everything was listed once nothing is published; an API server that is lost later changes nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kaos_core::{Moment, Snapshot, WorkloadId};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::claim::HostRules;
+use crate::directory::Directory;
+use crate::follow::{Follow, Said, config};
+use crate::note::Notes;
+use crate::picture::Picture;
+use crate::reduce;
+use crate::state::{Change, Part};
+use crate::task::Task;
+use crate::waking::Waking;
+
+/// Least time between two snapshots.
+pub const PACE: Duration = Duration::from_millis(20);
+
+/// Most changes that wait to be taken in; a watch that has more to say waits too.
+const CHANGES: usize = 1024;
+
+/// What is read, and by which rules.
+#[derive(Clone, Debug)]
+pub struct ReadSettings {
+    /// The namespaces that are read. Empty: all.
+    pub namespaces: Vec<String>,
+    /// Which hosts may be claimed.
+    pub hosts: HostRules,
+    /// Where [`Moment`]s count from.
+    pub origin: std::time::Instant,
+    /// Counts before Kaos came, where they are on record: the default of `max-scale` doesn't depend on a restart then.
+    pub originals: Option<watch::Receiver<Arc<HashMap<WorkloadId, u32>>>>,
+}
+
+/// A cluster that is being read; dropped, it isn't any more.
+#[derive(Debug)]
+pub struct Cluster {
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    notes: watch::Receiver<Notes>,
+    synced: watch::Receiver<bool>,
+    directory: Arc<Directory>,
+    _tasks: Vec<Task>,
+}
+
+impl Cluster {
+    /// Reads the cluster behind `client` on the current runtime.
+    pub fn watch(client: &Client, settings: ReadSettings) -> Self {
+        let (changes, heard) = mpsc::channel(CHANGES);
+        let (tell_snapshot, snapshots) = watch::channel(Arc::new(Snapshot::default()));
+        let (tell_notes, notes) = watch::channel(Notes::default());
+        let (tell_synced, synced) = watch::channel(false);
+        let directory = Arc::new(Directory::default());
+        let scopes: Vec<Option<String>> = match settings.namespaces.as_slice() {
+            [] => vec![None],
+            some => some.iter().collect::<HashSet<_>>().into_iter().cloned().map(Some).collect(),
+        };
+        let mut tasks = Vec::with_capacity(scopes.len() * 3 + 1);
+        for scope in &scopes {
+            tasks.extend(follow(client, scope.as_deref(), &changes));
+        }
+        let reader = Reader {
+            picture: Picture::new(settings.hosts),
+            waking: Waking::new(client.clone(), changes),
+            lists: scopes.len() * 3,
+            origin: settings.origin,
+            originals: settings.originals,
+            directory: directory.clone(),
+            snapshots: tell_snapshot,
+            notes: tell_notes,
+            synced: tell_synced,
+            published: None,
+        };
+        tasks.push(Task::spawn(reader.run(heard)));
+        Cluster { snapshots, notes, synced, directory, _tasks: tasks }
+    }
+
+    /// The latest snapshot; an empty one of version 0 until everything was listed once.
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshots.clone()
+    }
+
+    /// What a write needs to know beyond the snapshot: at least as new.
+    pub fn directory(&self) -> Arc<Directory> {
+        self.directory.clone()
+    }
+
+    /// What users must be told.
+    pub fn notes(&self) -> watch::Receiver<Notes> {
+        self.notes.clone()
+    }
+
+    /// Whether everything was listed once: never false again after that.
+    pub fn synced(&self) -> watch::Receiver<bool> {
+        self.synced.clone()
+    }
+}
+
+fn follow(client: &Client, scope: Option<&str>, out: &mpsc::Sender<Change>) -> [Task; 3] {
+    let of = |part: Option<&str>| part.map(str::to_owned);
+    let (one, two, three) = (of(scope), of(scope), of(scope));
+    let deployments = Follow::<Deployment, _> {
+        what: "deployments",
+        api: api(client, scope),
+        config: config(),
+        reduce: reduce::deployment,
+        change: Box::new(move |said: Said<_>| Change::Deployments(said.part(one.as_deref()))),
+    };
+    let services = Follow::<Service, _> {
+        what: "services",
+        api: api(client, scope),
+        config: config(),
+        reduce: reduce::service,
+        change: Box::new(move |said: Said<_>| Change::Services(said.part(two.as_deref()))),
+    };
+    let slices = Follow::<EndpointSlice, _> {
+        what: "endpointslices",
+        api: api(client, scope),
+        config: config(),
+        reduce: reduce::slice,
+        change: Box::new(move |said: Said<_>| Change::Slices(said.part(three.as_deref()))),
+    };
+    [
+        Task::spawn(deployments.run(out.clone())),
+        Task::spawn(services.run(out.clone())),
+        Task::spawn(slices.run(out.clone())),
+    ]
+}
+
+fn api<K>(client: &Client, scope: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
+{
+    match scope {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// Owns what is known.
+struct Reader {
+    picture: Picture,
+    waking: Waking,
+    /// Lists that haven't been seen whole yet.
+    lists: usize,
+    origin: std::time::Instant,
+    originals: Option<watch::Receiver<Arc<HashMap<WorkloadId, u32>>>>,
+    directory: Arc<Directory>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    notes: watch::Sender<Notes>,
+    synced: watch::Sender<bool>,
+    published: Option<Instant>,
+}
+
+impl Reader {
+    async fn run(mut self, mut heard: mpsc::Receiver<Change>) {
+        let mut seen = HashSet::new();
+        loop {
+            let next = self.next();
+            tokio::select! {
+                change = heard.recv() => match change {
+                    Some(change) => self.take(change, &mut seen),
+                    None => return,
+                },
+                () = news(&mut self.originals) => self.recall(),
+                () = at(next) => self.publish(),
+            }
+            // Bounded, for others may say things as fast as they are taken.
+            for _ in 0..CHANGES {
+                let Ok(change) = heard.try_recv() else { break };
+                self.take(change, &mut seen);
+            }
+        }
+    }
+
+    /// When to publish next. `None`: when something changes.
+    fn next(&self) -> Option<Instant> {
+        if self.lists > 0 {
+            return None;
+        }
+        let Some(published) = self.published else { return Some(Instant::now()) };
+        let soonest = published + PACE;
+        if !self.picture.state.touched.is_empty() {
+            return Some(soonest);
+        }
+        let due = self.picture.next_due()?;
+        let now = self.now();
+        Some(soonest.max(Instant::now() + due.since(now)))
+    }
+
+    fn now(&self) -> Moment {
+        Moment::at(self.origin, Instant::now().into_std())
+    }
+
+    fn take(&mut self, change: Change, seen: &mut HashSet<(u8, Option<Box<str>>)>) {
+        let list = match &change {
+            Change::Deployments(Part::All(scope, _)) => Some((0, scope.clone())),
+            Change::Services(Part::All(scope, _)) => Some((1, scope.clone())),
+            Change::Slices(Part::All(scope, _)) => Some((2, scope.clone())),
+            _ => None,
+        };
+        match change {
+            Change::Deployments(part) => self.picture.state.deployments(part),
+            Change::Services(part) => self.picture.state.take_services(part),
+            Change::Slices(part) => self.picture.state.take_slices(part),
+            Change::Pods(id, number, pods) if self.waking.heeds(&id, number) => {
+                if pods.put(self.picture.pods.entry(id.clone()).or_default()) {
+                    self.picture.state.touched.insert(id);
+                }
+            }
+            Change::Pods(..) => {}
+        }
+        if let Some(list) = list.filter(|_| self.lists > 0)
+            && seen.insert(list)
+        {
+            self.lists -= 1;
+        }
+    }
+
+    /// Counts that have come on record: those workloads are built again.
+    fn recall(&mut self) {
+        let Some(originals) = &mut self.originals else { return };
+        let originals = originals.borrow_and_update().clone();
+        let before = std::mem::replace(&mut self.picture.originals, originals);
+        let changed = self.picture.originals.iter().filter(|(id, count)| before.get(id) != Some(count));
+        self.picture.state.touched.extend(changed.map(|(id, _)| id.clone()));
+    }
+
+    fn publish(&mut self) {
+        self.published = Some(Instant::now());
+        let published = self.picture.publish(self.now());
+        // First the directory: whoever sees a workload finds what belongs to it.
+        self.directory.replace(published.entries);
+        self.snapshots.send_replace(published.snapshot);
+        self.notes.send_if_modified(|told| {
+            let changed = *told != published.notes;
+            *told = published.notes;
+            changed
+        });
+        self.synced.send_if_modified(|synced| !std::mem::replace(synced, true));
+        let wanted = self.picture.waking().map(|(id, selector)| (id.clone(), selector.into())).collect();
+        for stopped in self.waking.watch(&wanted) {
+            if self.picture.pods.remove(&stopped).is_some() {
+                self.picture.state.touched.insert(stopped);
+            }
+        }
+    }
+}
+
+/// Returns at `moment`; never, if there is none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Returns when counts have come on record.
+async fn news(originals: &mut Option<watch::Receiver<Arc<HashMap<WorkloadId, u32>>>>) {
+    match originals {
+        Some(receiver) => {
+            if receiver.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,58 @@
+//! What users must be told of their workloads, as data: Events and `explain` are made from it.
+
+use std::sync::Arc;
+
+use kaos_core::WorkloadId;
+
+/// One thing to be told of one workload.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Note {
+    /// The workload.
+    pub workload: WorkloadId,
+    /// What it is about.
+    pub kind: Kind,
+    /// A sentence, without a full stop.
+    pub text: String,
+}
+
+/// What a note is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Annotations, or what they lead to, aren't allowed: the last good ones stay, or it isn't adopted.
+    Invalid,
+    /// Another workload has a host and path that this one claims too.
+    HostConflict,
+    /// It asked to be scaled and is only observed.
+    ObserveOnly,
+    /// Something was left open and inferred.
+    Inferred,
+    /// Something has no effect, or less than a reader may think.
+    Limited,
+}
+
+impl Kind {
+    /// A stable word, as Events write reasons.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Kind::Invalid => "InvalidAnnotation",
+            Kind::HostConflict => "HostConflict",
+            Kind::ObserveOnly => "ObserveOnly",
+            Kind::Inferred => "Inferred",
+            Kind::Limited => "Limited",
+        }
+    }
+
+    /// Whether there is something for a user to do.
+    pub fn warns(self) -> bool {
+        matches!(self, Kind::Invalid | Kind::HostConflict | Kind::ObserveOnly)
+    }
+}
+
+/// All that is to be told at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Sorted by workload, then kind.
+    pub all: Arc<[Note]>,
+    /// Workloads that say `enabled` and aren't allowed as they are: the metric `kaos_invalid_workloads`.
+    pub invalid: usize,
+}

@@ -1,0 +1,169 @@
+//! What is kept of the cluster's objects: only the fields that something is decided from, in few bytes.
+//!
+//! A cluster of 10,000 Deployments and 30,000 pods has to fit beside everything else a proxy holds. Deployments that
+//! don't concern Kaos aren't kept at all.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kaos_core::snapshot::Phase;
+use kaos_core::{EndpointUid, WorkloadId};
+
+/// Pairs of names and values, sorted by name: labels, selectors, annotations.
+pub(crate) type Pairs = Box<[(Box<str>, Box<str>)]>;
+
+/// Namespace and name of an object.
+pub(crate) type Name = (Box<str>, Box<str>);
+
+/// A Deployment that carries an annotation of Kaos.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Deployment {
+    pub(crate) id: WorkloadId,
+    pub(crate) uid: Arc<str>,
+    /// `None`: it isn't a number, so versions can't be compared.
+    pub(crate) version: Option<u64>,
+    pub(crate) generation: i64,
+    /// Seconds since 1970.
+    pub(crate) created: i64,
+    /// Kaos's and Knative's, no others.
+    pub(crate) annotations: Pairs,
+    pub(crate) replicas: u32,
+    /// Label selector of its pods, as a query writes it. `None`: one that can't be written so.
+    pub(crate) selector: Option<Box<str>>,
+    /// An update of its pods isn't finished, or not begun.
+    pub(crate) rolling: bool,
+    /// Who writes its count beside Kaos.
+    pub(crate) contender: Option<Box<str>>,
+    /// Who else decides on its count: a sentence's beginning, such as `KEDA`.
+    pub(crate) owner: Option<Box<str>>,
+    pub(crate) template: Template,
+    /// A condition that says why pods aren't made or don't get ready: reason and message.
+    pub(crate) trouble: Option<Trouble>,
+}
+
+/// The pod template.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Template {
+    pub(crate) labels: Pairs,
+    pub(crate) containers: Box<[Container]>,
+    /// Readiness also depends on conditions that others set.
+    pub(crate) gated: bool,
+    /// Changes with anything in it.
+    pub(crate) hash: u64,
+}
+
+/// A container that runs for as long as its pod does.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Container {
+    pub(crate) name: Box<str>,
+    /// Named TCP ports.
+    pub(crate) ports: Box<[(Box<str>, u16)]>,
+    pub(crate) startup: Option<Probe>,
+    pub(crate) readiness: Option<Probe>,
+}
+
+/// A startup or readiness probe.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Probe {
+    pub(crate) timeout: Duration,
+    pub(crate) successes: u32,
+    pub(crate) action: Action,
+}
+
+/// What a probe does.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Action {
+    Http {
+        host: bool,
+        port: Target,
+        path: Box<str>,
+        tls: bool,
+        headers: Box<[(Box<str>, Box<str>)]>,
+    },
+    Tcp {
+        host: bool,
+        port: Target,
+    },
+    Grpc {
+        port: u16,
+        service: Box<str>,
+    },
+    /// Only the kubelet can run it, or it isn't known.
+    Exec,
+}
+
+/// A port of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Number(u16),
+    Name(Box<str>),
+}
+
+/// What a platform says of a start that doesn't go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// A stable word, such as `image-pull`.
+    pub(crate) because: &'static str,
+    /// A sentence.
+    pub(crate) detail: Box<str>,
+}
+
+/// A Service with a selector.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Service {
+    pub(crate) name: Box<str>,
+    pub(crate) selector: Pairs,
+    pub(crate) ports: Box<[ServicePort]>,
+    pub(crate) kind: Kind,
+}
+
+/// How a Service is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Cluster,
+    Headless,
+    NodePort,
+    LoadBalancer,
+}
+
+/// A TCP port of a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServicePort {
+    pub(crate) name: Box<str>,
+    pub(crate) port: u16,
+    pub(crate) target: Target,
+    pub(crate) h2c: bool,
+}
+
+/// An EndpointSlice of a Service.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Slice {
+    pub(crate) name: Box<str>,
+    pub(crate) service: Box<str>,
+    /// By the Service port's name.
+    pub(crate) ports: Box<[(Box<str>, u16)]>,
+    pub(crate) addresses: Box<[Address]>,
+}
+
+/// One address of one pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) uid: EndpointUid,
+    pub(crate) pod: Arc<str>,
+    pub(crate) ip: IpAddr,
+    pub(crate) phase: Phase,
+}
+
+/// A pod of a workload that is waking.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Pod {
+    pub(crate) address: Option<Address>,
+    /// Named TCP ports of its containers.
+    pub(crate) ports: Box<[(Box<str>, u16)]>,
+    /// Seconds since 1970.
+    pub(crate) created: i64,
+    /// Which template it was made from: the same for pods of one ReplicaSet.
+    pub(crate) template: Box<str>,
+    pub(crate) trouble: Option<Trouble>,
+}

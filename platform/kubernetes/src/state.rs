@@ -1,0 +1,234 @@
+//! The cluster as it was last heard of, and which workloads have to be built again for what was heard.
+//!
+//! Pure bookkeeping: changes go in, the set of touched workloads comes out. A relist is compared with what is known, so
+//! that it touches only what differs.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use kaos_core::WorkloadId;
+
+use crate::infer;
+use crate::object::{Deployment, Name, Pod, Service, Slice};
+
+/// More Services than this that change together touch every workload.
+const MANY: usize = 100;
+
+/// What a watch has to say of objects of one kind.
+#[derive(Debug)]
+pub(crate) enum Part<T> {
+    /// These are all there are in this namespace (`None`: in the cluster).
+    All(Option<Box<str>>, Vec<(Name, T)>),
+    /// This one is as given; `None`: gone, or of no concern.
+    One(Name, Option<T>),
+}
+
+/// One change of the cluster.
+#[derive(Debug)]
+pub(crate) enum Change {
+    Deployments(Part<Deployment>),
+    Services(Part<Service>),
+    Slices(Part<Slice>),
+    /// Pods of a waking workload, from its watch of this number.
+    Pods(WorkloadId, u64, Pods),
+}
+
+/// Pods of a waking workload, by name.
+#[derive(Debug)]
+pub(crate) enum Pods {
+    All(HashMap<Box<str>, Pod>),
+    One(Box<str>, Option<Box<Pod>>),
+}
+
+impl Pods {
+    /// Puts them into `known`. Whether that changed anything.
+    pub(crate) fn put(self, known: &mut HashMap<Box<str>, Pod>) -> bool {
+        match self {
+            Pods::All(all) => {
+                let changed = *known != all;
+                *known = all;
+                changed
+            }
+            Pods::One(name, Some(pod)) => {
+                let same = known.get(&name) == Some(&*pod);
+                known.insert(name, *pod);
+                !same
+            }
+            Pods::One(name, None) => known.remove(&name).is_some(),
+        }
+    }
+}
+
+/// The cluster, reduced.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) deployments: BTreeMap<WorkloadId, Deployment>,
+    /// By namespace, then name.
+    services: HashMap<Box<str>, BTreeMap<Box<str>, Service>>,
+    /// By namespace and Service, then name.
+    slices: HashMap<Name, BTreeMap<Box<str>, Slice>>,
+    /// The Service of each slice.
+    owners: HashMap<Name, Box<str>>,
+    /// Which workloads are reached by a Service.
+    users: HashMap<Name, HashSet<WorkloadId>>,
+    /// Workloads to be built again.
+    pub(crate) touched: HashSet<WorkloadId>,
+}
+
+impl State {
+    /// The Services of `namespace`.
+    pub(crate) fn services(&self, namespace: &str) -> Vec<&Service> {
+        self.services.get(namespace).into_iter().flat_map(BTreeMap::values).collect()
+    }
+
+    /// The slices of a Service.
+    pub(crate) fn slices(&self, namespace: &str, service: &str) -> Vec<&Slice> {
+        let key = (namespace.into(), service.into());
+        self.slices.get(&key).into_iter().flat_map(BTreeMap::values).collect()
+    }
+
+    /// Remembers by which Service `workload` is reached.
+    pub(crate) fn reach(&mut self, workload: &WorkloadId, before: Option<&str>, after: Option<&str>) {
+        if before == after {
+            return;
+        }
+        let key = |service: &str| (workload.namespace().into(), service.into());
+        if let Some(before) = before.map(key)
+            && let Some(users) = self.users.get_mut(&before)
+        {
+            users.remove(workload);
+            if users.is_empty() {
+                self.users.remove(&before);
+            }
+        }
+        if let Some(after) = after.map(key) {
+            self.users.entry(after).or_default().insert(workload.clone());
+        }
+    }
+
+    /// Takes what a watch of Deployments says.
+    pub(crate) fn deployments(&mut self, part: Part<Deployment>) {
+        let known = |state: &State, scope: Option<&str>| {
+            let in_scope = |id: &&WorkloadId| scope.is_none_or(|scope| id.namespace() == scope);
+            let name = |id: &WorkloadId| (id.namespace().into(), id.name().into());
+            state.deployments.keys().filter(in_scope).map(name).collect()
+        };
+        for (name, deployment) in self.each(part, known) {
+            let id = WorkloadId::new(&name.0, &name.1);
+            let changed = match deployment {
+                Some(deployment) => {
+                    let same = self.deployments.get(&id) == Some(&deployment);
+                    self.deployments.insert(id.clone(), deployment);
+                    !same
+                }
+                None => self.deployments.remove(&id).is_some(),
+            };
+            if changed {
+                self.touched.insert(id);
+            }
+        }
+    }
+
+    /// Takes what a watch of Services says.
+    pub(crate) fn take_services(&mut self, part: Part<Service>) {
+        let known = |state: &State, scope: Option<&str>| {
+            let mut names = HashSet::new();
+            for (namespace, all) in &state.services {
+                if scope.is_none_or(|scope| **namespace == *scope) {
+                    names.extend(all.keys().map(|name| (namespace.clone(), name.clone())));
+                }
+            }
+            names
+        };
+        let mut changed = Vec::new();
+        for ((namespace, name), service) in self.each(part, known) {
+            let all = self.services.entry(namespace.clone()).or_default();
+            let before = match &service {
+                Some(service) => all.insert(name, service.clone()),
+                None => all.remove(&name),
+            };
+            if all.is_empty() {
+                self.services.remove(&namespace);
+            }
+            if before != service {
+                changed.push((namespace, [before, service]));
+            }
+        }
+        // To find out whom each of ten thousand Services concerns costs more than to build everything again.
+        if changed.len() > MANY {
+            return self.touched.extend(self.deployments.keys().cloned());
+        }
+        for (namespace, services) in changed {
+            self.touch_selected(&namespace, &services);
+        }
+    }
+
+    /// Workloads that one of `services` leads to.
+    fn touch_selected(&mut self, namespace: &str, services: &[Option<Service>]) {
+        let from = WorkloadId::new(namespace, "");
+        let space = self.deployments.range(from..).take_while(|(id, _)| id.namespace() == namespace);
+        let led = |deployment: &Deployment| {
+            !infer::leading(services.iter().flatten(), &deployment.template).is_empty()
+        };
+        let touched = space.filter(|(_, deployment)| led(deployment)).map(|(id, _)| id.clone());
+        self.touched.extend(touched);
+    }
+
+    /// Takes what a watch of EndpointSlices says.
+    pub(crate) fn take_slices(&mut self, part: Part<Slice>) {
+        let known = |state: &State, scope: Option<&str>| {
+            state
+                .owners
+                .keys()
+                .filter(|(namespace, _)| scope.is_none_or(|scope| **namespace == *scope))
+                .cloned()
+                .collect()
+        };
+        for (name, slice) in self.each(part, known) {
+            let owner = self.owners.get(&name).cloned();
+            let after = slice.as_ref().map(|slice| slice.service.clone());
+            if let Some(owner) = owner.filter(|owner| Some(owner) != after.as_ref()) {
+                self.set_slice(&name, &owner, None);
+                self.owners.remove(&name);
+            }
+            if let Some(after) = after {
+                self.set_slice(&name, &after, slice);
+                self.owners.insert(name, after);
+            }
+        }
+    }
+
+    fn set_slice(&mut self, name: &Name, service: &str, slice: Option<Slice>) {
+        let key: Name = (name.0.clone(), service.into());
+        let all = self.slices.entry(key.clone()).or_default();
+        let same = all.get(&name.1) == slice.as_ref();
+        match slice {
+            Some(slice) => all.insert(name.1.clone(), slice),
+            None => all.remove(&name.1),
+        };
+        if all.is_empty() {
+            self.slices.remove(&key);
+        }
+        if !same {
+            self.touched.extend(self.users.get(&key).into_iter().flatten().cloned());
+        }
+    }
+
+    /// The single objects that `part` is about: with a relist, those that are gone too.
+    fn each<T>(
+        &self,
+        part: Part<T>,
+        known: impl Fn(&State, Option<&str>) -> HashSet<Name>,
+    ) -> Vec<(Name, Option<T>)> {
+        match part {
+            Part::One(name, object) => vec![(name, object)],
+            Part::All(scope, objects) => {
+                let mut gone = known(self, scope.as_deref());
+                for (name, _) in &objects {
+                    gone.remove(name);
+                }
+                let gone = gone.into_iter().map(|name| (name, None));
+                gone.chain(objects.into_iter().map(|(name, object)| (name, Some(object)))).collect()
+            }
+        }
+    }
+}
