@@ -10,7 +10,8 @@ use kaos_core::{ProxyId, Report, Snapshot};
 use socket2::{Domain, Protocol, TcpKeepalive, Type};
 use tokio::sync::{mpsc, watch};
 
-use crate::control::{Proxy, Ready};
+use crate::control::Ready;
+use crate::proxy::Proxy;
 use crate::{Config, Limits};
 
 /// Connections that wait to be accepted, per worker.

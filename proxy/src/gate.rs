@@ -5,6 +5,8 @@
 //! is the waiter's before it wakes, so nobody overtakes. The two sides can't miss each other: a release counts down and
 //! then looks for waiters; a waiter is counted and then looks for slots.
 
+mod view;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,37 +14,16 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use kaos_core::pick::{pick, release_limit};
-use kaos_core::snapshot::StartTimes;
-use kaos_core::{Moment, Sums, Workload, WorkloadId};
+use kaos_core::{Moment, Sums, WorkloadId};
 use tokio::sync::oneshot;
 
 use crate::refuse::Refusal;
 use crate::slot::{Padded, Slot};
 
+pub(crate) use view::{Starts, View};
+
 /// Requests that begin to wait are reported again after this time.
 const ANNOUNCE_AGAIN: Duration = Duration::from_millis(10);
-
-/// What admission knows of a workload: one picture, swapped whole.
-#[derive(Debug)]
-pub(crate) struct View {
-    pub(crate) workload: Arc<Workload>,
-    /// Replicas that are ready in the platform's eyes.
-    pub(crate) slots: Box<[Arc<Slot>]>,
-    /// The proxies that have slots on them, if this one has none: who wants a slot is passed on to one of them.
-    pub(crate) owners: Box<[Arc<Slot>]>,
-    /// Not adopted any more.
-    pub(crate) removed: bool,
-    pub(crate) starts: Starts,
-}
-
-/// What is known of the workload's starts.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Starts {
-    /// How long the last one took, from its decision.
-    pub(crate) took: Option<Duration>,
-    /// When the one under way was begun.
-    pub(crate) begun: Option<Moment>,
-}
 
 /// Bytes that waiting requests of all workloads may hold together.
 #[derive(Debug)]
@@ -390,36 +371,6 @@ impl Queue {
         self.announced = waiting;
         self.announced_at = now;
         true
-    }
-}
-
-impl View {
-    /// The answer to those who wait, if nothing is ready or on its way and the start is known to fail.
-    fn known_failure(&self, now: Moment) -> Option<Refusal> {
-        let failure =
-            self.workload.failure.as_ref().filter(|failure| failure.known && now < failure.retry_at)?;
-        let hopeless = self.slots.is_empty() && self.workload.replicas.starting == 0;
-        hopeless.then(|| Refusal::StartFailed(failure.detail.clone(), failure.retry_at.since(now)))
-    }
-
-    /// The start of the replica that was ready last.
-    pub(crate) fn newest_start(&self) -> StartTimes {
-        self.slots.iter().map(|slot| slot.start).max_by_key(|start| start.ready).unwrap_or_default()
-    }
-
-    /// How long the last start that is known took; a second if none is.
-    fn start_span(&self) -> Duration {
-        self.starts.took.unwrap_or(Duration::from_secs(1))
-    }
-
-    /// The time after which the first replica should be ready, if that is known to be later than `deadline`. A start that
-    /// takes longer already than the last one is ready at a time that nobody knows.
-    fn ready_after(&self, deadline: Moment, now: Moment) -> Option<Duration> {
-        if !self.slots.is_empty() {
-            return None;
-        }
-        let ready = self.starts.begun.unwrap_or(now) + self.starts.took?;
-        (ready > deadline && ready > now).then(|| ready.since(now))
     }
 }
 

@@ -22,6 +22,7 @@ mod network;
 mod partial;
 mod peers;
 mod probe;
+mod proxy;
 mod pump;
 mod refuse;
 mod report;
@@ -41,10 +42,10 @@ use std::time::Instant;
 use kaos_core::ProxyId;
 
 pub use bind::{BindError, Bound, bind};
-pub use control::{Proxy, Totals, WorkloadTotals};
 pub use ledger::{COLD_BOUNDS, Counts, DURATION_BOUNDS, Histogram};
 pub use memory::cgroup;
 pub use network::Network;
+pub use proxy::{Proxy, Totals, WorkloadTotals};
 pub use refuse::{Detail, Refusal};
 
 /// How a proxy runs.

@@ -1,21 +1,26 @@
 //! Keeps the gates as the snapshot says: which replicas may get requests, which are held, and who waits in vain.
 
+mod kept;
+mod replicas;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Instant;
 
 use kaos_core::lease::Lease;
-use kaos_core::report::{EndpointLoad, HoldAnswer, HoldState};
+use kaos_core::report::EndpointLoad;
 use kaos_core::snapshot::Phase;
-use kaos_core::{Endpoint, EndpointUid, Moment, ProxyId, Reading, Snapshot, Workload, WorkloadId};
+use kaos_core::{Endpoint, Moment, ProxyId, Reading, Snapshot, Workload, WorkloadId};
 use tokio::sync::mpsc;
 
 use crate::gate::{Gate, QueueBytes, Starts, View};
 use crate::peers::Peers;
-use crate::probe::{First, Found, Prober, Target, can_be_tried};
+use crate::probe::{Found, Prober};
 use crate::slot::{Kind, Slot};
-use crate::upstream::port;
+use kept::{Coming, Kept, Listed, keep_first};
+
+pub(crate) use replicas::Replicas;
 
 /// All gates, by workload.
 #[derive(Debug)]
@@ -29,58 +34,6 @@ pub(crate) struct Gates {
     replicas: Arc<Replicas>,
     prober: Prober,
     peers: Peers,
-}
-
-/// Every replica that is listed or still has requests. Asked from outside; no request looks here.
-#[derive(Debug, Default)]
-pub(crate) struct Replicas(Mutex<HashMap<EndpointUid, Weak<Slot>>>);
-
-impl Replicas {
-    fn known(&self) -> MutexGuard<'_, HashMap<EndpointUid, Weak<Slot>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add(&self, slot: &Arc<Slot>) {
-        let mut known = self.known();
-        known.retain(|_, slot| slot.strong_count() > 0);
-        known.insert(slot.uid.clone(), Arc::downgrade(slot));
-    }
-
-    /// What a replica has in flight, also one that isn't listed any more.
-    pub(crate) fn in_flight(&self, uid: &EndpointUid) -> u32 {
-        self.known().get(uid).and_then(Weak::upgrade).map_or(0, |slot| slot.in_flight())
-    }
-}
-
-#[derive(Debug)]
-struct Kept {
-    gate: Arc<Gate>,
-    workload: Arc<Workload>,
-    listed: BTreeMap<EndpointUid, Listed>,
-    lease: Lease,
-    held: bool,
-    starts: Starts,
-    /// Replicas that the platform doesn't call ready.
-    coming: BTreeMap<EndpointUid, Coming>,
-}
-
-/// A replica that the platform doesn't call ready.
-#[derive(Debug)]
-struct Coming {
-    address: SocketAddr,
-    /// Since when its address is known.
-    since: Moment,
-    /// When it answered everything it has to.
-    answered: Option<Moment>,
-    first: Option<First>,
-}
-
-/// A replica that has been ready and isn't going away.
-#[derive(Debug)]
-struct Listed {
-    slot: Arc<Slot>,
-    /// It may be unready for a while: what it has in flight goes on counting.
-    ready: bool,
 }
 
 impl Gates {
@@ -342,74 +295,5 @@ impl Gates {
             seen: kept.workload.version,
             ..Reading::default()
         })
-    }
-}
-
-/// Keeps `first` for the replica's first request, as long as a replica may be trusted to keep it open.
-fn keep_first(slot: &Arc<Slot>, first: First, at: Moment) {
-    slot.keep_first(first, at);
-    let slot = Arc::downgrade(slot);
-    tokio::spawn(async move {
-        tokio::time::sleep(port::IDLE).await;
-        if let Some(slot) = slot.upgrade() {
-            slot.drop_first();
-        }
-    });
-}
-
-impl Coming {
-    fn new(address: SocketAddr, since: Moment) -> Self {
-        Coming { address, since, answered: None, first: None }
-    }
-}
-
-impl Kept {
-    /// The replicas that are worth trying for those who wait.
-    fn targets(&self) -> Vec<Target> {
-        if self.gate.waiting() == 0 || !can_be_tried(&self.workload.checks) {
-            return Vec::new();
-        }
-        let unanswered = self.coming.iter().filter(|(_, coming)| coming.answered.is_none());
-        let target = |(uid, coming): (&EndpointUid, &Coming)| Target {
-            uid: uid.clone(),
-            address: coming.address,
-            since: coming.since,
-            checks: self.workload.checks.clone(),
-        };
-        unanswered.map(target).collect()
-    }
-
-    /// Remembers how long the last start took and since when one is under way.
-    fn learn(&mut self, now: Moment) {
-        let took = |slot: &Slot| Some((slot.start.ready?, slot.start.ready?.since(slot.start.decided?)));
-        let newest = self.listed.values().filter_map(|listed| took(&listed.slot)).max_by_key(|start| start.0);
-        if let Some((_, span)) = newest {
-            self.starts.took = Some(span);
-        }
-        let starting = self.workload.endpoints.iter().filter(|endpoint| endpoint.phase == Phase::Starting);
-        let decided = starting.clone().filter_map(|endpoint| endpoint.start.decided).min();
-        let under_way = self.workload.replicas.starting > 0 || starting.count() > 0;
-        self.starts.begun = under_way.then(|| decided.or(self.starts.begun).unwrap_or(now));
-    }
-
-    /// Opens the replicas that are ready and not held, closes the others.
-    fn open(&mut self, now: Moment) {
-        let hold = self.lease.obeyed(now);
-        self.held = hold.is_some();
-        for Listed { slot, ready } in self.listed.values() {
-            slot.set_open(*ready && !hold.is_some_and(|hold| hold.targets.cover(&slot.uid)));
-        }
-    }
-
-    /// The answer to the hold that the snapshot shows. The slots were closed before they are counted here.
-    fn answer(&self, now: Moment) -> Option<HoldAnswer> {
-        let hold = self.workload.hold.as_ref()?;
-        let slots = || self.listed.values().map(|listed| &listed.slot);
-        let covered = || slots().filter(|slot| hold.targets.cover(&slot.uid));
-        let empty: Vec<EndpointUid> =
-            covered().filter(|slot| slot.in_flight() == 0).map(|slot| slot.uid.clone()).collect();
-        let (id, state) = self.lease.answer(now, empty.len() == covered().count())?;
-        let empty = if state == HoldState::Expired { Vec::new() } else { empty };
-        Some(HoldAnswer { id, state, empty })
     }
 }

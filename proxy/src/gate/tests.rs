@@ -2,8 +2,8 @@
 
 use std::sync::atomic::AtomicBool;
 
-use kaos_core::Policy;
 use kaos_core::snapshot::{Replicas, StartTimes};
+use kaos_core::{Policy, Workload};
 
 use super::*;
 use crate::slot::Kind;
