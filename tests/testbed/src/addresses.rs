@@ -68,9 +68,11 @@ impl Network {
         Ipv4Addr::new(10, self.second, self.third, host)
     }
 
-    /// An address for a pod; none if all are taken.
-    pub(crate) fn lease(self: &Arc<Network>) -> Option<Lease> {
-        let host = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
+    /// An address for a pod: the one that was given back last, or the one that nobody has had for longest. None if all
+    /// are taken.
+    pub(crate) fn lease(self: &Arc<Network>, last: bool) -> Option<Lease> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let host = if last { free.pop_back() } else { free.pop_front() }?;
         Some(Lease { network: Arc::clone(self), host })
     }
 }

@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::{ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
+use rustix::process::Signal;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 
@@ -160,6 +161,22 @@ impl ControlPlane {
         let ready = ready(&self.layout, &mut started).await;
         *self.api.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
         ready
+    }
+
+    /// Stops the API server without ending it: connections stay, are even accepted, and nothing is answered.
+    pub fn pause_api_server(&self) {
+        self.signal_api_server(Signal::STOP);
+    }
+
+    /// Lets a paused API server go on. What was asked meanwhile is answered, late.
+    pub fn resume_api_server(&self) {
+        self.signal_api_server(Signal::CONT);
+    }
+
+    fn signal_api_server(&self, signal: Signal) {
+        if let Some(api) = self.api.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            api.signal(signal);
+        }
     }
 
     /// The processes by name, each with its id and its resident memory in bytes. The API server is left out while it is

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{Binding, Container, ObjectReference, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use rustix::process::Signal;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -33,6 +34,8 @@ pub struct Behaviour {
     pub ready_after: Duration,
     /// How it ends.
     pub fate: Fate,
+    /// Whether it gets the address that another pod gave back last, as late as possible otherwise.
+    pub reuse_address: bool,
 }
 
 /// What becomes of a pod.
@@ -128,7 +131,10 @@ impl Played {
         if self.behaviour.fate == Fate::Unschedulable {
             return Err("0/1 nodes are available: 1 Insufficient cpu.");
         }
-        self.station.network.lease().ok_or("0/1 nodes are available: 1 Too many pods.")
+        self.station
+            .network
+            .lease(self.behaviour.reuse_address)
+            .ok_or("0/1 nodes are available: 1 Too many pods.")
     }
 
     /// The only container and its probe, or why there is none.
@@ -214,7 +220,7 @@ impl Played {
 
     async fn end(mut self, grace: Duration) {
         if let Some(process) = &mut self.process {
-            process.terminate();
+            process.signal(Signal::TERM);
             let deadline = Instant::now() + grace;
             while process.ended().is_none() && Instant::now() < deadline {
                 sleep(LOOK).await;

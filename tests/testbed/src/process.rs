@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::failure::{Failure, Trying};
 
@@ -93,10 +93,11 @@ impl Process {
         tail(&self.log)
     }
 
-    /// Asks it to end.
-    pub(crate) fn terminate(&self) {
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
         if let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
-            let _ = rustix::process::kill_process(pid, Signal::TERM);
+            // Fails only if it has ended, and then there is nobody to tell.
+            let _ = kill_process(pid, signal);
         }
     }
 

@@ -37,3 +37,17 @@ async fn an_outage_ends_where_it_began() {
     ready(&client, &namespace, 2).await;
     assert_eq!(kubelet.processes().len(), 2);
 }
+
+#[tokio::test]
+async fn a_paused_api_server_answers_late() {
+    let plane = ControlPlane::start().await.unwrap();
+    let client = plane.client(plane.admin()).await.unwrap();
+    let namespace = plane.namespace("paused").await.unwrap();
+    plane.pause_api_server();
+    let asked = tokio::spawn(async move { pods(&client, &namespace).await });
+    // Accepted by the kernel, and not answered.
+    tokio::net::TcpStream::connect(plane.server().trim_start_matches("https://")).await.unwrap();
+    assert!(!asked.is_finished());
+    plane.resume_api_server();
+    assert!(asked.await.unwrap().is_empty());
+}

@@ -134,3 +134,18 @@ async fn its_kubeconfig_is_one() {
     let version = Client::try_from(config).unwrap().apiserver_version().await.unwrap();
     assert_eq!(version.major, "1");
 }
+
+#[tokio::test]
+async fn an_address_can_come_back_with_another_pod() {
+    let plane = ControlPlane::shared().await;
+    let client = plane.client(plane.admin()).await.unwrap();
+    let namespace = plane.namespace("reuse").await.unwrap();
+    let behaviour = Behaviour { reuse_address: true, ..Behaviour::default() };
+    let _kubelet = Kubelet::start(plane, &namespace, behaviour).await.unwrap();
+    shop(&client, &namespace, 1, json!({})).await;
+    let first = ready(&client, &namespace, 1).await;
+    scale(&client, &namespace, 0).await;
+    eventually("the pod is gone", async || pods(&client, &namespace).await.is_empty().then_some(())).await;
+    scale(&client, &namespace, 1).await;
+    assert_eq!(ready(&client, &namespace, 1).await, first);
+}
