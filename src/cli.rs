@@ -1,5 +1,8 @@
 //! The command line: what may be said, and its help. Does nothing.
 
+#[cfg(feature = "kubernetes")]
+pub(crate) mod cluster;
+
 use std::path::PathBuf;
 
 use clap::builder::styling::Styles;
@@ -27,6 +30,12 @@ pub(crate) enum Command {
     /// Run functions on this machine: proxy, autoscaler and replicas
     #[command(after_help = UP_AFTER)]
     Up(Box<Up>),
+    /// Run the proxy: takes requests in a cluster, and holds them while nothing is ready
+    #[cfg(feature = "kubernetes")]
+    Proxy(Box<cluster::Proxy>),
+    /// Run the autoscaler: decides counts in a cluster by what the proxies report
+    #[cfg(feature = "kubernetes")]
+    Autoscaler(Box<cluster::Autoscaler>),
     /// List what runs here: state, replicas, load
     Ls(Ask),
     /// Show one function: state, replicas, knobs
@@ -37,6 +46,15 @@ pub(crate) enum Command {
     Logs(Logs),
     /// Send a request to a function by its name
     Invoke(Invoke),
+    /// Print what a cluster needs to run Kaos, as YAML
+    #[cfg(feature = "kubernetes")]
+    Install(cluster::Install),
+    /// Say what Kaos puts back before it leaves a cluster, and with --yes do it
+    #[cfg(feature = "kubernetes")]
+    Uninstall(cluster::Uninstall),
+    /// Make an image of a static binary, without any daemon
+    #[cfg(feature = "kubernetes")]
+    Image(cluster::Image),
     /// Print the version of this command and of the Kaos that runs
     Version(Ask),
     /// The built-in function.
@@ -107,6 +125,9 @@ pub(crate) struct Ask {
     /// Its admin port, such as http://127.0.0.1:9090 [default: the Kaos that runs here]
     #[arg(long, env = "KAOS_ADMIN", value_name = "URL")]
     pub(crate) admin: Option<String>,
+    #[cfg(feature = "kubernetes")]
+    #[command(flatten)]
+    pub(crate) cluster: cluster::InCluster,
     #[command(flatten)]
     pub(crate) output: Output,
 }

@@ -6,11 +6,19 @@ mod ask;
 mod autoscaler;
 mod cli;
 mod clock;
+#[cfg(feature = "kubernetes")]
+mod cluster;
 mod config;
 mod failure;
 mod hello;
+#[cfg(feature = "kubernetes")]
+mod image;
+#[cfg(feature = "kubernetes")]
+mod install;
 mod instance;
 mod process;
+#[cfg(feature = "kubernetes")]
+mod proxy;
 mod report;
 mod up;
 
@@ -54,6 +62,16 @@ fn said_by_clap(error: &clap::Error) -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Up(up) => up::up(&up),
+        #[cfg(feature = "kubernetes")]
+        Command::Proxy(args) => proxy::proxy(&args),
+        #[cfg(feature = "kubernetes")]
+        Command::Autoscaler(args) => autoscaler::autoscaler(&args),
+        #[cfg(feature = "kubernetes")]
+        Command::Install(install) => install::install(&install),
+        #[cfg(feature = "kubernetes")]
+        Command::Uninstall(uninstall) => install::uninstall(&uninstall),
+        #[cfg(feature = "kubernetes")]
+        Command::Image(image) => image::image(&image),
         Command::Ls(ask) => ask::ls(&ask),
         Command::Describe(one) => ask::describe(&one),
         Command::Explain(one) => ask::explain(&one),

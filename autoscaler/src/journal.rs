@@ -12,6 +12,7 @@ use kaos_core::decide::Verdict;
 use kaos_core::decision::Next;
 use kaos_core::{Decision, Memory, Moment, Observation, Policy, WorkloadId};
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 
 /// Entries kept per workload.
 pub const KEPT: usize = 64;
@@ -129,7 +130,11 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub struct Book {
     pages: Mutex<Pages>,
+    told: Option<(WorkloadId, Transitions)>,
 }
+
+/// Where each change of a count goes whose outcome is known.
+pub type Transitions = mpsc::Sender<(WorkloadId, Entry)>;
 
 #[derive(Debug, Default)]
 struct Pages {
@@ -180,8 +185,13 @@ impl Book {
     pub(crate) fn came(&self, outcome: Outcome) {
         let mut pages = self.pages();
         let scales = |entry: &&mut Entry| matches!(entry.decision, Decision::Scale { .. });
-        if let Some(entry) = pages.entries.iter_mut().rev().find(scales) {
-            entry.outcome = outcome;
+        let Some(entry) = pages.entries.iter_mut().rev().find(scales) else { return };
+        let known = matches!(outcome, Outcome::Done | Outcome::Failed(_) | Outcome::Observed(_));
+        let news = known && entry.outcome != outcome;
+        entry.outcome = outcome;
+        if let Some((id, told)) = self.told.as_ref().filter(|_| news) {
+            // Who is slower than decisions misses some; the journal has them.
+            let _ = told.try_send((id.clone(), entry.clone()));
         }
     }
 
@@ -218,9 +228,16 @@ impl Counts {
 #[derive(Debug, Default)]
 pub struct Journal {
     books: Mutex<HashMap<WorkloadId, Arc<Book>, FixedState>>,
+    told: Option<Transitions>,
 }
 
 impl Journal {
+    /// A journal that also tells each change of a count once its outcome is known. What `told` has no room for is left
+    /// out.
+    pub fn telling(told: Transitions) -> Self {
+        Journal { books: Mutex::default(), told: Some(told) }
+    }
+
     fn books(&self) -> MutexGuard<'_, HashMap<WorkloadId, Arc<Book>, FixedState>> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -238,10 +255,37 @@ impl Journal {
     }
 
     pub(crate) fn open(&self, id: &WorkloadId) -> Arc<Book> {
-        self.books().entry(id.clone()).or_default().clone()
+        let book = || Book { pages: Mutex::default(), told: self.told.clone().map(|told| (id.clone(), told)) };
+        self.books().entry(id.clone()).or_insert_with(|| Arc::new(book())).clone()
     }
 
     pub(crate) fn close(&self, id: &WorkloadId) {
         self.books().remove(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kaos_core::decision::Because;
+
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_once_its_outcome_is_known() {
+        let (told, mut transitions) = mpsc::channel(8);
+        let journal = Journal::telling(told);
+        let id = WorkloadId::new("n", "w");
+        let book = journal.open(&id);
+        let decision = Decision::Scale { to: 1, because: Because::Wake };
+        let verdict = Verdict { decision, next: None };
+        let inputs = || (Arc::new(Policy::default()), Observation::default(), Memory::default());
+        book.decided(verdict, Moment::ZERO, inputs);
+        book.came(Outcome::Asked);
+        assert!(transitions.try_recv().is_err());
+        book.came(Outcome::Done);
+        book.came(Outcome::Done);
+        let (of, entry) = transitions.try_recv().unwrap();
+        assert_eq!((of, entry.outcome), (id, Outcome::Done));
+        assert!(transitions.try_recv().is_err());
     }
 }

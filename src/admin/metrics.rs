@@ -43,7 +43,7 @@ pub(crate) async fn page(desk: &Desk, format: Format) -> Result<String, Problem>
         totals,
         workloads: desk.journal.as_ref().map(|_| snapshot.workloads.iter().map(decided).collect()),
         heard: desk.heard(),
-        invalid: desk.invalid.as_ref().map_or(0, |invalid| *invalid.borrow()),
+        invalid: desk.remarks.as_ref().map_or(0, |remarks| remarks.invalid()),
         began: desk.clock.began().as_duration().as_secs_f64(),
         process: process(),
     };

@@ -13,14 +13,15 @@ mod workload;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use kaos_autoscaler::Journal;
 use kaos_autoscaler::journal::Book;
 use kaos_core::{Snapshot, Workload, WorkloadId};
 use kaos_local::Logs;
 use kaos_proxy::{Proxy, Totals};
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
 use crate::clock::Clock;
@@ -55,18 +56,38 @@ pub(crate) struct Desk {
     pub(crate) heard: Arc<Heard>,
     /// Where autoscalers come for reports, if this process makes them.
     pub(crate) hub: Option<Hub>,
-    /// How many workloads are configured wrongly. `None`: they don't get in.
-    pub(crate) invalid: Option<watch::Receiver<usize>>,
+    /// What the platform has to say of workloads, if it says anything.
+    pub(crate) remarks: Option<Arc<dyn Remarks>>,
     /// What health consists of.
     pub(crate) checks: Vec<Check>,
     /// Places for followers of logs.
     pub(crate) followers: Arc<Semaphore>,
 }
 
+/// What the platform has to say of workloads beyond their state.
+pub(crate) trait Remarks: Send + Sync {
+    /// How many workloads are configured wrongly.
+    fn invalid(&self) -> usize;
+
+    /// What there is to say of one.
+    fn of(&self, workload: &WorkloadId) -> Vec<Remark>;
+}
+
+/// One thing that there is to say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Remark {
+    /// A stable word.
+    pub(crate) reason: &'static str,
+    /// Whether there is something to do about it.
+    pub(crate) warns: bool,
+    /// A sentence.
+    pub(crate) text: String,
+}
+
 /// Where requests are counted.
 pub(crate) enum Data {
-    /// By the proxy of this process; gone once that is.
-    Own(Weak<Proxy>),
+    /// By the proxy of this process; empty before it runs, and gone once that is.
+    Own(Arc<OnceLock<Weak<Proxy>>>),
     /// By proxies that report to this process.
     #[cfg(feature = "kubernetes")]
     Reported,
@@ -91,7 +112,7 @@ impl Desk {
     /// What the proxy of this process has counted; `None` if it has none.
     async fn totals(&self) -> Result<Option<Totals>, Problem> {
         match &self.data {
-            Data::Own(proxy) => match proxy.upgrade() {
+            Data::Own(proxy) => match proxy.get().and_then(Weak::upgrade) {
                 Some(proxy) => Ok(Some(proxy.gather().await)),
                 None => Err(Problem::NoFigures),
             },
@@ -112,7 +133,11 @@ impl Desk {
     fn shown(&self, workload: &Workload, loads: &BTreeMap<WorkloadId, Load>) -> Value {
         let book = self.book(&workload.id);
         let load = loads.get(&workload.id).copied().unwrap_or_default();
-        workload::shown(workload, load, book.as_deref(), self.reached, &self.clock)
+        let mut shown = workload::shown(workload, load, book.as_deref(), self.reached, &self.clock);
+        if let Some(remarks) = &self.remarks {
+            shown["notes"] = json!(remarks.of(&workload.id));
+        }
+        shown
     }
 
     /// When each proxy was last heard, in seconds since 1970.

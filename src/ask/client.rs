@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderValue};
@@ -28,10 +29,16 @@ pub(crate) fn run<T>(question: impl Future<Output = Result<T, Failure>>) -> Resu
     runtime.map_err(|error| Failure::Failed(format!("no runtime: {error}")))?.block_on(question)
 }
 
-/// Where an admin port is: `http://HOST:PORT` or `HOST:PORT`.
-#[derive(Clone, Debug)]
-pub(crate) struct Admin {
-    authority: String,
+/// An answer as it comes in.
+pub(crate) type Answer = UnsyncBoxBody<Bytes, String>;
+
+/// Where an admin port is.
+pub(crate) enum Admin {
+    /// At `HOST:PORT`.
+    At(String),
+    /// Behind an API server.
+    #[cfg(feature = "kubernetes")]
+    Leader(Box<super::cluster::Leader>),
 }
 
 impl Admin {
@@ -40,7 +47,7 @@ impl Admin {
         let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
         match bare.rsplit_once(':') {
             Some((host, port)) if !host.is_empty() && !bare.contains('/') && port.parse::<u16>().is_ok() => {
-                Ok(Admin { authority: bare.to_owned() })
+                Ok(Admin::At(bare.to_owned()))
             }
             _ => Err(Failure::Usage(format!(
                 "--admin (or KAOS_ADMIN) {text}: allowed is a URL such as http://127.0.0.1:9090"
@@ -50,15 +57,24 @@ impl Admin {
 
     /// The admin port at `address`.
     pub(crate) fn at(address: SocketAddr) -> Admin {
-        Admin { authority: address.to_string() }
+        Admin::At(address.to_string())
     }
 
     /// The answer to GET `path` as it comes in.
-    pub(crate) async fn stream(&self, path: &str) -> Result<Response<Incoming>, Failure> {
+    pub(crate) async fn stream(&self, path: &str) -> Result<Response<Answer>, Failure> {
+        match self {
+            Admin::At(authority) => self.asked(authority, path).await,
+            #[cfg(feature = "kubernetes")]
+            Admin::Leader(leader) => leader.stream(path).await,
+        }
+    }
+
+    async fn asked(&self, authority: &str, path: &str) -> Result<Response<Answer>, Failure> {
         let request = Request::get(path).body(Full::default()).map_err(|error| self.failed(error))?;
-        let answer = timeout(ANSWER, exchange(&self.authority, &self.authority, request));
+        let answer = timeout(ANSWER, exchange(authority, authority, request));
         let answer = answer.await.map_err(|_| self.failed("no answer within 15 s"))?;
-        answer.map_err(|error| self.failed(error))
+        let answer = answer.map_err(|error| self.failed(error))?;
+        Ok(answer.map(|body| body.map_err(|error| error.to_string()).boxed_unsync()))
     }
 
     /// The answer to GET `path`, or why there is none.
@@ -73,14 +89,22 @@ impl Admin {
     }
 
     fn failed(&self, why: impl std::fmt::Display) -> Failure {
-        Failure::Failed(format!("http://{}: {why}", self.authority))
+        match self {
+            Admin::At(authority) => Failure::Failed(format!("http://{authority}: {why}")),
+            #[cfg(feature = "kubernetes")]
+            Admin::Leader(leader) => Failure::Failed(format!("the autoscaler {}: {why}", leader.name())),
+        }
     }
 }
 
 /// What a problem says.
 pub(crate) fn told(problem: &Value) -> Failure {
     let member = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
-    Failure::Failed(format!("{}: {}", member("title"), member("detail")))
+    match member("title") {
+        // Not ours: an API server's own.
+        "" => Failure::Failed(member("message").to_owned()),
+        title => Failure::Failed(format!("{title}: {}", member("detail"))),
+    }
 }
 
 /// Sends `request` to `address` as to `host`, and returns when the head of the answer is there.

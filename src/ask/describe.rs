@@ -5,13 +5,13 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::print::{counted, distance, json, print, row, table, time};
-use super::{client, count, find, list, ls, text, workload};
+use super::{client, count, find, list, ls, text};
 use crate::cli::{AskOne, Form};
 use crate::failure::Failure;
 
 /// Runs the command.
 pub(crate) fn describe(one: &AskOne) -> Result<(), Failure> {
-    let answer = client::run(async { workload(&find(&one.ask)?, &one.name).await })?;
+    let answer = client::run(async { find(&one.ask).await?.workload(&one.name).await })?;
     match one.ask.output.form {
         Form::Json => json(&answer),
         Form::Text => print(&lines(&answer)),
@@ -60,6 +60,9 @@ fn lines(workload: &Value) -> String {
     ];
     // Writing to a String can't fail.
     let _ = write!(out, "\n{}", table(&facts));
+    for note in list(workload, "/notes") {
+        let _ = writeln!(out, "\n{}: {}", text(note, "/reason"), text(note, "/text"));
+    }
     let replicas = list(workload, "/endpoints");
     if !replicas.is_empty() {
         let mut rows = vec![row(["REPLICA", "PHASE", "ADDRESS", "READY"])];

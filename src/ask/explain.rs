@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::print::{counted, distance, fine_time, json, print, row, table, time};
-use super::{client, count, describe, find, list, path_of, text, workload};
+use super::{client, count, describe, find, list, text};
 use crate::cli::{AskOne, Form};
 use crate::failure::Failure;
 
@@ -14,14 +14,29 @@ const SHOWN: usize = 12;
 
 /// Runs the command.
 pub(crate) fn explain(one: &AskOne) -> Result<(), Failure> {
-    let (workload, journal) = client::run(async {
-        let admin = find(&one.ask)?;
-        let state = workload(&admin, &one.name).await?;
-        Ok((state, admin.json(&format!("/v1/journal/{}", path_of(&one.name)?)).await?))
+    let (workload, journal, since) = client::run(async {
+        let kaos = find(&one.ask).await?;
+        let state = kaos.workload(&one.name).await?;
+        let journal = kaos.json(&format!("/v1/journal/{}", kaos.path_of(&one.name)?)).await?;
+        // Another autoscaler may have led before, and taken its journal with it.
+        let since = if kaos.is_here() { Value::Null } else { kaos.json("/v1/instance").await? };
+        Ok((state, journal, text(&since, "/started_at").to_owned()))
     })?;
     match one.ask.output.form {
-        Form::Json => json(&json!({ "workload": workload, "journal": journal })),
-        Form::Text => print(&lines(&workload, list(&journal, ""))),
+        Form::Json if since.is_empty() => json(&json!({ "workload": workload, "journal": journal })),
+        Form::Json => json(&json!({ "workload": workload, "journal": journal, "since": since })),
+        Form::Text => {
+            let mut said = lines(&workload, list(&journal, ""));
+            if !since.is_empty() {
+                let _ = writeln!(
+                    said,
+                    "\nThe autoscaler that leads knows this since {} ({}).",
+                    time(&since),
+                    distance(&since)
+                );
+            }
+            print(&said)
+        }
     }
 }
 
@@ -33,6 +48,9 @@ fn lines(workload: &Value, journal: &[Value]) -> String {
         None => writeln!(out, "{}", why(workload, journal)),
     };
     let _ = writeln!(out, "{}", next(workload));
+    for note in list(workload, "/notes") {
+        let _ = writeln!(out, "{}: {}", text(note, "/reason"), text(note, "/text"));
+    }
     if journal.is_empty() {
         return out;
     }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::client::{self, exchange};
 use super::print::json as print_json;
-use super::{find, list, text, workload};
+use super::{find, list, text};
 use crate::cli::{Form, Invoke};
 use crate::failure::Failure;
 
@@ -42,9 +42,9 @@ fn read(data: &str) -> Result<Bytes, Failure> {
 }
 
 async fn ask(invoke: &Invoke, data: Option<Bytes>) -> Result<(), Failure> {
-    let admin = find(&invoke.one.ask)?;
-    let workload = workload(&admin, &invoke.one.name).await?;
-    let instance = admin.json("/v1/instance").await?;
+    let kaos = find(&invoke.one.ask).await?;
+    let workload = kaos.workload(&invoke.one.name).await?;
+    let instance = kaos.json("/v1/instance").await?;
     let listen: SocketAddr = text(&instance, "/listen")
         .parse()
         .map_err(|_| Failure::Failed("the Kaos that was asked doesn't say where it takes requests".into()))?;

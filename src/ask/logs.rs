@@ -3,9 +3,11 @@
 use http_body_util::BodyExt;
 use serde_json::Value;
 
+#[cfg(feature = "kubernetes")]
+use super::client::Admin;
 use super::client::{self, told};
 use super::print::print;
-use super::{find, path_of, text};
+use super::{find, text};
 use crate::cli::{Form, Logs};
 use crate::failure::Failure;
 
@@ -19,8 +21,15 @@ pub(crate) fn logs(logs: &Logs) -> Result<(), Failure> {
 
 async fn follow(logs: &Logs) -> Result<(), Failure> {
     let query = if logs.follow { "?follow" } else { "" };
-    let path = format!("/v1/logs/{}{query}", path_of(&logs.one.name)?);
-    let response = find(&logs.one.ask)?.stream(&path).await?;
+    let kaos = find(&logs.one.ask).await?;
+    #[cfg(feature = "kubernetes")]
+    if let Admin::Leader(leader) = &kaos.admin {
+        let workload = kaos.path_of(&logs.one.name)?;
+        let show = |line: &[u8]| show(line, logs.one.ask.output.form);
+        return super::pods::logs(leader.cluster(), &workload, logs.follow, show).await;
+    }
+    let path = format!("/v1/logs/{}{query}", kaos.path_of(&logs.one.name)?);
+    let response = kaos.admin.stream(&path).await?;
     let good = response.status().is_success();
     let mut body = response.into_body();
     let mut pending = Vec::new();

@@ -3,13 +3,13 @@
 use serde_json::Value;
 
 use super::print::{distance, json, print, row, table};
-use super::{NAMESPACE, client, count, find, text};
+use super::{LOCAL, client, count, find, text};
 use crate::cli::{Ask, Form};
 use crate::failure::Failure;
 
 /// Runs the command.
 pub(crate) fn ls(ask: &Ask) -> Result<(), Failure> {
-    let answer = client::run(async { find(ask)?.json("/v1/workloads").await })?;
+    let answer = client::run(async { find(ask).await?.json("/v1/workloads").await })?;
     match ask.output.form {
         Form::Json => json(&answer),
         Form::Text => print(&lines(answer.as_array().map_or(&[], Vec::as_slice))),
@@ -40,7 +40,7 @@ fn lines(workloads: &[Value]) -> String {
 /// The name of a workload as people type it.
 pub(crate) fn name(workload: &Value) -> String {
     match text(workload, "/namespace") {
-        NAMESPACE => text(workload, "/name").to_owned(),
+        LOCAL => text(workload, "/name").to_owned(),
         namespace => format!("{namespace}/{}", text(workload, "/name")),
     }
 }

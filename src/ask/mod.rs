@@ -3,18 +3,24 @@
 //! They know the admin port's JSON and nothing of the code behind it.
 
 mod client;
+#[cfg(feature = "kubernetes")]
+mod cluster;
 mod describe;
 mod explain;
 mod invoke;
 mod logs;
 mod ls;
-mod print;
+#[cfg(feature = "kubernetes")]
+mod pods;
+pub(crate) mod print;
 mod version;
 
 use serde_json::Value;
 
 #[cfg(feature = "kubernetes")]
-pub(crate) use client::exchange;
+pub(crate) use client::{exchange, run};
+#[cfg(feature = "kubernetes")]
+pub(crate) use cluster::Cluster;
 pub(crate) use describe::describe;
 pub(crate) use explain::explain;
 pub(crate) use invoke::invoke;
@@ -27,11 +33,30 @@ use crate::failure::Failure;
 use crate::instance::{Instance, running};
 use client::Admin;
 
-/// The namespace of a name that says none.
-const NAMESPACE: &str = "local";
+/// The namespace of functions on this machine, which nobody types.
+const LOCAL: &str = "local";
 
-/// The admin port that `ask` means: the one it names, else that of the only Kaos that runs here.
-fn find(ask: &Ask) -> Result<Admin, Failure> {
+/// A Kaos that is asked.
+struct Kaos {
+    admin: Admin,
+    /// The namespace of a name that says none.
+    namespace: String,
+}
+
+/// The Kaos that `ask` means: the one it names, else the only one that runs here, else that of the cluster.
+async fn find(ask: &Ask) -> Result<Kaos, Failure> {
+    #[cfg(feature = "kubernetes")]
+    if ask.admin.is_none() && (ask.cluster.is_said() || running().is_empty() && cluster::has_kubeconfig()) {
+        let reached = Cluster::connect(&ask.cluster.kubeconfig).await?;
+        let namespace = ask.cluster.namespace.clone().unwrap_or_else(|| reached.namespace().to_owned());
+        let leader = cluster::Leader::find(reached, &ask.cluster).await?;
+        return Ok(Kaos { admin: Admin::Leader(Box::new(leader)), namespace });
+    }
+    Ok(Kaos { admin: here(ask)?, namespace: LOCAL.into() })
+}
+
+/// The admin port that `ask` names, else that of the only Kaos that runs here.
+fn here(ask: &Ask) -> Result<Admin, Failure> {
     if let Some(url) = &ask.admin {
         return Admin::parse(url);
     }
@@ -56,21 +81,34 @@ fn listed(instances: &[Instance]) -> String {
     instances.iter().map(row).collect::<Vec<_>>().join("\n")
 }
 
-/// `NAME` or `NAMESPACE/NAME` as the path of a resource.
-fn path_of(name: &str) -> Result<String, Failure> {
-    let (namespace, name) = name.split_once('/').unwrap_or((NAMESPACE, name));
-    if crate::config::is_label(namespace) && crate::config::is_label(name) {
-        return Ok(format!("{namespace}/{name}"));
+impl Kaos {
+    /// `NAME` or `NAMESPACE/NAME` as the path of a resource.
+    fn path_of(&self, name: &str) -> Result<String, Failure> {
+        let (namespace, name) = name.split_once('/').unwrap_or((&self.namespace, name));
+        // A Deployment's name may have dots (RFC 1123 subdomain); a function's hasn't, and isn't found then.
+        if crate::config::is_label(namespace) && name.split('.').all(crate::config::is_label) {
+            return Ok(format!("{namespace}/{name}"));
+        }
+        Err(Failure::Usage(format!(
+            "{namespace}/{name}: allowed is NAME or NAMESPACE/NAME, each {}",
+            crate::config::NAME_ALLOWED
+        )))
     }
-    Err(Failure::Usage(format!(
-        "{namespace}/{name}: allowed is NAME or NAMESPACE/NAME, each {}",
-        crate::config::NAME_ALLOWED
-    )))
-}
 
-/// The workload `name`.
-async fn workload(admin: &Admin, name: &str) -> Result<Value, Failure> {
-    admin.json(&format!("/v1/workloads/{}", path_of(name)?)).await
+    /// The answer to GET `path`, or why there is none.
+    async fn json(&self, path: &str) -> Result<Value, Failure> {
+        self.admin.json(path).await
+    }
+
+    /// The workload `name`.
+    async fn workload(&self, name: &str) -> Result<Value, Failure> {
+        self.json(&format!("/v1/workloads/{}", self.path_of(name)?)).await
+    }
+
+    /// Whether it runs on this machine, or at an address that was named.
+    fn is_here(&self) -> bool {
+        matches!(self.admin, Admin::At(_))
+    }
 }
 
 /// A member of an object as text; empty if it isn't there.

@@ -10,7 +10,7 @@ use crate::instance::{REVISION, VERSION};
 
 /// Runs the command. That none runs is no failure unless one was named.
 pub(crate) fn version(ask: &Ask) -> Result<(), Failure> {
-    let asked = client::run(async { find(ask)?.json("/v1/instance").await });
+    let asked = client::run(async { find(ask).await?.json("/v1/instance").await });
     let running = match asked {
         Ok(instance) => instance,
         Err(failure) if ask.admin.is_some() => return Err(failure),

@@ -5,7 +5,7 @@
 mod choose;
 mod function;
 mod read;
-mod settings;
+pub(crate) mod settings;
 mod source;
 
 use std::path::PathBuf;

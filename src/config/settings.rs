@@ -114,18 +114,21 @@ impl Settings {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
+/// Reads the setting. The error says what is allowed.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     let bare = text.strip_prefix("http://").unwrap_or(text);
     bare.trim_end_matches('/')
         .parse()
         .map_err(|_| "allowed is an address and a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned())
 }
 
-fn max_starting(text: &str) -> Result<usize, String> {
+/// Reads the setting. The error says what is allowed.
+pub(crate) fn max_starting(text: &str) -> Result<usize, String> {
     count(text, 1, 10_000)
 }
 
-fn max_connections(text: &str) -> Result<usize, String> {
+/// Reads the setting. The error says what is allowed.
+pub(crate) fn max_connections(text: &str) -> Result<usize, String> {
     count(text, 1, 1_000_000)
 }
 
@@ -135,7 +138,8 @@ fn count(text: &str, least: usize, most: usize) -> Result<usize, String> {
     number.ok_or_else(|| format!("allowed is a whole number, {least} to {most}"))
 }
 
-fn error_detail(text: &str) -> Result<ErrorDetail, String> {
+/// Reads the setting. The error says what is allowed.
+pub(crate) fn error_detail(text: &str) -> Result<ErrorDetail, String> {
     match text {
         "full" => Ok(ErrorDetail::Full),
         "brief" => Ok(ErrorDetail::Brief),
@@ -143,11 +147,13 @@ fn error_detail(text: &str) -> Result<ErrorDetail, String> {
     }
 }
 
-fn header_size(text: &str) -> Result<usize, String> {
+/// Reads the setting. The error says what is allowed.
+pub(crate) fn header_size(text: &str) -> Result<usize, String> {
     size(text, 8 * KIB, MIB).ok_or_else(|| "allowed is a size, 8KiB to 1MiB".into())
 }
 
-fn queue_bytes(text: &str) -> Result<usize, String> {
+/// Reads the setting. The error says what is allowed.
+pub(crate) fn queue_bytes(text: &str) -> Result<usize, String> {
     size(text, MIB, 64 * 1024 * MIB).ok_or_else(|| "allowed is a size, 1MiB to 64GiB".into())
 }
 
@@ -169,13 +175,15 @@ fn size(text: &str, least: usize, most: usize) -> Option<usize> {
     number.checked_mul(scale).filter(|size| (least..=most).contains(size))
 }
 
-fn drain_timeout(text: &str) -> Result<Duration, String> {
+/// Reads the setting. The error says what is allowed.
+pub(crate) fn drain_timeout(text: &str) -> Result<Duration, String> {
     let most = Duration::from_secs(3600);
     let span = duration::parse(text).ok().filter(|span| *span <= most);
     span.ok_or_else(|| "allowed is a duration, 0s to 1h".into())
 }
 
-fn log_level(text: &str) -> Result<tracing::Level, String> {
+/// Reads the setting. The error says what is allowed.
+pub(crate) fn log_level(text: &str) -> Result<tracing::Level, String> {
     let known = ["error", "warn", "info", "debug", "trace"].contains(&text);
     let level = if known { text.parse().ok() } else { None };
     level.ok_or_else(|| "allowed is error, warn, info, debug or trace".into())

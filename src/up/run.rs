@@ -124,13 +124,13 @@ impl Run {
             instance: instance.clone(),
             reached: Some(listen),
             snapshots: snapshots.clone(),
-            data: Data::Own(Arc::downgrade(&proxy)),
+            data: Data::Own(Arc::new(Arc::downgrade(&proxy).into())),
             journal: Some(journal.clone()),
             logs: Some(local.logs().clone()),
             heard,
             hub: Some(hub),
             // A configuration is taken whole or not at all on one machine.
-            invalid: None,
+            remarks: None,
             checks: vec![
                 Check::ready("proxy", move || !*is_draining.borrow()),
                 Check::ready("platform", move || shown.borrow().version > 0),

@@ -4,7 +4,36 @@
 //! [`Directory`] beside them for those who write. This crate knows no user's requests and no windows: when to scale is
 //! decided elsewhere.
 
+mod build;
 pub mod change;
+mod check;
+mod claim;
+mod cluster;
+pub mod connect;
+mod contest;
 pub mod directory;
+mod fail;
+#[cfg(test)]
+mod fixture;
+mod follow;
+mod gather;
+mod infer;
+#[cfg(test)]
+mod infer_test;
+pub mod note;
+mod object;
+pub mod peers;
+mod picture;
+#[cfg(test)]
+mod picture_test;
+mod reduce;
+mod state;
+mod task;
+mod waking;
 
+pub use cluster::{Cluster, PACE, ReadSettings};
+pub use claim::HostRules;
 pub use directory::Directory;
+/// A connection to the API server, for those who ask it something of their own.
+pub use kube::Client;
+pub use note::{Note, Notes};

@@ -1,0 +1,140 @@
+//! The life of `kaos autoscaler`: watch, listen, decide, let another lead.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kaos_autoscaler::{Inputs, Journal};
+use kaos_kubernetes::change::{self, Changing};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+
+use super::listen::Listen;
+use super::tell::{self, tell};
+use crate::admin::{self, Check, Data, Desk};
+use crate::cli::cluster::Autoscaler;
+use crate::clock::{Clock, rfc3339};
+use crate::cluster::{self, Watched};
+use crate::config::Settings;
+use crate::failure::Failure;
+use crate::instance::{Instance, REVISION, VERSION};
+use crate::process::part::vital;
+use crate::process::signals::{Signals, Told};
+use crate::process::{daemon, ports};
+use crate::report::Heard;
+
+/// Reports on their way; streams wait when so many are.
+const QUEUED: usize = 256;
+/// Longest wait for the Lease to be given back at the end: without that it runs out by itself.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What runs.
+struct Running {
+    /// The watches: everything reads from them.
+    _watched: Watched,
+    changing: Changing,
+    deciding: AbortHandle,
+    draining: watch::Sender<bool>,
+}
+
+/// Runs until a signal ends it.
+pub(crate) async fn run(args: &Autoscaler) -> Result<(), Failure> {
+    let clock = Clock::new(Instant::now());
+    let mut signals = Signals::listen()?;
+    let name = daemon::name(&args.member)?;
+    let listener = ports::admin(&Settings { admin: Some(args.admin), ..Settings::default() }).await?;
+    let watched = cluster::watch(&args.member, clock).await?;
+    let running = start(args, &name, clock, watched, listener)?;
+    while signals.next().await == Told::Reload {
+        tracing::info!("SIGHUP: there is no file to read again");
+    }
+    running.draining.send_replace(true);
+    running.deciding.abort();
+    let ended = tokio::select! {
+        released = tokio::time::timeout(FAREWELL, running.changing.stop()) => {
+            if released.is_err() {
+                tracing::warn!("the Lease wasn't given back in time: another autoscaler leads when it has run out");
+            }
+            Ok(())
+        }
+        () = signals.interrupted() => Err(Failure::Interrupted),
+    };
+    tracing::info!("ended");
+    ended
+}
+
+fn start(
+    args: &Autoscaler,
+    name: &str,
+    clock: Clock,
+    watched: Watched,
+    listener: TcpListener,
+) -> Result<Running, Failure> {
+    let admin = listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
+    let instance = Arc::new(Instance {
+        listen: None,
+        admin,
+        pid: std::process::id(),
+        version: VERSION.into(),
+        revision: REVISION.into(),
+        started_at: rfc3339(clock.began()),
+    });
+    tracing::info!(id = name, %admin, version = VERSION, "this autoscaler has begun");
+    let changing = Changing::start(
+        watched.client.clone(),
+        watched.sources(),
+        change::Settings {
+            namespace: args.member.system_namespace.clone(),
+            lease: change::LEASE.into(),
+            pod: name.into(),
+            clock: change::Clock::boot(),
+        },
+    );
+    let heard = Arc::new(Heard::default());
+    let (reports, reported) = mpsc::channel(QUEUED);
+    let (proxies, known) = watch::channel(BTreeSet::new());
+    let listen = Listen { reports, heard: heard.clone(), clock };
+    let (_, listening) = vital("listening to the proxies", listen.run(watched.admins(), proxies));
+    let (transitions, told) = mpsc::channel(tell::QUEUED);
+    tokio::spawn(tell(told, clock));
+    let journal = Arc::new(Journal::telling(transitions));
+    let inputs = Inputs {
+        snapshots: watched.snapshots.clone(),
+        reports: reported,
+        lead: changing.leading(),
+        proxies: known,
+    };
+    let settings = kaos_autoscaler::Settings {
+        // Another after each restart, also where the pod keeps its name.
+        id: format!("{name}-{}", clock.began().as_microsecond()),
+        max_starting: u32::try_from(args.max_starting).unwrap_or(u32::MAX),
+        earn_sleep: true,
+        origin: clock.origin(),
+    };
+    let deciding = kaos_autoscaler::run(changing.platform(), inputs, journal.clone(), settings);
+    let (deciding, decides) = vital("the autoscaler", deciding);
+    let draining = watch::Sender::new(false);
+    let ends = draining.subscribe();
+    let desk = Desk {
+        clock,
+        instance,
+        reached: None,
+        snapshots: watched.snapshots.clone(),
+        data: Data::Reported,
+        journal: Some(journal),
+        logs: None,
+        heard,
+        hub: None,
+        remarks: Some(watched.remarks()),
+        checks: vec![
+            Check::live("autoscaler", decides),
+            Check::live("listening", listening),
+            Check::ready("cluster", watched.is_synced()),
+            Check::ready("staying", move || !*ends.borrow()),
+        ],
+        followers: admin::followers(),
+    };
+    tokio::spawn(admin::serve(listener, Arc::new(desk)));
+    Ok(Running { _watched: watched, changing, deciding, draining })
+}

@@ -1,0 +1,31 @@
+//! Writes every change of a count to the log, as the journal has it.
+
+use kaos_autoscaler::journal::{Entry, Outcome};
+use kaos_core::WorkloadId;
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+
+/// Changes on their way to the log; more at once are left to the journal.
+pub(crate) const QUEUED: usize = 256;
+
+/// Runs until nothing is decided any more.
+pub(crate) async fn tell(mut transitions: mpsc::Receiver<(WorkloadId, Entry)>, clock: Clock) {
+    while let Some((workload, entry)) = transitions.recv().await {
+        let told = entry.told(|moment| clock.rfc3339(moment));
+        let because = told.because.word;
+        let line = serde_json::to_string(&told).unwrap_or_default();
+        let message = &told.because.sentence;
+        match &told.outcome {
+            Outcome::Failed(why) => tracing::warn!(
+                %workload, from = told.from, to = told.to, because, why, entry = line, "not scaled: {message}"
+            ),
+            Outcome::Observed(why) => tracing::info!(
+                %workload, from = told.from, to = told.to, because, why, entry = line, "would be scaled: {message}"
+            ),
+            _ => tracing::info!(
+                %workload, from = told.from, to = told.to, because, entry = line, "scaled: {message}"
+            ),
+        }
+    }
+}

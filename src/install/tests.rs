@@ -1,0 +1,239 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn usual() -> Install {
+    Install { namespace: SYSTEM.into(), domain: DOMAIN.into(), image: None }
+}
+
+fn documents(text: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(text).unwrap()
+}
+
+fn folder(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests").join(name)
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn of_kind<'v>(all: &'v [Value], kind: &str) -> Vec<&'v Value> {
+    all.iter().filter(|one| one["kind"] == kind).collect()
+}
+
+#[test]
+fn what_is_printed_is_the_folder() {
+    let kustomization: Value = serde_saphyr::from_str(&read(&folder("base/kustomization.yaml"))).unwrap();
+    let listed: Vec<String> = serde_json::from_value(kustomization["resources"].clone()).unwrap();
+    let files: Vec<String> = listed.iter().map(|name| read(&folder("base").join(name))).collect();
+    assert_eq!(manifests(&usual()), files.join("---\n"));
+    let present: BTreeSet<String> = std::fs::read_dir(folder("base"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "kustomization.yaml")
+        .collect();
+    assert_eq!(present, listed.into_iter().collect());
+}
+
+#[test]
+fn every_value_that_is_asked_for_is_put_in_its_place() {
+    let asked = Install {
+        namespace: "serverless".into(),
+        domain: "apps.example.com".into(),
+        image: Some("registry.example.com/kaos@sha256:0123".into()),
+    };
+    let text = manifests(&asked);
+    assert!(!text.contains(SYSTEM) && !text.contains(&usual_image()) && !text.contains("\"localhost\""));
+    let all = documents(&text);
+    assert_eq!(all.len(), documents(&manifests(&usual())).len());
+    for one in &all {
+        let cluster =
+            ["Namespace", "ClusterRole", "ClusterRoleBinding"].contains(&one["kind"].as_str().unwrap());
+        let namespace = &one["metadata"]["namespace"];
+        assert_eq!(*namespace, if cluster { Value::Null } else { json!("serverless") }, "{one}");
+    }
+    for deployment in of_kind(&all, "Deployment") {
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["image"], "registry.example.com/kaos@sha256:0123");
+        let env = container["env"].as_array().unwrap();
+        let domain = env.iter().find(|one| one["name"] == "KAOS_DOMAIN").unwrap();
+        assert_eq!(domain["value"], "apps.example.com");
+    }
+    assert_eq!(of_kind(&all, "Namespace")[0]["metadata"]["name"], "serverless");
+}
+
+/// A rule as one line per resource: what it may do, to what, and to which by name.
+fn rights(role: &Value) -> BTreeSet<String> {
+    let words = |value: &Value| -> Vec<String> { serde_json::from_value(value.clone()).unwrap_or_default() };
+    let mut rights = BTreeSet::new();
+    for rule in role["rules"].as_array().unwrap() {
+        for (group, resource) in words(&rule["apiGroups"])
+            .iter()
+            .flat_map(|group| words(&rule["resources"]).into_iter().map(move |one| (group.clone(), one)))
+        {
+            let names = words(&rule["resourceNames"]).join(",");
+            rights.insert(
+                format!("{} {group}/{resource} {names}", words(&rule["verbs"]).join(",")).trim().to_owned(),
+            );
+        }
+    }
+    rights
+}
+
+fn set(lines: &[&str]) -> BTreeSet<String> {
+    lines.iter().map(|line| (*line).to_owned()).collect()
+}
+
+const READING: [&str; 4] = [
+    "get,list,watch apps/deployments",
+    "get,list,watch /services",
+    "get,list,watch /pods",
+    "get,list,watch discovery.k8s.io/endpointslices",
+];
+
+const WRITING: [&str; 4] = [
+    "get,patch apps/deployments/scale",
+    "patch apps/deployments/status",
+    "get,list,watch autoscaling/horizontalpodautoscalers",
+    "create,patch events.k8s.io/events",
+];
+
+/// These and no others: nothing that runs an image, reads a Secret, or writes a spec.
+#[test]
+fn the_rights_are_the_least() {
+    let all = documents(&manifests(&usual()));
+    let role = |kind: &str, name: &str| {
+        let found = of_kind(&all, kind).into_iter().find(|role| role["metadata"]["name"] == name);
+        rights(found.unwrap_or_else(|| panic!("no {kind} {name}")))
+    };
+    assert_eq!(role("ClusterRole", "kaos-proxy"), set(&READING));
+    assert_eq!(role("ClusterRole", "kaos-autoscaler"), set(&[READING, WRITING].concat()));
+    assert_eq!(role("ClusterRole", "kaos-autoscaler-victims"), set(&["patch /pods/status"]));
+    let shards: Vec<String> = (0..8).map(|shard| format!("kaos-originals-{shard}")).collect();
+    let own = [
+        "get,update coordination.k8s.io/leases kaos-autoscaler".to_owned(),
+        format!("get,patch /configmaps {}", shards.join(",")),
+    ];
+    assert_eq!(role("Role", "kaos-autoscaler"), own.into());
+    assert_eq!(role("Role", "kaos-peers"), set(&["get,list,watch discovery.k8s.io/endpointslices"]));
+    assert_eq!((of_kind(&all, "ClusterRole").len(), of_kind(&all, "Role").len()), (3, 2));
+    let shipped: Vec<&Value> =
+        of_kind(&all, "ConfigMap").iter().map(|map| &map["metadata"]["name"]).collect();
+    assert_eq!(json!(shipped), json!(shards));
+    // What others write there must survive a second `apply`.
+    assert!(of_kind(&all, "ConfigMap").iter().all(|map| map["data"].is_null()));
+    assert!(of_kind(&all, "Lease").iter().all(|lease| lease["spec"].is_null()));
+}
+
+#[test]
+fn for_one_namespace_the_same_rights_are_given_there() {
+    let cluster = documents(&manifests(&usual()));
+    let there = documents(&read(&folder("namespaced/roles.yaml")));
+    assert_eq!(of_kind(&there, "Role").len(), 3);
+    for role in of_kind(&there, "Role") {
+        let same = of_kind(&cluster, "ClusterRole")
+            .into_iter()
+            .find(|one| one["metadata"]["name"] == role["metadata"]["name"])
+            .unwrap();
+        assert_eq!(rights(role), rights(same));
+        assert_eq!(role["metadata"]["namespace"], "default");
+    }
+    for binding in of_kind(&there, "RoleBinding") {
+        assert_eq!(
+            (&binding["roleRef"]["kind"], &binding["metadata"]["namespace"]),
+            (&json!("Role"), &json!("default"))
+        );
+    }
+}
+
+#[test]
+fn every_binding_gives_a_role_that_exists_to_an_account_that_exists() {
+    let all = documents(&manifests(&usual()));
+    let exists = |kind: &Value, name: &Value| {
+        all.iter().any(|one| one["kind"] == *kind && one["metadata"]["name"] == *name)
+    };
+    for kind in ["RoleBinding", "ClusterRoleBinding"] {
+        for binding in of_kind(&all, kind) {
+            assert!(exists(&binding["roleRef"]["kind"], &binding["roleRef"]["name"]), "{binding}");
+            for subject in binding["subjects"].as_array().unwrap() {
+                assert!(exists(&subject["kind"], &subject["name"]), "{binding}");
+                assert_eq!(subject["namespace"], SYSTEM);
+            }
+        }
+    }
+}
+
+#[test]
+fn pods_may_do_nothing_but_run() {
+    let all = documents(&manifests(&usual()));
+    let deployments = of_kind(&all, "Deployment");
+    assert_eq!(deployments.len(), 2);
+    for deployment in deployments {
+        assert_eq!(deployment["spec"]["replicas"], 2);
+        let pod = &deployment["spec"]["template"]["spec"];
+        assert_eq!(
+            (&pod["securityContext"]["runAsNonRoot"], &pod["securityContext"]["seccompProfile"]["type"]),
+            (&json!(true), &json!("RuntimeDefault"))
+        );
+        assert!(pod["hostNetwork"].is_null() && pod["volumes"].is_null());
+        let containers = pod["containers"].as_array().unwrap();
+        assert_eq!(containers.len(), 1);
+        let container = &containers[0];
+        let security = json!({
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": { "drop": ["ALL"] },
+        });
+        assert_eq!(container["securityContext"], security);
+        assert!(container["resources"]["limits"]["memory"].is_string());
+        for port in container["ports"].as_array().unwrap() {
+            assert!(port["containerPort"].as_u64().unwrap() >= 1024);
+        }
+    }
+}
+
+/// The flags that the manifests give exist, and the time that a pod gets to end is longer than what it takes.
+#[test]
+fn what_is_given_to_the_processes_is_understood() {
+    use clap::CommandFactory;
+    let all = documents(&manifests(&usual()));
+    let cli = crate::cli::Cli::command();
+    for deployment in of_kind(&all, "Deployment") {
+        let pod = &deployment["spec"]["template"]["spec"];
+        let container = &pod["containers"][0];
+        let name = container["args"][0].as_str().unwrap();
+        let command = cli.find_subcommand(name).unwrap();
+        let known: BTreeSet<String> = command
+            .get_arguments()
+            .filter_map(|argument| argument.get_env()?.to_str().map(str::to_owned))
+            .collect();
+        for variable in container["env"].as_array().unwrap() {
+            assert!(known.contains(variable["name"].as_str().unwrap()), "{variable}");
+        }
+        let ports: Vec<(&str, u64)> = container["ports"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|port| (port["name"].as_str().unwrap(), port["containerPort"].as_u64().unwrap()))
+            .collect();
+        for (flag, port) in [("listen", "http"), ("admin", "metrics")] {
+            let Some(argument) = command.get_arguments().find(|argument| argument.get_id() == flag) else {
+                continue;
+            };
+            let address = argument.get_default_values()[0].to_str().unwrap();
+            let number: u64 = address.rsplit(':').next().unwrap().parse().unwrap();
+            assert!(ports.contains(&(port, number)), "{name} --{flag} {address}");
+        }
+        let seconds = |flag: &str| {
+            let argument = command.get_arguments().find(|argument| argument.get_id() == flag);
+            let text = argument.map(|argument| argument.get_default_values()[0].to_str().unwrap().to_owned());
+            text.map_or(0, |text| kaos_core::duration::parse(&text).unwrap().as_secs())
+        };
+        let ends = seconds("shutdown_delay") + seconds("drain_timeout");
+        assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() > ends + 5);
+    }
+}

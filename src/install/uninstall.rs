@@ -1,0 +1,97 @@
+//! `kaos uninstall`: prints what Kaos will put back before it goes; `--yes` does it. The manifests are deleted afterwards,
+//! by whoever applied them.
+
+use std::time::Duration;
+
+use kaos_kubernetes::change::{LEASE, Plan, Uninstall as Leaving};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::ask::Cluster;
+use crate::ask::print::{json as print_json, print};
+use crate::cli::Form;
+use crate::cli::cluster::Uninstall;
+use crate::failure::Failure;
+
+/// The autoscalers' Deployment.
+const AUTOSCALER: &str = "kaos-autoscaler";
+/// Longest wait for the autoscalers to stop: a Lease that isn't given back runs out after 15 s.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Runs the command.
+pub(crate) fn uninstall(args: &Uninstall) -> Result<(), Failure> {
+    crate::ask::run(leave(args))
+}
+
+async fn leave(args: &Uninstall) -> Result<(), Failure> {
+    let cluster = Cluster::connect(&args.kubeconfig).await?;
+    if args.yes {
+        stop(&cluster, &args.namespace).await?;
+    }
+    let mut leaving = Leaving::new(cluster.client(), &args.namespace);
+    let plan = leaving.plan().await.map_err(|trouble| Failure::Failed(trouble.to_string()))?;
+    say(args, &plan)?;
+    if !args.yes {
+        return Ok(());
+    }
+    let failed = leaving.apply(&plan).await;
+    if failed.is_empty() {
+        return match args.output.form {
+            Form::Json => Ok(()),
+            Form::Text => print("Done. What is left is deleted with: kaos install | kubectl delete -f -\n"),
+        };
+    }
+    let lines: Vec<String> =
+        failed.iter().map(|(workload, trouble)| format!("{workload}: {trouble}")).collect();
+    Err(Failure::Failed(format!(
+        "these weren't put back; the same command tries again\n{}",
+        lines.join("\n")
+    )))
+}
+
+fn say(args: &Uninstall, plan: &Plan) -> Result<(), Failure> {
+    match args.output.form {
+        Form::Json => print_json(&shown(plan)),
+        Form::Text if plan.restorations.is_empty() && plan.gone.is_empty() => {
+            print("There is nothing to put back.\n")
+        }
+        Form::Text if args.yes => print(&plan.to_string()),
+        Form::Text => {
+            print(&format!("{plan}Nothing was changed; --yes stops the autoscalers and does it.\n"))
+        }
+    }
+}
+
+fn shown(plan: &Plan) -> Value {
+    let put_back = plan.restorations.iter().map(|(workload, restoration)| {
+        json!({
+            "workload": workload,
+            "from": restoration.from,
+            "to": restoration.to,
+            "hold": restoration.hold,
+            "deletion_costs": restoration.retired,
+        })
+    });
+    json!({ "restored": put_back.collect::<Vec<_>>(), "gone": plan.gone })
+}
+
+/// Stops the autoscalers and waits until none leads: it would take back what is put back.
+async fn stop(cluster: &Cluster, namespace: &str) -> Result<(), Failure> {
+    let deployment = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{AUTOSCALER}");
+    if !cluster.stop(&deployment).await? {
+        return Ok(());
+    }
+    let lease = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}");
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let lease = cluster.json(&lease).await?;
+        if lease.pointer("/spec/holderIdentity").and_then(Value::as_str).unwrap_or_default().is_empty() {
+            return Ok(());
+        }
+        sleep(LOOK).await;
+    }
+    // Nobody renews it any more: their Deployment is at zero for longer than a Lease lasts.
+    Ok(())
+}
