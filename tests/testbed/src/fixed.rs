@@ -39,15 +39,7 @@ pub(crate) fn answer() -> Result<PathBuf, Failure> {
         let _ = writeln!(std::io::stderr(), "testbed: building a static `answer`, once: a minute or two");
     }
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args([
-        "build",
-        "--locked",
-        "--release",
-        "--package=kaos-loadtest",
-        "--bin=answer",
-        "--target",
-        host,
-    ]);
+    cargo.args(["build", "--release", "--package=kaos-loadtest", "--bin=answer", "--target", host]);
     cargo.arg("--target-dir").arg(&folder).current_dir(source("")).env("RUSTFLAGS", STATIC);
     run(cargo.env_remove("CARGO_ENCODED_RUSTFLAGS"))?;
     Ok(folder.join(host).join("release/answer"))
