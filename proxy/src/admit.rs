@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kaos_core::Moment;
-use kaos_core::snapshot::StartTimes;
 
 use crate::gate::Grant;
 use crate::head::Head;
@@ -89,6 +88,11 @@ impl Record {
         self.code = refusal.status();
         self.passed = false;
         let ledger = self.seat.as_ref().map_or(&self.worker.strays, |seat| &seat.ledger);
+        if *refusal == Refusal::Elsewhere {
+            // It will be counted where it ends.
+            self.passed = true;
+            return;
+        }
         ledger.rejected(refusal.word());
         if let (Some(seat), Refusal::UpstreamProtocol(why)) = (&self.seat, refusal) {
             tracing::warn!(workload = %seat.gate.id, request_id = self.request_id, "the replica's answer is unusable: {why}");
@@ -123,6 +127,8 @@ pub(crate) struct Wait {
     span: Option<(Moment, Moment)>,
     /// The steps of the start that it waited for.
     pub(crate) cold: Option<(Duration, Phases)>,
+    /// Another proxy answers, and says itself whether that was a cold start.
+    pub(crate) elsewhere: bool,
     /// A replica was there but couldn't be connected to.
     pub(crate) unreachable: bool,
 }
@@ -189,6 +195,10 @@ pub(crate) async fn admit(
     let gate = &routed.seat.gate;
     let now = worker.now();
     if let Some(grant) = gate.admit(now, worker.turn(), routed.passed) {
+        if let (true, Some((began, _))) = (routed.passed, routed.wait.span) {
+            // It may have waited for the start where it came from.
+            routed.wait.cold = cold(&grant, began, now);
+        }
         return Ok(permit(routed, record, grant, now));
     }
     let began = *routed.wait.span.get_or_insert((now, now));
@@ -211,9 +221,7 @@ pub(crate) async fn admit(
     routed.wait.span = Some((began.0, now));
     match outcome {
         Ok(Ok(grant)) => {
-            let start =
-                if grant.slot.kind == Kind::Proxy { gate.view().newest_start() } else { grant.slot.start };
-            routed.wait.cold = cold(&start, began.0, now);
+            routed.wait.cold = cold(&grant, began.0, now);
             Ok(permit(routed, record, grant, now))
         }
         Ok(Err(refusal)) => Err(Ended::Refused(refusal)),
@@ -223,17 +231,19 @@ pub(crate) async fn admit(
     }
 }
 
-fn permit(routed: &Routed, record: &Record, grant: Grant, now: Moment) -> Permit {
+fn permit(routed: &mut Routed, record: &Record, grant: Grant, now: Moment) -> Permit {
     let port = record.worker.port(&grant.slot);
+    routed.wait.elsewhere = grant.slot.kind == Kind::Proxy;
     port.active.set(port.active.get() + 1);
-    if grant.slot.kind != Kind::Proxy {
+    if !routed.wait.elsewhere {
         routed.seat.ledger.dispatched(now);
     }
     Permit { grant, port, dispatched: now, seat: routed.seat.clone(), worker: record.worker.clone() }
 }
 
 /// The steps of the start that a wait from `began` to `now` was for, if the replica became ready meanwhile.
-fn cold(start: &StartTimes, began: Moment, now: Moment) -> Option<(Duration, Phases)> {
+fn cold(grant: &Grant, began: Moment, now: Moment) -> Option<(Duration, Phases)> {
+    let start = &grant.slot.start;
     let ready = start.ready.filter(|ready| *ready >= began)?;
     let decided = start.decided.unwrap_or(began).max(began);
     let started = start.started.unwrap_or(decided).max(decided);

@@ -130,6 +130,8 @@ impl Watch {
 pub(crate) struct Rounds {
     watches: RefCell<Vec<Rc<Watch>>>,
     begun: Notify,
+    /// Nothing was idle when it was last looked for, in this round.
+    barren: Cell<bool>,
 }
 
 /// Keeps a watch in the rounds.
@@ -167,6 +169,7 @@ impl Rounds {
 
     /// One round; what has been idle since before `idle_before` is ended. A watch that nobody holds any more is let go.
     pub(crate) fn go(&self, now: Moment, idle_before: Moment) {
+        self.barren.set(false);
         self.watches.borrow_mut().retain(|watch| {
             let held = Rc::strong_count(watch) > 1;
             if held {
@@ -176,8 +179,12 @@ impl Rounds {
         });
     }
 
-    /// Ends the `count` connections that have been idle longest. Returns how many there were.
+    /// Ends the `count` connections that have been idle longest. Returns how many there were. Where there were none,
+    /// it isn't looked for them again in the same round.
     pub(crate) fn shed(&self, count: usize, now: Moment) -> usize {
+        if self.barren.get() {
+            return 0;
+        }
         let watches = self.watches.borrow();
         let mut idle: Vec<_> = watches
             .iter()
@@ -191,6 +198,7 @@ impl Rounds {
         for (_, watch) in &idle {
             watch.raise(Alarm::Deadline, now);
         }
+        self.barren.set(idle.is_empty());
         idle.len()
     }
 

@@ -246,3 +246,44 @@ fn an_upgrade_is_passed_on_too() {
     drop(client);
     end(rigs);
 }
+
+#[test]
+fn a_cold_start_is_told_once_wherever_the_request_has_waited() {
+    let mut rigs = proxies(["a", "b"], "1");
+    let mut clients = [0, 1].map(|at| {
+        let mut client = rigs[at].connect();
+        client.send(GET);
+        client
+    });
+    until("they wait", || rigs.iter().all(|rig| rig.waiting() == 1));
+    let replica = Replica::hello();
+    add(&mut rigs, "one", replica.address);
+    for client in &mut clients {
+        let answer = client.answer();
+        assert_eq!(answer.text(), "hello");
+        for field in ["x-kaos-cold-start", "server-timing"] {
+            let lines = answer.head.lines().filter(|line| line.to_lowercase().starts_with(field)).count();
+            assert_eq!(lines, 1, "{}", answer.head);
+        }
+    }
+    until("both are counted", || rigs.iter().map(|rig| rig.shop().counts.cold_requests).sum::<u64>() == 2);
+    assert!(rigs.iter().any(|rig| rig.shop().counts.cold_requests == 2), "by the owner");
+    drop(clients);
+    end(rigs);
+}
+
+#[test]
+fn an_http2_stream_is_passed_on_as_any_request() {
+    let mut rigs = proxies(["a", "b"], "1");
+    let replica = Replica::hello();
+    add(&mut rigs, "one", replica.address);
+    let (owner, other) = owner(&rigs);
+    let before = rigs[owner].shop().counts.running.finished;
+    let sender = support::http2::open(&rigs[other]);
+    let response = support::http2::send(&rigs[other], &sender, support::http2::get("/"));
+    assert!(response.headers().get("x-kaos-hop").is_none());
+    assert_eq!(&support::http2::rest(&rigs[other], response).0[..], b"hello");
+    until("the owner counts it", || rigs[owner].shop().counts.running.finished == before + 1);
+    drop(sender);
+    end(rigs);
+}

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kaos_core::snapshot::StartTimes;
 use kaos_core::{Moment, Workload};
 
 use crate::refuse::Refusal;
@@ -38,11 +37,6 @@ impl View {
             self.workload.failure.as_ref().filter(|failure| failure.known && now < failure.retry_at)?;
         let hopeless = self.slots.is_empty() && self.workload.replicas.starting == 0;
         hopeless.then(|| Refusal::StartFailed(failure.detail.clone(), failure.retry_at.since(now)))
-    }
-
-    /// The start of the replica that was ready last.
-    pub(crate) fn newest_start(&self) -> StartTimes {
-        self.slots.iter().map(|slot| slot.start).max_by_key(|start| start.ready).unwrap_or_default()
     }
 
     /// How long the last start that is known took; a second if none is.

@@ -41,7 +41,7 @@ pub(crate) fn answer(
     for known in answer.fields.iter() {
         match known.kind {
             Name::Trailer if chunked && head.takes_trailers => field(out, known.name, known.value),
-            _ if passes_back(known.kind) && !(listed && answer.fields.is_listed(&known)) => {
+            _ if passes_back(known.kind, wait) && !(listed && answer.fields.is_listed(&known)) => {
                 field(out, known.name, known.value);
             }
             _ => {}
@@ -71,8 +71,12 @@ pub(crate) fn answer(
 }
 
 /// Whether a field of a replica's answer goes to the client.
-pub(crate) fn passes_back(kind: Name) -> bool {
-    matches!(kind, Name::Other | Name::Host | Name::Cookie | Name::Expect | Name::Forwarding)
+pub(crate) fn passes_back(kind: Name, wait: &Wait) -> bool {
+    match kind {
+        Name::Other | Name::Host | Name::Cookie | Name::Expect | Name::Forwarding => true,
+        Name::ColdStart => wait.elsewhere,
+        _ => false,
+    }
 }
 
 fn persistence(head: &Head, keep: bool, out: &mut Vec<u8>) {

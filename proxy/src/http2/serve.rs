@@ -213,7 +213,7 @@ fn answer(
     }
     let headers = response.headers_mut();
     let listed = sent.answer.fields.lists_more();
-    for field in sent.answer.fields.iter().filter(|field| respond::passes_back(field.kind)) {
+    for field in sent.answer.fields.iter().filter(|field| respond::passes_back(field.kind, &routed.wait)) {
         let name = HeaderName::from_bytes(field.name);
         let value = HeaderValue::from_bytes(field.value);
         if let (Ok(name), Ok(value), false) = (name, value, listed && sent.answer.fields.is_listed(&field)) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kaos_core::lease::Lease;
 use kaos_core::report::{HoldAnswer, HoldState};
@@ -13,6 +14,9 @@ use crate::gate::{Gate, Starts};
 use crate::probe::{First, Target, can_be_tried};
 use crate::slot::Slot;
 use crate::upstream::port;
+
+/// A start is learned from within this time.
+const FRESH: Duration = Duration::from_secs(10);
 
 /// One gate, and what has to be remembered from picture to picture to keep it.
 #[derive(Debug)]
@@ -82,7 +86,12 @@ impl Kept {
 
     /// Remembers how long the last start took and since when one is under way.
     pub(super) fn learn(&mut self, now: Moment) {
-        let took = |slot: &Slot| Some((slot.start.ready?, slot.start.ready?.since(slot.start.decided?)));
+        // An old start says little: the replica may have been restarted in its place since it was decided.
+        let took = |slot: &Slot| {
+            let ready = slot.start.ready.filter(|ready| now.since(*ready) < FRESH)?;
+            let span = ready.since(slot.start.decided?);
+            (span <= self.workload.policy.start_timeout).then_some((ready, span))
+        };
         let newest = self.listed.values().filter_map(|listed| took(&listed.slot)).max_by_key(|start| start.0);
         if let Some((_, span)) = newest {
             self.starts.took = Some(span);
