@@ -9,6 +9,10 @@ pub mod change;
 mod check;
 mod claim;
 mod cluster;
+#[cfg(test)]
+mod cluster_test;
+#[cfg(test)]
+mod fake;
 pub mod connect;
 mod contest;
 pub mod directory;

@@ -1,0 +1,231 @@
+//! Watches against an API server that misbehaves: timelines under paused time.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kaos_core::Snapshot;
+use kaos_core::snapshot::Phase;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::cluster::{Cluster, PACE, ReadSettings};
+use crate::fake::Fake;
+use crate::fixture::{deployment, enabled, id, pod, rules, service, slice};
+use crate::peers::{PeerService, Peers};
+
+/// No wait in a test is longer than this, in the test's own time.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn settings(namespaces: &[&str]) -> ReadSettings {
+    ReadSettings {
+        namespaces: namespaces.iter().map(|it| (*it).to_owned()).collect(),
+        hosts: rules(),
+        origin: Instant::now().into_std(),
+        originals: None,
+    }
+}
+
+fn listed() -> Fake {
+    let fake = Fake::new();
+    fake.have("deployments", vec![deployment("shop", &enabled()), deployment("plain", &json!({}))]);
+    fake.have("services", vec![service("shop", "shop")]);
+    fake.have("endpointslices", vec![slice("s", "shop", &[("a", "10.1.0.1", true)])]);
+    fake
+}
+
+async fn until(
+    snapshots: &mut watch::Receiver<Arc<Snapshot>>,
+    holds: impl Fn(&Snapshot) -> bool,
+) -> Arc<Snapshot> {
+    let found = timeout(PATIENCE, snapshots.wait_for(|snapshot| holds(snapshot))).await;
+    found.expect("in time").expect("a reader").clone()
+}
+
+async fn read(fake: &Fake) -> (Cluster, watch::Receiver<Arc<Snapshot>>) {
+    let cluster = Cluster::watch(&fake.client(), settings(&[]));
+    let mut snapshots = cluster.snapshots();
+    until(&mut snapshots, |snapshot| snapshot.version > 0).await;
+    for resource in ["deployments", "services", "endpointslices"] {
+        fake.until_asked(&format!("{resource}?&watch=true"), 1).await;
+    }
+    (cluster, snapshots)
+}
+
+fn ready(snapshot: &Snapshot) -> usize {
+    let endpoints = snapshot.workload(&id("shop")).map(|shop| shop.endpoints.as_slice()).unwrap_or_default();
+    endpoints.iter().filter(|endpoint| endpoint.phase == Phase::Ready).count()
+}
+
+fn pods(count: usize) -> Value {
+    let names: Vec<(String, String)> =
+        (1..=count).map(|at| (format!("p{at}"), format!("10.1.{}.{}", at / 250, at % 250 + 1))).collect();
+    let pods: Vec<_> = names.iter().map(|(name, ip)| (name.as_str(), ip.as_str(), true)).collect();
+    slice("s", "shop", &pods)
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_published_before_everything_was_listed_once() {
+    let fake = listed();
+    fake.stall("services", true);
+    let cluster = Cluster::watch(&fake.client(), settings(&[]));
+    fake.until_asked("deployments?&watch=true", 1).await;
+    fake.until_asked("endpointslices?&watch=true", 1).await;
+    // A list that stands still is begun again.
+    fake.until_asked("/services?", 3).await;
+    assert_eq!((*cluster.synced().borrow(), cluster.snapshots().borrow().version), (false, 0));
+    fake.stall("services", false);
+    let snapshot = until(&mut cluster.snapshots(), |snapshot| snapshot.version > 0).await;
+    assert_eq!((ready(&snapshot), snapshot.workloads.len()), (1, 1));
+    timeout(PATIENCE, cluster.synced().wait_for(|synced| *synced)).await.unwrap().unwrap();
+    assert!(cluster.directory().entry(&id("shop")).unwrap().adopted);
+    assert!(cluster.directory().entry(&id("plain")).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_change_goes_at_once_and_the_rest_together() {
+    let fake = listed();
+    let (_cluster, mut snapshots) = read(&fake).await;
+    sleep(PACE).await;
+    let begun = Instant::now();
+    fake.say("endpointslices", "MODIFIED", &pods(2));
+    let first = until(&mut snapshots, |snapshot| ready(snapshot) == 2).await;
+    assert!(begun.elapsed() < PACE);
+    for count in 3..=100 {
+        fake.say("endpointslices", "MODIFIED", &pods(count));
+    }
+    let last = until(&mut snapshots, |snapshot| ready(snapshot) == 100).await;
+    assert!(last.version <= first.version + 2, "{} after {}", last.version, first.version);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relist_swaps_whole_and_never_shows_an_empty_picture() {
+    let fake = listed();
+    let (_cluster, mut snapshots) = read(&fake).await;
+    fake.have("endpointslices", vec![pods(3)]);
+    fake.have("deployments", vec![deployment("shop", &enabled()), deployment("late", &enabled())]);
+    let gone = json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"});
+    for resource in ["deployments", "services", "endpointslices"] {
+        fake.say(resource, "ERROR", &gone);
+    }
+    let mut seen = snapshots.borrow_and_update().clone();
+    while ready(&seen) != 3 {
+        assert!(ready(&seen) > 0, "{seen:?}");
+        timeout(PATIENCE, snapshots.changed()).await.unwrap().unwrap();
+        seen = snapshots.borrow_and_update().clone();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_written_json_and_ended_watches_are_gone_on_from() {
+    let fake = listed();
+    let (_cluster, mut snapshots) = read(&fake).await;
+    fake.raw("endpointslices", "{\"type\": \"MODIFIED\", \"obj");
+    fake.cut("endpointslices");
+    fake.have("endpointslices", vec![pods(4)]);
+    fake.until_asked("endpointslices?&watch=true", 2).await;
+    fake.say("endpointslices", "MODIFIED", &pods(5));
+    until(&mut snapshots, |snapshot| ready(snapshot) == 5).await;
+    fake.raw("endpointslices", "no json at all\n");
+    fake.until_asked("endpointslices?&watch=true", 3).await;
+    fake.say("endpointslices", "MODIFIED", &pods(6));
+    until(&mut snapshots, |snapshot| ready(snapshot) == 6).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_stands_still_is_begun_again() {
+    let fake = listed();
+    let (_cluster, mut snapshots) = read(&fake).await;
+    let begun = Instant::now();
+    timeout(PATIENCE, fake.until_asked("endpointslices?&watch=true", 2)).await.unwrap();
+    assert!(begun.elapsed() <= Duration::from_secs(70), "{:?}", begun.elapsed());
+    fake.say("endpointslices", "MODIFIED", &pods(2));
+    until(&mut snapshots, |snapshot| ready(snapshot) == 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_away_for_an_hour_changes_nothing_and_is_seen_again_within_5_s() {
+    let fake = listed();
+    let (cluster, mut snapshots) = read(&fake).await;
+    let before = snapshots.borrow_and_update().clone();
+    fake.down(true);
+    sleep(Duration::from_secs(3600)).await;
+    assert!(!snapshots.has_changed().unwrap());
+    assert!(*cluster.synced().borrow());
+    assert_eq!(ready(&before), 1);
+    // Tried every 1 to 2 s by each of three watches.
+    let tries = fake.asked("");
+    assert!((3 * 1800..3 * 3700).contains(&tries), "{tries}");
+    fake.down(false);
+    let back = Instant::now();
+    let watches = fake.asked("endpointslices?&watch=true");
+    fake.until_asked("endpointslices?&watch=true", watches + 1).await;
+    fake.say("endpointslices", "MODIFIED", &pods(2));
+    until(&mut snapshots, |snapshot| ready(snapshot) == 2).await;
+    assert!(back.elapsed() <= Duration::from_secs(5), "{:?}", back.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_are_watched_while_their_workload_wakes_and_only_then() {
+    let fake = listed();
+    fake.have("endpointslices", vec![]);
+    fake.have("pods", vec![pod("a", "1", Some("10.1.0.1"), Some("ImagePullBackOff"))]);
+    let (_cluster, mut snapshots) = read(&fake).await;
+    let failed = until(&mut snapshots, |snapshot| {
+        snapshot.workload(&id("shop")).is_some_and(|shop| shop.failure.is_some())
+    })
+    .await;
+    let shop = failed.workload(&id("shop")).unwrap();
+    assert_eq!((shop.endpoints.len(), shop.endpoints[0].phase), (1, Phase::Starting));
+    assert_eq!(shop.failure.as_ref().unwrap().because, "image-pull");
+    assert!(fake.asked("/api/v1/namespaces/prod/pods?") > 0 && fake.asked("labelSelector=app%3Dshop") > 0);
+    // What still fails has failed once more, though nothing is heard.
+    until(&mut snapshots, |snapshot| {
+        let failure = snapshot.workload(&id("shop")).and_then(|shop| shop.failure.clone());
+        failure.is_some_and(|failure| failure.attempts == 2)
+    })
+    .await;
+    fake.say("endpointslices", "ADDED", &slice("s", "shop", &[("a", "10.1.0.1", true)]));
+    let woken = until(&mut snapshots, |snapshot| ready(snapshot) == 1).await;
+    assert_eq!(woken.workload(&id("shop")).unwrap().failure, None);
+    // Nobody's pods: a watch that stands still would be begun again by then.
+    sleep(Duration::from_secs(5)).await;
+    let asked = fake.asked("/pods?");
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!(fake.asked("/pods?"), asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_namespaces_that_were_named_are_read() {
+    let fake = listed();
+    let cluster = Cluster::watch(&fake.client(), settings(&["prod", "other", "prod"]));
+    until(&mut cluster.snapshots(), |snapshot| ready(snapshot) == 1).await;
+    for path in ["/apis/apps/v1/namespaces/prod/deployments?", "/api/v1/namespaces/other/services?"] {
+        assert!(fake.asked(path) > 0, "{path}");
+    }
+    assert_eq!(fake.asked("/apis/apps/v1/deployments?"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn peers_are_the_pods_of_one_service() {
+    let fake = Fake::new();
+    let mut peers = slice("s", "kaos-proxy-peers", &[("one", "10.1.0.1", true), ("two", "10.1.0.2", false)]);
+    peers["ports"] = json!([{"name": "http", "port": 8080}, {"name": "admin", "port": 9090}]);
+    fake.have("endpointslices", vec![peers]);
+    let watched = Peers::watch(
+        &fake.client(),
+        PeerService {
+            namespace: "kaos-system".into(),
+            name: "kaos-proxy-peers".into(),
+            data_port: "http".into(),
+            admin_port: "admin".into(),
+        },
+    );
+    let (mut data, mut admin) = (watched.data(), watched.admin());
+    timeout(PATIENCE, admin.wait_for(|all| all.len() == 2)).await.unwrap().unwrap();
+    let data = timeout(PATIENCE, data.wait_for(|all| !all.is_empty())).await.unwrap().unwrap();
+    let found: Vec<(&str, SocketAddr)> = data.iter().map(|(id, at)| (id.as_str(), *at)).collect();
+    assert_eq!(found, [("one", "10.1.0.1:8080".parse().unwrap())]);
+    assert!(fake.asked("labelSelector=kubernetes.io%2Fservice-name%3Dkaos-proxy-peers") > 0);
+}

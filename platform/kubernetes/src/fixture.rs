@@ -1,0 +1,154 @@
+//! Objects as an API server would send them, for tests.
+
+use kaos_core::{Moment, WorkloadId};
+use serde_json::{Value, json};
+
+use crate::claim::HostRules;
+use crate::note::Kind;
+use crate::picture::{Picture, Published};
+use crate::reduce;
+use crate::state::Part;
+
+pub(crate) fn rules() -> HostRules {
+    HostRules {
+        domain: "example.com".into(),
+        cluster_domain: "cluster.local".into(),
+        any_host: false,
+        allowed: vec![("prod".into(), "shop.test".into())],
+    }
+}
+
+/// A Deployment with one replica, whose container has a port `http` and a readiness probe on it.
+pub(crate) fn deployment(name: &str, annotations: &Value) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {
+            "namespace": "prod", "name": name, "uid": format!("uid-{name}"), "resourceVersion": "100", "generation": 1,
+            "creationTimestamp": "2026-01-01T00:00:00Z", "annotations": annotations,
+        },
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name, "tier": "web"}},
+                "spec": {"containers": [{
+                    "name": "app", "image": "app:1",
+                    "ports": [{"name": "http", "containerPort": 8080}],
+                    "readinessProbe": {"httpGet": {"path": "/healthz", "port": "http"}, "timeoutSeconds": 2},
+                }]},
+            },
+        },
+        "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1},
+    })
+}
+
+pub(crate) fn enabled() -> Value {
+    json!({"kaos.dev/enabled": "true"})
+}
+
+pub(crate) fn service(name: &str, app: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"namespace": "prod", "name": name, "resourceVersion": "1"},
+        "spec": {"type": "ClusterIP", "clusterIP": "10.0.0.1", "selector": {"app": app},
+                 "ports": [{"name": "web", "port": 80, "targetPort": "http"}]},
+    })
+}
+
+/// A slice of `service` with `pods`: (name, address, ready).
+pub(crate) fn slice(name: &str, service: &str, pods: &[(&str, &str, bool)]) -> Value {
+    let endpoint = |(pod, ip, ready): &(&str, &str, bool)| {
+        json!({"addresses": [ip], "conditions": {"ready": ready, "serving": ready, "terminating": false},
+               "targetRef": {"kind": "Pod", "namespace": "prod", "name": pod, "uid": format!("uid-{pod}")}})
+    };
+    let ipv6 = pods.first().is_some_and(|(_, ip, _)| ip.contains(':'));
+    json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {"namespace": "prod", "name": name, "resourceVersion": "1",
+                     "labels": {"kubernetes.io/service-name": service}},
+        "addressType": if ipv6 { "IPv6" } else { "IPv4" },
+        "ports": [{"name": "web", "port": 8080}],
+        "endpoints": pods.iter().map(endpoint).collect::<Vec<_>>(),
+    })
+}
+
+/// A pod of `app` whose container waits for `reason`, if there is one.
+pub(crate) fn pod(name: &str, template: &str, ip: Option<&str>, waits: Option<&str>) -> Value {
+    let state = match waits {
+        Some(reason) => json!({"waiting": {"reason": reason, "message": "Back-off pulling image \"app:1\""}}),
+        None => json!({"running": {}}),
+    };
+    json!({
+        "metadata": {"namespace": "prod", "name": name, "uid": format!("uid-{name}"), "labels": {"pod-template-hash": template},
+                     "creationTimestamp": format!("2026-01-01T00:00:0{}Z", template.len().min(9))},
+        "spec": {"containers": [{"name": "app", "ports": [{"name": "http", "containerPort": 8080}]}]},
+        "status": {"phase": "Pending", "podIP": ip, "containerStatuses": [
+            {"name": "app", "image": "app:1", "imageID": "", "ready": false, "restartCount": 0, "state": state}]},
+    })
+}
+
+/// A picture that takes objects one by one.
+pub(crate) struct Scene(pub(crate) Picture);
+
+impl Scene {
+    pub(crate) fn new() -> Self {
+        Scene(Picture::new(rules()))
+    }
+
+    /// With a Service `shop` that leads to the Deployment `shop`, and these annotations on it.
+    pub(crate) fn shop(annotations: &Value) -> Self {
+        let mut scene = Scene::new();
+        scene.put(deployment("shop", annotations));
+        scene.put(service("shop", "shop"));
+        scene
+    }
+
+    pub(crate) fn put(&mut self, object: Value) {
+        let name = |meta: &Value| {
+            let text = |key: &str| meta[key].as_str().unwrap().into();
+            (text("namespace"), text("name"))
+        };
+        let name = name(&object["metadata"]);
+        let state = &mut self.0.state;
+        match object["kind"].as_str().unwrap() {
+            "Deployment" => {
+                let object = serde_json::from_value(object).unwrap();
+                state.deployments(Part::One(name, reduce::deployment(&object)));
+            }
+            "Service" => {
+                let object = serde_json::from_value(object).unwrap();
+                state.take_services(Part::One(name, reduce::service(&object)));
+            }
+            "EndpointSlice" => {
+                let object = serde_json::from_value(object).unwrap();
+                state.take_slices(Part::One(name, reduce::slice(&object)));
+            }
+            other => panic!("{other}"),
+        }
+    }
+
+    /// The pods of the Deployment `shop`, as their watch has them.
+    pub(crate) fn pods(&mut self, pods: Vec<Value>) {
+        let one = |pod: Value| {
+            let name = pod["metadata"]["name"].as_str().unwrap().into();
+            (name, reduce::pod(&serde_json::from_value(pod).unwrap()).unwrap())
+        };
+        let pods = pods.into_iter().map(one).collect();
+        self.0.pods.insert(id("shop"), pods);
+        self.0.state.touched.insert(id("shop"));
+    }
+
+    pub(crate) fn at(&mut self, seconds: u64) -> Published {
+        self.0.publish(Moment::from_secs(seconds))
+    }
+
+    /// What is told of one kind, at second 1.
+    pub(crate) fn told(&mut self, kind: Kind) -> Vec<String> {
+        let notes = self.at(1).notes;
+        notes.all.iter().filter(|note| note.kind == kind).map(|note| note.text.clone()).collect()
+    }
+}
+
+pub(crate) fn id(name: &str) -> WorkloadId {
+    WorkloadId::new("prod", name)
+}
