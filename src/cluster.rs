@@ -83,11 +83,20 @@ impl Watched {
             directory: self.directory(),
             snapshots: self.snapshots.clone(),
             synced: self.cluster.synced(),
+            notes: self.cluster.notes(),
         }
     }
 
     fn directory(&self) -> Arc<Directory> {
         self.cluster.directory()
+    }
+
+    /// Where the proxies that are ready take requests: a hard limit is shared between these.
+    pub(crate) fn ready(&self) -> watch::Receiver<Addresses> {
+        match &self.proxies {
+            Proxies::Found(peers) => peers.data(),
+            Proxies::Fixed(proxies) => proxies.subscribe(),
+        }
     }
 
     /// Where proxies are asked.

@@ -56,10 +56,12 @@ pub use originals::{SHARDS, shard_name};
 pub use restore::Restoration;
 pub use uninstall::{Plan, Trouble, Uninstall};
 
+use crate::cluster::Cluster;
 use crate::directory::Directory;
+use crate::note::Notes;
 use adopt::{Keeper, Signals};
 use call::Api;
-use events::{Events, Notice};
+use events::Events;
 use lead::{Candidate, Lead, Leadership};
 use originals::{Kept, Originals};
 use scale::Holdings;
@@ -89,6 +91,20 @@ pub struct Sources {
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     /// The first picture is whole.
     pub synced: watch::Receiver<bool>,
+    /// What people must be told of their workloads.
+    pub notes: watch::Receiver<Notes>,
+}
+
+impl Sources {
+    /// All of it, from the reading side.
+    pub fn of(cluster: &Cluster) -> Sources {
+        Sources {
+            directory: cluster.directory(),
+            snapshots: cluster.snapshots(),
+            synced: cluster.synced(),
+            notes: cluster.notes(),
+        }
+    }
 }
 
 /// The cluster, as the autoscaler writes to it.
@@ -120,7 +136,7 @@ impl Changing {
     /// Begins: stands for election, keeps counts, tells people. `client` must not retry by itself. Needs a tokio runtime.
     pub fn start(client: Client, sources: Sources, settings: Settings) -> Changing {
         let Settings { namespace, lease, pod, clock } = settings;
-        let Sources { directory, snapshots, synced } = sources;
+        let Sources { directory, snapshots, synced, notes } = sources.clone();
         let api = Arc::new(Api::new(client));
         let dropped = Arc::new(AtomicU64::new(0));
         let (events, notices) = Events::new(dropped.clone());
@@ -150,14 +166,15 @@ impl Changing {
             directory: directory.clone(),
             leadership: leadership.clone(),
             events: events.clone(),
+            notes,
             absent: HashMap::new(),
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(events::send(api.clone(), notices, pod.clone(), dropped));
         tasks.spawn(victims::restore(api.clone(), restored));
         tasks.spawn(compare::compare(api.clone(), events.clone(), choices, looked));
-        tasks.spawn(keeper.run(Signals { snapshots: snapshots.clone(), synced, leading: leading.clone() }));
-        tasks.spawn(announce::announce(directory, snapshots, leadership.clone(), events, clock));
+        tasks.spawn(keeper.run(Signals { snapshots, synced, leading: leading.clone() }));
+        tasks.spawn(announce::announce(sources, leadership.clone(), events, clock));
         let id = format!("{pod}_{:032x}", fastrand::u128(..));
         let lead = Lead::start(api, Candidate { namespace, lease, id }, leadership, leads);
         Changing { platform, leading, lead, tasks }
@@ -173,6 +190,11 @@ impl Changing {
         self.leading.clone()
     }
 
+    /// The counts found at adoption, once this autoscaler has led; empty before.
+    pub fn originals(&self) -> watch::Receiver<Arc<HashMap<WorkloadId, u32>>> {
+        self.platform.kept.counts()
+    }
+
     /// Stops, and gives the Lease back so that another leads at once. To be called when nothing is written any more.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
@@ -181,13 +203,6 @@ impl Changing {
 }
 
 impl Kubernetes {
-    /// Tells people about a Deployment by an Event, if this autoscaler leads: several see the same.
-    pub fn tell(&self, workload: &WorkloadId, reason: Reason, note: String) {
-        let Some(entry) = self.directory.entry(workload).filter(|_| self.leadership.leads()) else { return };
-        let (workload, uid) = (workload.clone(), entry.uid.to_string());
-        self.events.tell(Notice { workload, uid, reason, note });
-    }
-
     /// How the platform's choices of pods came out against ours.
     pub fn choices(&self) -> &Choices {
         &self.choices

@@ -14,10 +14,10 @@ use k8s_openapi::api::events::v1::Event;
 use kaos_core::platform::{Expected, Platform, Refusal, Scale};
 use kaos_core::snapshot::{Hold, Mode, Targets};
 use kaos_core::{EndpointUid, HoldId, Snapshot, WorkloadId};
-use kaos_kubernetes::Directory;
 use kaos_kubernetes::change::{Changing, Clock, LEASE, SHARDS, Settings, Sources, Uninstall, shard_name};
 use kaos_kubernetes::directory::Entry;
-use kaos_testbed::{Behaviour, ControlPlane, Kubelet, eventually};
+use kaos_kubernetes::{Directory, Notes};
+use kaos_testbed::{AuditEntry, Behaviour, ControlPlane, Kubelet, eventually};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -33,6 +33,7 @@ struct Scene {
     directory: Arc<Directory>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     synced: watch::Sender<bool>,
+    notes: watch::Sender<Notes>,
 }
 
 async fn create(client: &Client, path: &str, object: &Value) {
@@ -86,8 +87,9 @@ impl Scene {
         }
         shop(&admin, &namespace, replicas, json!({})).await;
         let snapshots = watch::channel(Arc::default()).0;
-        let synced = watch::channel(true).0;
-        let scene = Scene { plane, namespace, admin, token, directory: Arc::default(), snapshots, synced };
+        let (synced, notes) = (watch::channel(true).0, watch::channel(Notes::default()).0);
+        let scene =
+            Scene { plane, namespace, admin, token, directory: Arc::default(), snapshots, synced, notes };
         scene.show(Mode::Scale).await;
         scene
     }
@@ -131,6 +133,7 @@ impl Scene {
             directory: self.directory.clone(),
             snapshots: self.snapshots.subscribe(),
             synced: self.synced.subscribe(),
+            notes: self.notes.subscribe(),
         };
         let settings = Settings {
             namespace: self.namespace.clone(),
@@ -176,7 +179,7 @@ impl Scene {
                 && entry.request_uri.contains(&format!("/{}/deployments/shop/scale", self.namespace))
                 && entry.user.username.ends_with(":kaos")
         });
-        entries.iter().map(|entry| entry.code()).collect()
+        entries.iter().map(AuditEntry::code).collect()
     }
 }
 

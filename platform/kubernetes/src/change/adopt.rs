@@ -20,6 +20,7 @@ use super::lead::Leadership;
 use super::originals::{Change, Kept, Original, Originals};
 use super::restore;
 use crate::directory::{Directory, Entry};
+use crate::note::Notes;
 
 /// A workload that isn't Kaos's to scale any more is put back after this: people correct themselves.
 const GRACE: Duration = Duration::from_secs(2);
@@ -42,6 +43,7 @@ pub(crate) struct Keeper {
     pub(crate) directory: Arc<Directory>,
     pub(crate) leadership: Leadership,
     pub(crate) events: Events,
+    pub(crate) notes: watch::Receiver<Notes>,
     /// Not ours to scale any more, since when.
     pub(crate) absent: HashMap<WorkloadId, Instant>,
 }
@@ -110,10 +112,18 @@ impl Keeper {
         self.originals.write(&adoptions, || leadership.leads()).await?;
         for (workload, original) in adoptions.into_iter().filter_map(|(id, kept)| Some((id, kept?))) {
             info!(%workload, replicas = original.replicas, "adopted");
-            let note = format!("adopted with {} replicas: they come back when it leaves", original.replicas);
+            let note = self.welcome(&workload, original.replicas);
             self.events.tell(Notice { workload, uid: original.uid, reason: Reason::Adopted, note });
         }
         self.leave(&entries).await
+    }
+
+    /// What an adoption is told with: the count that comes back, and whatever was inferred.
+    fn welcome(&self, workload: &WorkloadId, replicas: u32) -> String {
+        let notes = self.notes.borrow();
+        let facts = notes.all.iter().filter(|note| note.workload == *workload && !note.kind.warns());
+        let facts: String = facts.map(|note| format!("; {}", note.text)).collect();
+        format!("adopted, with {replicas} replicas to come back to when it leaves{facts}")
     }
 
     /// Puts back who has left. Returns when the next is due.

@@ -7,8 +7,9 @@ use kaos_core::snapshot::Mode;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::testing::cluster::{CART, Stage};
+use super::testing::cluster::{CART, Stage, cart};
 use super::uninstall::Uninstall;
+use crate::note::{Kind, Note, Notes};
 
 fn sleeps(stage: &Stage) {
     stage.objects().change(CART, |cart| {
@@ -28,6 +29,17 @@ async fn the_count_is_kept_once_and_stays_what_it_was() {
     assert_eq!(stage.originals()["shop.cart"], kept);
     assert!(!stage.log.lines().iter().any(|line| line.contains("PATCH") && line.contains("configmaps")));
     assert_eq!(stage.reasons(), ["Adopted"]);
+    assert_eq!(stage.changing.originals().borrow().values().copied().collect::<Vec<_>>(), [3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adoption_tells_what_was_inferred() {
+    let stage = Stage::new(3);
+    let note = Note { workload: cart(), kind: Kind::Inferred, text: "host cart.shop.example".into() };
+    stage.notes.send_replace(Notes { all: Arc::from([note]), invalid: 0 });
+    stage.comes("it is told", |stage| !stage.reasons().is_empty()).await;
+    let told = stage.objects().events[0]["note"].as_str().unwrap().to_owned();
+    assert_eq!(told, "adopted, with 3 replicas to come back to when it leaves; host cart.shop.example");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,19 +1,21 @@
 //! What people are told about their Deployments, from one picture of the cluster to the next. Pure: `now` is an argument.
 //!
-//! Transitions only: a failure that lasts, a mode that stays and an annotation that is still wrong are told once.
+//! Transitions only: a failure that lasts and an annotation that is still wrong are told once. What somebody can act on is
+//! told again by the next leader; mere facts are told when a workload is adopted, or when they change after that.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kaos_core::snapshot::Mode;
 use kaos_core::{Moment, Snapshot, WorkloadId};
-use tokio::sync::watch;
 
+use super::Sources;
 use super::clock::Clock;
 use super::events::{Events, Notice, Reason};
 use super::lead::Leadership;
-use crate::directory::{Directory, Entry};
+use crate::directory::Entry;
+use crate::note::{Kind, Note};
 
 /// So many changes of a count by others within this are a contest, as the autoscaler counts them.
 const CONTEST: usize = 3;
@@ -23,6 +25,10 @@ const CONTEST_SPAN: Duration = Duration::from_secs(600);
 #[derive(Debug, Default)]
 pub(crate) struct Announcer {
     seen: HashMap<WorkloadId, Seen>,
+    /// Notes at the last look.
+    noted: BTreeSet<Note>,
+    /// Those of them that warn and that we have told.
+    warned: BTreeSet<Note>,
 }
 
 #[derive(Debug, Default)]
@@ -30,21 +36,21 @@ struct Seen {
     uid: Arc<str>,
     replicas: u32,
     failure: Option<String>,
-    observed: Option<String>,
-    invalid: Arc<[String]>,
     foreign: VecDeque<Moment>,
 }
 
 impl Announcer {
-    /// The picture is this one. Returns what there is to tell.
+    /// The picture is this one. Returns what there is to tell; one that doesn't lead tells nothing.
     pub(crate) fn saw(
         &mut self,
         entries: &HashMap<WorkloadId, Arc<Entry>>,
         snapshot: &Snapshot,
+        notes: &[Note],
+        leads: bool,
         now: Moment,
     ) -> Vec<Notice> {
+        let mut told = self.read(entries, notes, leads);
         self.seen.retain(|id, seen| entries.get(id).is_some_and(|entry| entry.uid == seen.uid));
-        let mut told = Vec::new();
         for (id, entry) in entries {
             let failure = snapshot.workload(id).and_then(|workload| workload.failure.as_ref());
             let failure = failure.filter(|failure| failure.known).map(|failure| &failure.detail);
@@ -54,32 +60,58 @@ impl Announcer {
                 replicas: entry.replicas,
                 ..Seen::default()
             });
-            let mut tell = |reason, note| {
-                told.push(Notice { workload: id.clone(), uid: entry.uid.to_string(), reason, note });
-            };
-            for sentence in entry.invalid.iter().filter(|sentence| !seen.invalid.contains(sentence)) {
-                tell(Reason::InvalidAnnotation, sentence.clone());
-            }
-            seen.invalid = entry.invalid.clone();
-            let observed = match &entry.mode {
-                Mode::Observe(why) if entry.adopted => Some(why),
-                _ => None,
-            };
-            if let Some(why) = observed.filter(|why| seen.observed.as_ref() != Some(*why)) {
-                tell(Reason::ObserveOnly, format!("its count isn't changed: {why}"));
-            }
-            seen.observed = observed.cloned();
             if let Some(detail) = failure.filter(|_| seen.failure.is_none()) {
-                tell(Reason::StartFailed, detail.clone());
+                told.push(notice(id, entry, Reason::StartFailed, detail.clone()));
             }
             seen.failure = failure.cloned();
             if !fresh && let Some(contest) = seen.contest(entry, now) {
-                tell(Reason::ReplicasContested, contest);
+                told.push(notice(id, entry, Reason::ReplicasContested, contest));
             }
             seen.replicas = entry.replicas;
         }
+        if leads { told } else { Vec::new() }
+    }
+
+    fn read(
+        &mut self,
+        entries: &HashMap<WorkloadId, Arc<Entry>>,
+        notes: &[Note],
+        leads: bool,
+    ) -> Vec<Notice> {
+        if !leads {
+            self.warned.clear();
+        }
+        let mut told = Vec::new();
+        for note in notes {
+            let Some(entry) = entries.get(&note.workload) else { continue };
+            let known = self.seen.get(&note.workload).is_some_and(|seen| seen.uid == entry.uid);
+            let news = if note.kind.warns() {
+                leads && self.warned.insert(note.clone())
+            } else {
+                known && !self.noted.contains(note)
+            };
+            if news {
+                told.push(notice(&note.workload, entry, reason(note.kind), note.text.clone()));
+            }
+        }
+        self.noted = notes.iter().cloned().collect();
+        self.warned.retain(|note| self.noted.contains(note));
         told
     }
+}
+
+fn reason(kind: Kind) -> Reason {
+    match kind {
+        Kind::Invalid => Reason::InvalidAnnotation,
+        Kind::HostConflict => Reason::HostConflict,
+        Kind::ObserveOnly => Reason::ObserveOnly,
+        Kind::Inferred => Reason::Inferred,
+        Kind::Limited => Reason::Limited,
+    }
+}
+
+fn notice(workload: &WorkloadId, entry: &Entry, reason: Reason, note: String) -> Notice {
+    Notice { workload: workload.clone(), uid: entry.uid.to_string(), reason, note }
 }
 
 impl Seen {
@@ -124,21 +156,19 @@ fn advice(contender: &str) -> &'static str {
 }
 
 /// Tells what each picture brings, while this autoscaler leads. Ends with the platform.
-pub(crate) async fn announce(
-    directory: Arc<Directory>,
-    mut snapshots: watch::Receiver<Arc<Snapshot>>,
-    leadership: Leadership,
-    events: Events,
-    clock: Clock,
-) {
+pub(crate) async fn announce(mut sources: Sources, leadership: Leadership, events: Events, clock: Clock) {
     let mut announcer = Announcer::default();
     loop {
-        let snapshot = snapshots.borrow_and_update().clone();
-        let told = announcer.saw(&directory.entries(), &snapshot, clock.now());
-        if leadership.leads() {
-            told.into_iter().for_each(|notice| events.tell(notice));
-        }
-        if snapshots.changed().await.is_err() {
+        let snapshot = sources.snapshots.borrow_and_update().clone();
+        let notes = sources.notes.borrow_and_update().clone();
+        let entries = sources.directory.entries();
+        let told = announcer.saw(&entries, &snapshot, &notes.all, leadership.leads(), clock.now());
+        told.into_iter().for_each(|notice| events.tell(notice));
+        let changed = tokio::select! {
+            changed = sources.snapshots.changed() => changed,
+            changed = sources.notes.changed() => changed,
+        };
+        if changed.is_err() {
             return;
         }
     }

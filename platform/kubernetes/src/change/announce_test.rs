@@ -9,11 +9,14 @@ use kaos_core::{Moment, Policy, Snapshot, WorkloadId};
 
 use super::announce::Announcer;
 use crate::directory::Entry;
+use crate::note::{Kind, Note};
 
 struct Town {
     announcer: Announcer,
     entry: Entry,
     failure: Option<StartFailure>,
+    notes: Vec<Note>,
+    leads: bool,
     now: Moment,
 }
 
@@ -33,7 +36,14 @@ impl Town {
             invalid: Arc::default(),
             pods: Arc::default(),
         };
-        Town { announcer: Announcer::default(), entry, failure: None, now: Moment::from_secs(1) }
+        Town {
+            announcer: Announcer::default(),
+            entry,
+            failure: None,
+            notes: vec![],
+            leads: true,
+            now: Moment::from_secs(1),
+        }
     }
 
     /// `Reason: note` of what is told.
@@ -55,7 +65,7 @@ impl Town {
         };
         let snapshot = Snapshot { workloads: Arc::from([Arc::new(workload)]), ..Snapshot::default() };
         let entries = HashMap::from([(id, Arc::new(self.entry.clone()))]);
-        let told = self.announcer.saw(&entries, &snapshot, self.now);
+        let told = self.announcer.saw(&entries, &snapshot, &self.notes, self.leads, self.now);
         told.iter().map(|notice| format!("{}: {}", notice.reason.word(), notice.note)).collect()
     }
 
@@ -66,28 +76,44 @@ impl Town {
     }
 }
 
+fn note(kind: Kind, text: &str) -> Note {
+    Note { workload: WorkloadId::new("shop", "cart"), kind, text: text.into() }
+}
+
 #[test]
 fn a_bad_annotation_is_told_once_and_the_next_one_too() {
     let mut town = Town::new();
     assert_eq!(town.look(), [""; 0]);
-    town.entry.invalid = Arc::from(["kaos.dev/target = x".to_owned()]);
-    assert_eq!(town.look(), ["InvalidAnnotation: kaos.dev/target = x"]);
+    let (target, window) = (note(Kind::Invalid, "target = x"), note(Kind::Invalid, "window = y"));
+    town.notes = vec![target.clone()];
+    assert_eq!(town.look(), ["InvalidAnnotation: target = x"]);
     assert_eq!(town.look(), [""; 0]);
-    town.entry.invalid = Arc::from(["kaos.dev/target = x".to_owned(), "kaos.dev/window = y".to_owned()]);
-    assert_eq!(town.look(), ["InvalidAnnotation: kaos.dev/window = y"]);
-    town.entry.invalid = Arc::default();
+    town.notes = vec![target.clone(), window];
+    assert_eq!(town.look(), ["InvalidAnnotation: window = y"]);
+    town.notes = vec![];
     assert_eq!(town.look(), [""; 0]);
-    town.entry.invalid = Arc::from(["kaos.dev/target = x".to_owned()]);
-    assert_eq!(town.look(), ["InvalidAnnotation: kaos.dev/target = x"]);
+    town.notes = vec![target];
+    assert_eq!(town.look(), ["InvalidAnnotation: target = x"], "wrong again is news");
 }
 
 #[test]
-fn who_is_only_observed_is_told_why_once_per_reason() {
+fn the_next_leader_warns_again_and_a_follower_says_nothing() {
     let mut town = Town::new();
-    town.entry.mode = Mode::Observe("a NodePort Service leads past Kaos".into());
-    assert_eq!(town.look(), ["ObserveOnly: its count isn't changed: a NodePort Service leads past Kaos"]);
+    town.notes = vec![note(Kind::HostConflict, "lost"), note(Kind::ObserveOnly, "a NodePort")];
+    town.leads = false;
     assert_eq!(town.look(), [""; 0]);
-    town.entry.mode = Mode::Scale;
+    town.leads = true;
+    assert_eq!(town.look(), ["HostConflict: lost", "ObserveOnly: a NodePort"]);
+    assert_eq!(town.look(), [""; 0]);
+}
+
+#[test]
+fn a_mere_fact_is_told_when_it_changes_and_not_after_a_restart() {
+    let mut town = Town::new();
+    town.notes = vec![note(Kind::Inferred, "port 80")];
+    assert_eq!(town.look(), [""; 0]);
+    town.notes = vec![note(Kind::Inferred, "port 81"), note(Kind::Limited, "no effect")];
+    assert_eq!(town.look(), ["Inferred: port 81", "Limited: no effect"]);
     assert_eq!(town.look(), [""; 0]);
 }
 

@@ -72,6 +72,8 @@ pub enum Reason {
     AnotherReplicaStopped,
     /// A fact that was inferred.
     Inferred,
+    /// Something has no effect, or less than a reader may think.
+    Limited,
 }
 
 impl Reason {
@@ -91,13 +93,18 @@ impl Reason {
             Reason::ReplicasContested => "ReplicasContested",
             Reason::AnotherReplicaStopped => "AnotherReplicaStopped",
             Reason::Inferred => "Inferred",
+            Reason::Limited => "Limited",
         }
     }
 
     /// What was being done, as in the event's `action`.
     fn action(self) -> &'static str {
         match self {
-            Reason::Adopted | Reason::InvalidAnnotation | Reason::HostConflict | Reason::Inferred => "Adopt",
+            Reason::Adopted
+            | Reason::InvalidAnnotation
+            | Reason::HostConflict
+            | Reason::Inferred
+            | Reason::Limited => "Adopt",
             Reason::Left => "Leave",
             Reason::ObserveOnly => "Observe",
             Reason::StartFailed => "Start",

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use kaos_core::WorkloadId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::call::{Api, Ask, DEADLINE, Turn};
@@ -39,23 +40,39 @@ pub(crate) struct Original {
 }
 
 /// Every count that is kept. Cheap to clone and to read.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Kept(Arc<ArcSwap<HashMap<WorkloadId, Original>>>);
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    all: Arc<ArcSwap<HashMap<WorkloadId, Original>>>,
+    counts: watch::Sender<Arc<HashMap<WorkloadId, u32>>>,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Kept { all: Arc::default(), counts: watch::Sender::new(Arc::default()) }
+    }
+}
 
 impl Kept {
     /// Whether the count of this very object is kept.
     pub(crate) fn has(&self, workload: &WorkloadId, uid: &str) -> bool {
-        self.0.load().get(workload).is_some_and(|original| original.uid == uid)
+        self.all.load().get(workload).is_some_and(|original| original.uid == uid)
     }
 
     /// All of them.
     pub(crate) fn all(&self) -> Arc<HashMap<WorkloadId, Original>> {
-        self.0.load_full()
+        self.all.load_full()
     }
 
     /// From here on these.
     pub(crate) fn swap(&self, all: HashMap<WorkloadId, Original>) {
-        self.0.store(Arc::new(all));
+        let counts = all.iter().map(|(workload, original)| (workload.clone(), original.replicas)).collect();
+        self.all.store(Arc::new(all));
+        self.counts.send_replace(Arc::new(counts));
+    }
+
+    /// The counts alone, as they change.
+    pub(crate) fn counts(&self) -> watch::Receiver<Arc<HashMap<WorkloadId, u32>>> {
+        self.counts.subscribe()
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::{Answer, Jumping, Log, Seen, fake, no, ok};
 use crate::change::{Changing, Settings, Sources, shard_name};
 use crate::directory::{Directory, Entry};
+use crate::note::Notes;
 
 /// Something that is done to the objects when a line that contains this comes in.
 pub(crate) type Meanwhile = (&'static str, fn(&mut Objects));
@@ -181,6 +182,7 @@ pub(crate) struct Stage {
     pub(crate) clock: Jumping,
     snapshots: watch::Sender<Arc<Snapshot>>,
     pub(crate) synced: watch::Sender<bool>,
+    pub(crate) notes: watch::Sender<Notes>,
 }
 
 /// The workload of most tests.
@@ -230,7 +232,8 @@ impl Stage {
         let (directory, clock) = (Arc::new(Directory::default()), Jumping::new());
         let (snapshots, shown) = watch::channel(Arc::default());
         let (synced, whole) = watch::channel(true);
-        let sources = Sources { directory: directory.clone(), snapshots: shown, synced: whole };
+        let (notes, noted) = watch::channel(Notes::default());
+        let sources = Sources { directory: directory.clone(), snapshots: shown, synced: whole, notes: noted };
         let settings = Settings {
             namespace: "kaos-system".into(),
             lease: "kaos-autoscaler".into(),
@@ -238,7 +241,7 @@ impl Stage {
             clock: clock.clock(),
         };
         let changing = Changing::start(client, sources, settings);
-        let stage = Stage { objects, changing, directory, log, clock, snapshots, synced };
+        let stage = Stage { objects, changing, directory, log, clock, snapshots, synced, notes };
         stage.show(Mode::Scale);
         stage
     }
