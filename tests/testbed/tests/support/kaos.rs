@@ -1,0 +1,226 @@
+//! Kaos as it runs in a cluster, its parts as processes of this machine: under the accounts and rights that `kaos install`
+//! gives them, and no others.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kaos_testbed::{AuditEntry, ControlPlane, ObjectReference, eventually};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The program: built beside the tests.
+fn program() -> PathBuf {
+    let beside = std::env::current_exe().unwrap();
+    let path = beside.parent().and_then(Path::parent).unwrap().join("kaos");
+    assert!(path.exists(), "{} is not there: cargo build -p kaos", path.display());
+    path
+}
+
+/// One running part.
+pub struct Part {
+    pub name: String,
+    pub listen: SocketAddr,
+    pub admin: SocketAddr,
+    process: Child,
+}
+
+impl Part {
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits until it has ended. Its exit code.
+    pub async fn ended(&mut self) -> Option<i32> {
+        eventually(&format!("{} has ended", self.name), async || self.process.try_wait().unwrap())
+            .await
+            .code()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What its admin port answers to a GET of `path`: status and body.
+    pub async fn admin(&self, path: &str) -> Option<(u16, String)> {
+        let answer = ask(self.admin, "localhost", path).await?;
+        Some((answer.status, answer.body))
+    }
+
+    async fn is_ready(&self) {
+        eventually(&format!("{} is ready", self.name), async || {
+            (self.admin("/readyz").await?.0 == 200).then_some(())
+        })
+        .await;
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Proxies and autoscalers of one cluster.
+pub struct Kaos {
+    pub proxies: Vec<Part>,
+    pub autoscalers: Vec<Part>,
+    system: String,
+    accounts: BTreeMap<&'static str, PathBuf>,
+    peers: [String; 2],
+}
+
+fn free() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
+impl Kaos {
+    /// Installs Kaos in a namespace of its own and starts so many of each part for the workloads of `namespace`. Returns
+    /// when all of them are ready.
+    pub async fn start(plane: &ControlPlane, namespace: &str, proxies: usize, autoscalers: usize) -> Kaos {
+        let client = plane.client(plane.admin()).await.unwrap();
+        let system = plane.namespace("kaos").await.unwrap();
+        install(&client, &system).await;
+        let mut accounts = BTreeMap::new();
+        for account in ["kaos-proxy", "kaos-autoscaler"] {
+            let token = plane.service_account(&system, account).await.unwrap();
+            accounts.insert(account, plane.kubeconfig(&token).unwrap());
+        }
+        let places: Vec<[SocketAddr; 2]> = (0..proxies).map(|_| [free(), free()]).collect();
+        let peers = [0, 1].map(|which| {
+            let peer = |(at, places): (usize, &[SocketAddr; 2])| format!("proxy-{at}={}", places[which]);
+            places.iter().enumerate().map(peer).collect::<Vec<_>>().join(",")
+        });
+        let mut kaos = Kaos { proxies: Vec::new(), autoscalers: Vec::new(), system, accounts, peers };
+        for (at, [listen, admin]) in places.into_iter().enumerate() {
+            let part = kaos.run("proxy", at, listen, admin, namespace);
+            kaos.proxies.push(part);
+        }
+        for at in 0..autoscalers {
+            let admin = free();
+            let part = kaos.run("autoscaler", at, admin, admin, namespace);
+            kaos.autoscalers.push(part);
+        }
+        for part in kaos.proxies.iter().chain(&kaos.autoscalers) {
+            part.is_ready().await;
+        }
+        kaos
+    }
+
+    fn run(&self, kind: &str, at: usize, listen: SocketAddr, admin: SocketAddr, namespace: &str) -> Part {
+        let name = format!("{kind}-{at}");
+        let mut command = Command::new(program());
+        command.arg(kind).args(["--admin", &admin.to_string(), "--id", &name, "--any-host"]);
+        command.args(["--namespace", namespace, "--system-namespace", &self.system]);
+        let account = match kind {
+            "proxy" => {
+                command.args(["--listen", &listen.to_string(), "--peers", &self.peers[0]]);
+                command.args(["--shutdown-delay", "1s"]);
+                &self.accounts["kaos-proxy"]
+            }
+            _ => {
+                command.args(["--peers", &self.peers[1]]);
+                &self.accounts["kaos-autoscaler"]
+            }
+        };
+        command.arg("--kubeconfig").arg(account).stdin(Stdio::null()).stdout(Stdio::null());
+        let process = command.spawn().unwrap();
+        Part { name, listen, admin, process }
+    }
+
+    /// GET `path` of `host` at the proxy `at`.
+    pub async fn get(&self, at: usize, host: &str, path: &str) -> Option<Answer> {
+        ask(self.proxies[at].listen, host, path).await
+    }
+
+    /// The namespace it was installed in.
+    pub fn system(&self) -> &str {
+        &self.system
+    }
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    /// Its head as it came, in lower case.
+    pub head: String,
+    pub body: String,
+}
+
+/// GET on a connection of its own. `None`: no whole answer came.
+pub async fn ask(address: SocketAddr, host: &str, path: &str) -> Option<Answer> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some(Answer { status, head: head.to_lowercase(), body: body.to_owned() })
+}
+
+/// Applies what `kaos install` prints, but for what runs as pods: there is nobody here to run them.
+async fn install(client: &Client, system: &str) {
+    let printed = Command::new(program()).args(["install", "--namespace", system]).output().unwrap();
+    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    for object in serde_saphyr::from_multiple::<Value>(&printed).unwrap() {
+        let kind = object["kind"].as_str().unwrap();
+        if matches!(kind, "Deployment" | "Namespace" | "PodDisruptionBudget" | "NetworkPolicy") {
+            continue;
+        }
+        apply(client, &object).await;
+    }
+}
+
+/// Server-side apply of one object.
+pub async fn apply(client: &Client, object: &Value) {
+    let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap().to_owned();
+    let (version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
+    let root = if version.contains('/') { "apis" } else { "api" };
+    let namespace = match object.pointer("/metadata/namespace").and_then(Value::as_str) {
+        Some(namespace) => format!("namespaces/{namespace}/"),
+        None => String::new(),
+    };
+    let plural = match kind.to_lowercase() {
+        kind if kind.ends_with('y') => format!("{}ies", kind.trim_end_matches('y')),
+        kind => format!("{kind}s"),
+    };
+    let path = format!("/{root}/{version}/{namespace}{plural}/{name}?fieldManager=test&force=true");
+    let request = http::Request::patch(path).header("content-type", "application/apply-patch+yaml");
+    client.request::<Value>(request.body(object.to_string().into_bytes()).unwrap()).await.unwrap();
+}
+
+/// Annotates the Deployment `shop`.
+pub async fn annotate(client: &Client, namespace: &str, annotations: Value) {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+    deployments.patch("shop", &PatchParams::default(), &patch).await.unwrap();
+}
+
+/// Waits until `shop` is asked to have this many replicas.
+pub async fn wanted(client: &Client, namespace: &str, count: i32) {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    eventually(&format!("{count} replicas are wanted"), async || {
+        let shop = deployments.get("shop").await.ok()?;
+        (shop.spec.replicas == Some(count)).then_some(())
+    })
+    .await;
+}
+
+/// Whether this is a write by Kaos to the count of a Deployment of `namespace`.
+pub fn is_scaling(entry: &AuditEntry, namespace: &str) -> bool {
+    let of_scale = |of: &ObjectReference| of.namespace == namespace && of.subresource == "scale";
+    entry.verb == "patch"
+        && entry.user.username.ends_with(":kaos-autoscaler")
+        && entry.object_ref.as_ref().is_some_and(of_scale)
+}
