@@ -132,8 +132,9 @@ impl Module {
             .output()
             .map_err(|error| {
                 Failure::new(format!(
-                    "{name} is missing, and Go can't build it ({error}): install Go 1.26, or name a folder with etcd, \
-                     kube-apiserver and kube-controller-manager in KUBEBUILDER_ASSETS"
+                    "{name} is missing, and Go can't build it ({error}): install Go 1.26 or newer, or put {name} {} \
+                     into the folder that KUBEBUILDER_ASSETS names",
+                    self.version()
                 ))
             })?;
         if built.status.success() {

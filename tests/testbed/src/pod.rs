@@ -227,6 +227,7 @@ impl Played {
             }
         }
         self.process = None;
+        self.running.send_replace(None);
         self.lease = None;
         let uid = self.pod.metadata.uid.clone();
         let now = DeleteParams {

@@ -4,25 +4,28 @@
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
 /// A target folder of Cargo with nothing but the command `testbed` in it, and a `go` that does as `script` says.
+///
+/// Neither file is ever open for writing in this process: a child that another thread forks meanwhile would hold it open,
+/// and a program that someone may write can't be run (ETXTBSY).
 fn empty(script: &str) -> TempDir {
-    let root = tempfile::tempdir().unwrap();
-    let folders = ["target/debug", "bin"].map(|folder| root.path().join(folder));
-    for folder in &folders {
+    let program = Path::new(env!("CARGO_BIN_EXE_testbed"));
+    let root = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
+    let (target, programs) = (root.path().join("target"), root.path().join("bin"));
+    for folder in [&target.join("debug"), &programs] {
         fs::create_dir_all(folder).unwrap();
     }
-    fs::write(root.path().join("target/CACHEDIR.TAG"), "").unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_testbed"), folders[0].join("testbed")).unwrap();
+    fs::write(target.join("CACHEDIR.TAG"), "").unwrap();
+    fs::hard_link(program, target.join("debug/testbed")).unwrap();
     if !script.is_empty() {
-        let go = folders[1].join("go");
-        fs::write(&go, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(go, fs::Permissions::from_mode(0o755)).unwrap();
+        let write = r#"printf '#!/bin/sh\n%s\n' "$1" >"$2" && chmod +x "$2""#;
+        let go = programs.join("go");
+        assert!(Command::new("sh").args(["-c", write, "sh", script]).arg(go).status().unwrap().success());
     }
     root
 }
