@@ -18,6 +18,10 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tower::service_fn;
 
+/// As in the command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const DEPLOYMENTS: usize = 10_000;
 const ADOPTED: usize = 2_000;
 const CHANGES: usize = 200;
@@ -25,14 +29,27 @@ const CHANGES: usize = 200;
 type Answer = Response<BoxBody<Bytes, Infallible>>;
 type Watch = mpsc::Sender<Result<Frame<Bytes>, Infallible>>;
 
-fn meta(at: usize) -> Value {
-    json!({"namespace": format!("ns{}", at % 100), "name": format!("app-{at}"), "uid": format!("0f0f0f0f-0000-4000-8000-{at:012}"),
-           "resourceVersion": at.to_string(), "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"})
+/// The namespace of the object of this number.
+fn namespace(at: usize) -> String {
+    format!("ns{}", at % 100)
 }
 
-fn deployment(at: usize) -> Value {
-    let mut meta = meta(at);
-    if at < ADOPTED {
+/// `text` with the number `at` for each `@`, and its namespace for each `#`. Trees of JSON would take more memory than
+/// what is measured.
+fn numbered(text: &str, at: usize) -> String {
+    text.replace('#', &namespace(at))
+        .replace("@@", &format!("{}.{}", at / 250, at % 250 + 1))
+        .replace('@', &at.to_string())
+}
+
+fn meta() -> Value {
+    json!({"namespace": "#", "name": "app-@", "uid": "0f0f0f0f-0000-4000-8000-1234567@",
+           "resourceVersion": "@", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"})
+}
+
+fn deployment(adopted: bool) -> String {
+    let mut meta = meta();
+    if adopted {
         meta["annotations"] = json!({"kaos.dev/enabled": "true", "kaos.dev/max-scale": "20"});
     }
     // What a usual object carries beside what is read: its writers' books and its variables.
@@ -41,31 +58,34 @@ fn deployment(at: usize) -> Value {
         "fieldsType": "FieldsV1", "fieldsV1": fields, "time": "2026-01-01T00:00:00Z"}]);
     let env: Vec<Value> =
         (0..20).map(|at| json!({"name": format!("VARIABLE_{at}"), "value": "x".repeat(40)})).collect();
-    json!({"metadata": meta, "spec": {"replicas": 3, "selector": {"matchLabels": {"app": format!("app-{at}")}},
-        "template": {"metadata": {"labels": {"app": format!("app-{at}"), "team": "one"}},
+    let object = json!({"metadata": meta, "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "app-@"}},
+        "template": {"metadata": {"labels": {"app": "app-@", "team": "one"}},
             "spec": {"containers": [{"name": "app", "image": "registry.example.com/app:1", "env": env,
                 "ports": [{"name": "http", "containerPort": 8080}],
                 "readinessProbe": {"httpGet": {"path": "/healthz", "port": "http"}}}]}}},
-        "status": {"observedGeneration": 1, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 3}})
+        "status": {"observedGeneration": 1, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 3}});
+    object.to_string()
 }
 
-fn service(at: usize) -> Value {
-    json!({"metadata": meta(at), "spec": {"type": "ClusterIP", "clusterIP": "10.0.0.1", "selector": {"app": format!("app-{at}")},
+fn service() -> String {
+    json!({"metadata": meta(), "spec": {"type": "ClusterIP", "clusterIP": "10.0.0.1", "selector": {"app": "app-@"},
         "ports": [{"name": "http", "port": 80, "targetPort": "http"}]}})
+    .to_string()
 }
 
-fn slice(at: usize, turn: usize) -> Value {
-    let mut meta = meta(at);
-    meta["labels"] = json!({"kubernetes.io/service-name": format!("app-{at}")});
+fn slice(ready: usize) -> String {
+    let mut meta = meta();
+    meta["labels"] = json!({"kubernetes.io/service-name": "app-@"});
     let pod = |of: usize| {
-        json!({"addresses": [format!("10.{}.{}.{}", 1 + of, at / 250, at % 250 + 1)],
-               "conditions": {"ready": of != 0 || turn.is_multiple_of(2), "serving": true, "terminating": false},
+        json!({"addresses": [format!("10.{}.@@", 1 + of)],
+               "conditions": {"ready": of < ready, "serving": true, "terminating": false},
                "nodeName": "node-1", "zone": "a",
-               "targetRef": {"kind": "Pod", "name": format!("app-{at}-6d4cf56db6-abcd{of}"), "namespace": format!("ns{}", at % 100),
-                             "uid": format!("0f0f0f0f-000{of}-4000-8000-{at:012}")}})
+               "targetRef": {"kind": "Pod", "name": format!("app-@-6d4cf56db6-abcd{of}"), "namespace": "#",
+                             "uid": format!("0f0f0f0f-000{of}-4000-8000-1234567@")}})
     };
-    json!({"metadata": meta, "addressType": "IPv4", "ports": [{"name": "http", "port": 8080}],
-           "endpoints": (0..3).map(pod).collect::<Vec<_>>()})
+    let object = json!({"metadata": meta, "addressType": "IPv4", "ports": [{"name": "http", "port": 8080}],
+                        "endpoints": (0..3).map(pod).collect::<Vec<_>>()});
+    object.to_string()
 }
 
 fn number(query: &str, name: &str) -> Option<usize> {
@@ -80,16 +100,22 @@ fn answer(request: &Request<Body>, watches: &Mutex<Vec<(String, Watch)>>) -> Ans
         watches.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((resource, to));
         return Response::new(BodyExt::boxed(StreamBody::new(from)));
     }
-    let object = match resource.as_str() {
-        "deployments" => deployment,
-        "services" => service,
-        _ => |at| slice(at, 0),
-    };
     let from = number(query, "continue").unwrap_or(0);
     let to = (from + number(query, "limit").unwrap_or(DEPLOYMENTS)).min(DEPLOYMENTS);
     let more = if to < DEPLOYMENTS { to.to_string() } else { String::new() };
-    let page = json!({"metadata": {"resourceVersion": "9", "continue": more}, "items": (from..to).map(object).collect::<Vec<_>>()});
-    Response::new(Full::new(Bytes::from(page.to_string())).boxed())
+    let (one, other) = match resource.as_str() {
+        "deployments" => (deployment(true), deployment(false)),
+        "services" => (service(), service()),
+        _ => (slice(3), slice(3)),
+    };
+    let mut page =
+        format!("{{\"metadata\":{{\"resourceVersion\":\"9\",\"continue\":\"{more}\"}},\"items\":[");
+    for at in from..to {
+        page.push_str(if at > from { "," } else { "" });
+        page.push_str(&numbered(if at < ADOPTED { &one } else { &other }, at));
+    }
+    page.push_str("]}");
+    Response::new(Full::new(Bytes::from(page)).boxed())
 }
 
 /// Resident memory of this process, in MB.
@@ -133,8 +159,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Longer than the pace: each change is the first one after a while.
         tokio::time::sleep(Duration::from_millis(25)).await;
         let at = turn % ADOPTED;
-        let line = format!("{}\n", json!({"type": "MODIFIED", "object": slice(at, 1)}));
-        let id = WorkloadId::new(&format!("ns{}", at % 100), &format!("app-{at}"));
+        let line = format!("{{\"type\":\"MODIFIED\",\"object\":{}}}\n", numbered(&slice(2), at));
+        let id = WorkloadId::new(&namespace(at), &format!("app-{at}"));
         snapshots.mark_unchanged();
         let said = Instant::now();
         let to = watches

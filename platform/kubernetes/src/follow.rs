@@ -27,7 +27,7 @@ const WATCH: u32 = 60;
 const LIST: Duration = Duration::from_secs(15);
 
 /// Objects per page of a list: what is held unreduced at one time.
-const PAGE: u32 = 250;
+const PAGE: u32 = 100;
 
 /// What is watched, by the words of its API.
 pub(crate) fn config() -> watcher::Config {

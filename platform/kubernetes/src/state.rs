@@ -64,8 +64,8 @@ pub(crate) struct State {
     pub(crate) deployments: BTreeMap<WorkloadId, Deployment>,
     /// By namespace, then name.
     services: HashMap<Box<str>, BTreeMap<Box<str>, Service>>,
-    /// By namespace and Service, then name.
-    slices: HashMap<Name, BTreeMap<Box<str>, Slice>>,
+    /// By namespace and Service: nearly always one each, so a map of them would be mostly air.
+    slices: HashMap<Name, Vec<Slice>>,
     /// The Service of each slice.
     owners: HashMap<Name, Box<str>>,
     /// Which workloads are reached by a Service.
@@ -83,7 +83,7 @@ impl State {
     /// The slices of a Service.
     pub(crate) fn slices(&self, namespace: &str, service: &str) -> Vec<&Slice> {
         let key = (namespace.into(), service.into());
-        self.slices.get(&key).into_iter().flat_map(BTreeMap::values).collect()
+        self.slices.get(&key).into_iter().flatten().collect()
     }
 
     /// Remembers by which Service `workload` is reached.
@@ -200,11 +200,18 @@ impl State {
     fn set_slice(&mut self, name: &Name, service: &str, slice: Option<Slice>) {
         let key: Name = (name.0.clone(), service.into());
         let all = self.slices.entry(key.clone()).or_default();
-        let same = all.get(&name.1) == slice.as_ref();
-        match slice {
-            Some(slice) => all.insert(name.1.clone(), slice),
-            None => all.remove(&name.1),
-        };
+        let place = all.iter().position(|known| known.name == name.1);
+        let same = place.map(|at| &all[at]) == slice.as_ref();
+        match (place, slice) {
+            (Some(at), Some(slice)) => all[at] = slice,
+            (Some(at), None) => drop(all.swap_remove(at)),
+            (None, Some(slice)) => {
+                // An allocation of one, not of four.
+                all.reserve_exact(1);
+                all.push(slice);
+            }
+            (None, None) => {}
+        }
         if all.is_empty() {
             self.slices.remove(&key);
         }
