@@ -56,7 +56,6 @@ pub use originals::{SHARDS, shard_name};
 pub use restore::Restoration;
 pub use uninstall::{Plan, Trouble, Uninstall};
 
-use crate::cluster::Cluster;
 use crate::directory::Directory;
 use crate::note::Notes;
 use adopt::{Keeper, Signals};
@@ -93,18 +92,6 @@ pub struct Sources {
     pub synced: watch::Receiver<bool>,
     /// What people must be told of their workloads.
     pub notes: watch::Receiver<Notes>,
-}
-
-impl Sources {
-    /// All of it, from the reading side.
-    pub fn of(cluster: &Cluster) -> Sources {
-        Sources {
-            directory: cluster.directory(),
-            snapshots: cluster.snapshots(),
-            synced: cluster.synced(),
-            notes: cluster.notes(),
-        }
-    }
 }
 
 /// The cluster, as the autoscaler writes to it.

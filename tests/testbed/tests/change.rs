@@ -25,8 +25,8 @@ use support::{pods, ready, shop};
 use tokio::sync::watch;
 
 /// A namespace with `shop`, what Kaos's manifests bring, and Kaos's own identity.
-struct Scene {
-    plane: &'static ControlPlane,
+struct Scene<'a> {
+    plane: &'a ControlPlane,
     namespace: String,
     admin: Client,
     token: String,
@@ -62,9 +62,12 @@ fn rules(with_pods: bool) -> Value {
     json!(rules)
 }
 
-impl Scene {
-    async fn new(name: &str, replicas: u32, with_pods: bool) -> Scene {
-        let plane = ControlPlane::shared().await;
+impl<'a> Scene<'a> {
+    async fn new(name: &str, replicas: u32, with_pods: bool) -> Scene<'a> {
+        Scene::on(ControlPlane::shared().await, name, replicas, with_pods).await
+    }
+
+    async fn on(plane: &'a ControlPlane, name: &str, replicas: u32, with_pods: bool) -> Scene<'a> {
         let admin = plane.client(plane.admin()).await.unwrap();
         let namespace = plane.namespace(name).await.unwrap();
         let rbac = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}");
@@ -383,4 +386,23 @@ async fn uninstalling_puts_everything_back() {
     assert_eq!(uninstall.apply(&plan).await, []);
     assert_eq!(scene.count().await, 2);
     assert!(scene.originals().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_leader_whose_api_server_is_gone_stops_and_comes_back_with_it() {
+    let plane = ControlPlane::start().await.unwrap();
+    let scene = Scene::on(&plane, "outage", 1, false).await;
+    let changing = scene.leader().await;
+    let platform = changing.platform();
+    plane.stop_api_server();
+    changing.leading().wait_for(|leads| !leads).await.unwrap();
+    // Nothing is lowered on one's own, and a wake fails soon enough to be tried again.
+    let refused = platform.hold(&scene.id(), hold("a-1", Targets::All)).await;
+    assert!(matches!(refused, Err(Refusal::Failed(_))), "{refused:?}");
+    let refused = platform.scale(&scene.id(), wake(1)).await;
+    assert!(matches!(refused, Err(Refusal::Failed(_))), "{refused:?}");
+    plane.start_api_server().await.unwrap();
+    changing.leading().wait_for(|leads| *leads).await.unwrap();
+    eventually("it writes again", async || platform.hold(&scene.id(), hold("a-2", Targets::All)).await.ok())
+        .await;
 }

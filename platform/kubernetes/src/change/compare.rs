@@ -101,10 +101,11 @@ pub(crate) async fn compare(
 
 fn look(retired: &Retired, pods: &[Pod]) -> Look {
     let goes = |uid: &String| pods.iter().find(|pod| pod.metadata.uid == *uid).is_none_or(Pod::is_leaving);
-    if retired.others.iter().any(goes) {
-        Look::Miss
-    } else if retired.victims.iter().all(goes) {
+    // Those that were to stay may be the next scale-down's by now: while a victim stays, they should, too.
+    if retired.victims.iter().all(goes) {
         Look::Hit
+    } else if retired.others.iter().any(goes) {
+        Look::Miss
     } else {
         Look::Open
     }
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_is_a_hit_when_all_chosen_go_and_nobody_else() {
+    fn a_choice_is_a_miss_when_another_goes_and_one_that_was_chosen_stays() {
         let retired =
             Retired { pods: vec![], victims: vec!["a".into(), "b".into()], others: vec!["c".into()] };
         for (list, expected) in [
@@ -133,7 +134,8 @@ mod tests {
             (&[("a", true), ("b", false), ("c", false)], Look::Open),
             (&[("a", true), ("c", false)], Look::Hit),
             (&[("a", false), ("b", true), ("c", true)], Look::Miss),
-            (&[("a", true), ("b", true)], Look::Miss),
+            (&[("a", true), ("b", true)], Look::Hit),
+            (&[("a", true), ("b", false)], Look::Miss),
         ] {
             assert_eq!(look(&retired, &pods(list)), expected, "{list:?}");
         }
