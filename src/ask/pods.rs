@@ -38,11 +38,15 @@ pub(crate) async fn logs(
     let (lines, mut written) = mpsc::channel::<Vec<u8>>(AHEAD);
     let (mut reading, mut known) = (JoinSet::new(), BTreeSet::new());
     let mut look = interval(LOOK);
-    let mut looked = false;
+    let (mut looked, mut refused) = (false, None);
     loop {
         tokio::select! {
             Some(line) = written.recv() => show(&line)?,
-            Some(_) = reading.join_next() => {}
+            Some(ended) = reading.join_next() => {
+                if let Ok(Err(why)) = ended {
+                    refused = Some(why);
+                }
+            }
             _ = look.tick(), if follow || !looked => {
                 looked = true;
                 let present = cluster.json(&pods).await?;
@@ -59,7 +63,7 @@ pub(crate) async fn logs(
                 while let Ok(line) = written.try_recv() {
                     show(&line)?;
                 }
-                return Ok(());
+                return refused.map_or(Ok(()), Err);
             }
         }
     }
@@ -109,24 +113,30 @@ fn selector(selector: &Value) -> String {
 }
 
 /// Reads one pod's lines to their end.
-async fn read(cluster: Cluster, path: String, pod: String, lines: mpsc::Sender<Vec<u8>>) {
-    let Ok(response) = cluster.stream(&path).await else { return };
+async fn read(
+    cluster: Cluster,
+    path: String,
+    pod: String,
+    lines: mpsc::Sender<Vec<u8>>,
+) -> Result<(), Failure> {
+    let response = cluster.stream(&path).await?;
     if !response.status().is_success() {
-        // It has no lines yet, or none any more.
-        return;
+        let why = format!("pod {pod}: the API server has no lines of it: {}", response.status());
+        return Err(Failure::Failed(why));
     }
     let (mut body, mut pending) = (response.into_body(), Vec::new());
     while let Some(Ok(frame)) = body.frame().await {
         pending.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
         while let Some(line) = next_line(&mut pending) {
             if lines.send(shown(&pod, &line)).await.is_err() {
-                return;
+                return Ok(());
             }
         }
     }
     if !pending.is_empty() {
         let _ = lines.send(shown(&pod, &pending)).await;
     }
+    Ok(())
 }
 
 fn next_line(pending: &mut Vec<u8>) -> Option<Vec<u8>> {

@@ -81,7 +81,7 @@ fn start(
     reports: tokio::sync::mpsc::Sender<kaos_core::Report>,
 ) -> Result<Arc<kaos_proxy::Proxy>, Failure> {
     let limits = Limits { memory: kaos_proxy::cgroup(), ..Limits::default() };
-    let proxy = bound.with_limits(limits).run(watched.snapshots.clone(), reports);
+    let proxy = bound.with_limits(limits).with_peers(watched.ready()).run(watched.snapshots.clone(), reports);
     proxy.map(Arc::new).map_err(|error| Failure::Failed(error.to_string()))
 }
 
