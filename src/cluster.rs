@@ -16,9 +16,10 @@ use crate::cli::cluster::{Kubeconfig, Member, Peers as Said};
 use crate::clock::Clock;
 use crate::failure::Failure;
 
-/// What the ports of the headless Service are called.
-const REQUESTS: &str = "http";
-const ADMIN: &str = "metrics";
+/// What the ports of the headless Service are called: where requests are taken, and where the proxies are asked.
+pub(crate) const REQUESTS: &str = "http";
+/// See [`REQUESTS`].
+pub(crate) const ADMIN: &str = "metrics";
 
 /// Where each proxy answers.
 pub(crate) type Addresses = BTreeMap<ProxyId, SocketAddr>;

@@ -48,6 +48,8 @@ pub(crate) async fn serve(listener: TcpListener, desk: Arc<Desk>) {
 }
 
 async fn connection(stream: TcpStream, desk: Arc<Desk>, _permit: OwnedSemaphorePermit) {
+    // A report of a request that waits doesn't wait for the acknowledgement of the one before.
+    let _ = stream.set_nodelay(true);
     // A peer that reads nothing is given up by the kernel.
     #[cfg(target_os = "linux")]
     let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD));

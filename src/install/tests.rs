@@ -167,6 +167,25 @@ fn every_binding_gives_a_role_that_exists_to_an_account_that_exists() {
     }
 }
 
+/// Slots are shared over the proxies that are ready, and a proxy is heard before it is: only without
+/// `publishNotReadyAddresses` do EndpointSlices tell the two apart.
+#[test]
+fn proxies_are_listed_with_whether_they_are_ready() {
+    use crate::cli::cluster::PEERS;
+    let all = documents(&manifests(&usual()));
+    let services = of_kind(&all, "Service");
+    let peers = services.iter().find(|service| service["metadata"]["name"] == PEERS).unwrap();
+    assert_eq!(peers["spec"]["clusterIP"], "None");
+    assert!(peers["spec"]["publishNotReadyAddresses"].is_null());
+    let ports: Vec<&str> = peers["spec"]["ports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|port| port["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(ports, [crate::cluster::REQUESTS, crate::cluster::ADMIN]);
+}
+
 #[test]
 fn pods_may_do_nothing_but_run() {
     let all = documents(&manifests(&usual()));

@@ -80,6 +80,9 @@ where
     }
 }
 
+/// The field whose text is JSON already.
+const JSON: &str = "entry";
+
 #[derive(Default)]
 struct Fields {
     message: String,
@@ -101,7 +104,11 @@ impl Visit for Fields {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value.into());
+        let value = match field.name() {
+            JSON => serde_json::from_str(value).unwrap_or_else(|_| value.into()),
+            _ => value.into(),
+        };
+        self.put(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
@@ -201,5 +208,30 @@ mod tests {
         );
         assert!(line["ts"].is_string() && line["msg"].is_string());
         assert!(text.starts_with("{\"ts\":\"") && !text.contains('\n'), "{text}");
+    }
+
+    #[test]
+    fn an_entry_of_the_journal_is_an_object_within_the_line() {
+        #[derive(Clone, Default)]
+        struct Kept(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+        impl io::Write for Kept {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .event_format(Lines { json: true, colour: false })
+            .with_writer(move || writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::info!(entry = r#"{"to":1}"#, other = r#"{"to":1}"#, "scaled");
+        });
+        let line: Value = serde_json::from_slice(&kept.0.lock().unwrap()).unwrap();
+        assert_eq!((&line["entry"]["to"], line["other"].is_string()), (&1.into(), true));
     }
 }
