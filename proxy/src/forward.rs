@@ -22,7 +22,8 @@ use crate::upstream::send::{self, Hop};
 
 /// Most times that one request is sent again after a connection failed it.
 const REPEATS: u32 = 2;
-/// Most times that one request is passed on to a proxy that has no slot for it any more.
+/// Most times that one request is passed on to a proxy that has no slot for it any more: with the pauses between, about a
+/// second, in which every proxy hears of a change.
 const MOVES: u32 = 10;
 /// Before a request is sent again whose new connection was ended: so long after the first time, twice after the second.
 const REPEAT_PAUSE: Duration = Duration::from_millis(20);

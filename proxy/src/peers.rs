@@ -45,6 +45,14 @@ impl Believed {
     }
 }
 
+/// What this proxy has of one replica's slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    pub(crate) ours: u32,
+    /// Those of ours that nobody else may still be using.
+    pub(crate) usable: u32,
+}
+
 /// All ready proxies.
 #[derive(Debug)]
 pub(crate) struct Peers {
@@ -74,7 +82,9 @@ impl Peers {
         let others = || ready.iter().filter(|(id, _)| **id != self.me);
         let mut slots = BTreeMap::new();
         for (id, address) in others() {
-            let known = self.slots.remove(id).filter(|slot| slot.address == *address);
+            // One that is elsewhere now stays behind, and is let go with those who have gone.
+            let same = self.slots.get(id).is_some_and(|slot| slot.address == *address);
+            let known = if same { self.slots.remove(id) } else { None };
             let slot = known.unwrap_or_else(|| {
                 let uid = EndpointUid::new(&format!("proxy:{id}"));
                 let slot = Slot::new(uid, next_key(), *address, StartTimes::default(), Kind::Proxy);
@@ -98,12 +108,12 @@ impl Peers {
         self.settled.take_if(|settled| *settled <= now).is_some()
     }
 
-    /// How many of the `limit` slots of the replica `uid` are ours to use.
-    pub(crate) fn share(&self, uid: &EndpointUid, limit: u32) -> u32 {
-        let share = self.share_among(&self.ready, uid, limit);
+    /// How many of the `limit` slots of the replica `uid` are ours, and how many of them may be used by now.
+    pub(crate) fn share(&self, uid: &EndpointUid, limit: u32) -> Share {
+        let ours = self.share_among(&self.ready, uid, limit);
         match self.settled {
-            Some(_) => share.min(self.share_among(&self.before, uid, limit)),
-            None => share,
+            Some(_) => Share { ours, usable: ours.min(self.share_among(&self.before, uid, limit)) },
+            None => Share { ours, usable: ours },
         }
     }
 
@@ -144,16 +154,30 @@ mod tests {
         let mut key = || keys.next().unwrap_or_default();
         let uid = EndpointUid::new("pod");
         let mut peers = Peers::new(ProxyId::new("a"), Arc::default());
-        assert_eq!(peers.share(&uid, 10), WHOLE);
+        assert_eq!(peers.share(&uid, 10).usable, WHOLE);
         peers.replace(&set(&["a", "b"]), Moment::from_secs(10), &mut key);
-        let share = peers.share(&uid, 10);
+        let share = peers.share(&uid, 10).usable;
         assert!((1..10).contains(&share), "{share}");
         assert!(!peers.has_settled(Moment::from_secs(10)) && peers.has_settled(Moment::from_secs(11)));
-        assert_eq!(peers.share(&uid, 10), share);
+        assert_eq!(peers.share(&uid, 10).usable, share);
         peers.replace(&set(&["a"]), Moment::from_secs(20), &mut key);
-        assert_eq!(peers.share(&uid, 10), share);
+        assert_eq!(peers.share(&uid, 10), Share { ours: WHOLE, usable: share });
         assert!(peers.has_settled(Moment::from_secs(21)) && !peers.has_settled(Moment::from_secs(22)));
-        assert_eq!(peers.share(&uid, 10), WHOLE);
+        assert_eq!(peers.share(&uid, 10).usable, WHOLE);
+    }
+
+    #[test]
+    fn who_goes_or_moves_is_let_go() {
+        let mut keys = 0..;
+        let mut peers = Peers::new(ProxyId::new("a"), Arc::default());
+        let mut all = set(&["a", "b", "c"]);
+        peers.replace(&all, Moment::ZERO, || keys.next().unwrap_or_default());
+        let before: Vec<_> = peers.slots.values().cloned().collect();
+        all.insert(ProxyId::new("b"), SocketAddr::from(([10, 9, 9, 9], 8080)));
+        peers.replace(&all, Moment::ZERO, || keys.next().unwrap_or_default());
+        assert_eq!([0, 1].map(|at: usize| before[at].is_gone()), [true, false]);
+        peers.replace(&set(&["a"]), Moment::ZERO, || keys.next().unwrap_or_default());
+        assert!(before.iter().all(|slot| slot.is_gone()) && peers.slots.is_empty());
     }
 
     #[test]
@@ -177,7 +201,11 @@ mod tests {
         };
         for name in ["x", "y", "z", "w"] {
             let owners = peers.owners(&[replica(name)], 1);
-            assert_eq!(owners.len(), usize::from(peers.share(&EndpointUid::new(name), 1) == 0), "{name}");
+            assert_eq!(
+                owners.len(),
+                usize::from(peers.share(&EndpointUid::new(name), 1).ours == 0),
+                "{name}"
+            );
         }
         let many: Vec<_> = (0..50).map(|at| replica(&at.to_string())).collect();
         assert_eq!(peers.owners(&many, 1).len(), 2);

@@ -190,8 +190,8 @@ impl Gates {
         let mut own = 0_u32;
         for slot in slots {
             let share = self.peers.share(&slot.uid, limit);
-            slot.set_share(share);
-            own = own.saturating_add(share);
+            slot.set_share(share.usable);
+            own = own.saturating_add(share.ours);
         }
         if own > 0 { Box::default() } else { self.peers.owners(slots, limit).into() }
     }

@@ -287,3 +287,43 @@ fn an_http2_stream_is_passed_on_as_any_request() {
     drop(sender);
     end(rigs);
 }
+
+#[test]
+fn while_the_set_changes_no_request_fails_and_the_limit_holds() {
+    let limit = 4;
+    let mut rigs = proxies(["a", "b"], &limit.to_string());
+    let most = Arc::default();
+    let replica = counting(&most);
+    add(&mut rigs, "one", replica.address);
+    let addresses = [rigs[0].address, rigs[1].address];
+    let all = [0, 1].map(|at| (ProxyId::new(["a", "b"][at]), addresses[at]));
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let served: [Arc<AtomicUsize>; 2] = Default::default();
+    let crowd: Vec<_> = (0..12)
+        .map(|at| {
+            let (done, served) = (done.clone(), served[at % 2].clone());
+            std::thread::spawn(move || {
+                let mut client = Client::connect(addresses[at % 2]);
+                while !done.load(Ordering::SeqCst) {
+                    let answer = client.get("/");
+                    assert_eq!(answer.status(), 200, "{}", answer.text());
+                    served.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        })
+        .collect();
+    // One hears of a change a moment after the other.
+    for set in [&all[..1], &all[..], &all[1..], &all[..]] {
+        for rig in &rigs {
+            rig.peers.send_replace(set.iter().cloned().collect());
+            std::thread::park_timeout(Duration::from_millis(200));
+        }
+        let before = [0, 1].map(|at| served[at].load(Ordering::SeqCst));
+        until("both go on serving", || (0..2).all(|at| served[at].load(Ordering::SeqCst) > before[at] + 20));
+    }
+    done.store(true, Ordering::SeqCst);
+    assert!(crowd.into_iter().all(|client| client.join().is_ok()));
+    let most = most.load(Ordering::SeqCst);
+    assert!((1..=limit).contains(&most), "{most} at once, the limit is {limit}");
+    end(rigs);
+}

@@ -13,7 +13,7 @@ use support::{Client, Replica, Rig, http2, until};
 const GET: &str = "GET / HTTP/1.1\r\nHost: shop\r\n\r\n";
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 /// Long enough for everything that has to happen within it.
-const DELAY: Duration = Duration::from_secs(2);
+const DELAY: Duration = Duration::from_secs(3);
 const DRAIN: Duration = Duration::from_secs(20);
 
 /// Does `meanwhile` while the proxy retires. Returns whether all clients had gone.
