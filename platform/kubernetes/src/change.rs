@@ -10,10 +10,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use kaos_core::{Snapshot, WorkloadId};
+use kaos_core::{Moment, Snapshot, WorkloadId};
 use kube::Client;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -107,8 +107,8 @@ pub struct Kubernetes {
     looks: mpsc::Sender<compare::Choice>,
     choices: Arc<Choices>,
     dropped: Arc<AtomicU64>,
-    /// Microseconds of the clock until which deletion costs aren't tried.
-    no_right_until: AtomicU64,
+    /// Namespaces without the right to write deletion costs, and until when that is believed.
+    without_right: Mutex<HashMap<String, Moment>>,
 }
 
 /// Everything that changes the cluster. Dropping it stops it at once; [`Changing::stop`] lets others lead at once.
@@ -144,7 +144,7 @@ impl Changing {
             looks,
             choices: choices.clone(),
             dropped: dropped.clone(),
-            no_right_until: AtomicU64::new(0),
+            without_right: Mutex::default(),
         });
         let keeper = Keeper {
             api: api.clone(),
@@ -155,6 +155,7 @@ impl Changing {
             events: events.clone(),
             notes,
             absent: HashMap::new(),
+            left: HashMap::new(),
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(events::send(api.clone(), notices, pod.clone(), dropped));

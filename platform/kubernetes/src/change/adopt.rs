@@ -32,6 +32,9 @@ const INVALID_GRACE: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(5);
 const NAP: Duration = Duration::from_secs(600);
 
+/// One that comes back within this has its old count: what the directory shows may be older than our own write.
+const RETURN: Duration = Duration::from_secs(60);
+
 /// Most workloads that are put back before the next look at who comes.
 const LEAVES: usize = 16;
 
@@ -46,6 +49,8 @@ pub(crate) struct Keeper {
     pub(crate) notes: watch::Receiver<Notes>,
     /// Not ours to scale any more, since when.
     pub(crate) absent: HashMap<WorkloadId, Instant>,
+    /// Put back since when: the directory may still show the count before.
+    pub(crate) left: HashMap<WorkloadId, (Original, Instant)>,
 }
 
 /// What it listens to.
@@ -106,8 +111,10 @@ impl Keeper {
         }
         let entries = self.directory.entries();
         let kept = self.kept.all();
+        self.left.retain(|_, (_, at)| at.elapsed() < RETURN);
+        let before = |id| self.left.get(id).map(|(original, _)| original);
         let adoptions: Vec<Change> =
-            entries.iter().filter_map(|(id, entry)| adoption(id, entry, &kept)).collect();
+            entries.iter().filter_map(|(id, entry)| adoption(id, entry, &kept, before(id))).collect();
         let leadership = self.leadership.clone();
         self.originals.write(&adoptions, || leadership.leads()).await?;
         for (workload, original) in adoptions.into_iter().filter_map(|(id, kept)| Some((id, kept?))) {
@@ -147,10 +154,14 @@ impl Keeper {
                 due = Some(now);
             }
         }
+        let mut failed = None;
         for (original, why) in left {
-            self.put_back(&original, &why).await?;
+            // One that can't be put back is in nobody's way.
+            if let Err(fault) = self.put_back(&original, &why).await {
+                failed = Some(fault);
+            }
         }
-        Ok(due)
+        failed.map_or(Ok(due), Err)
     }
 
     async fn put_back(&mut self, original: &Original, why: &str) -> Result<(), Fault> {
@@ -165,6 +176,7 @@ impl Keeper {
             self.events.tell(Notice { workload, uid, reason: Reason::Left, note });
         }
         self.originals.write(&[(workload.clone(), None)], may).await?;
+        self.left.insert(workload.clone(), (original.clone(), Instant::now()));
         self.absent.remove(workload);
         Ok(())
     }
@@ -175,11 +187,19 @@ fn is_ours(entry: &Entry) -> bool {
 }
 
 /// The count to keep for a workload that is ours and isn't kept yet.
-fn adoption(id: &WorkloadId, entry: &Entry, kept: &HashMap<WorkloadId, Original>) -> Option<Change> {
-    let known = kept.get(id).is_some_and(|original| original.uid == *entry.uid);
+/// `before` is what it was when it left a moment ago.
+fn adoption(
+    id: &WorkloadId,
+    entry: &Entry,
+    kept: &HashMap<WorkloadId, Original>,
+    before: Option<&Original>,
+) -> Option<Change> {
+    let same = |original: &&Original| original.uid == *entry.uid;
+    let known = kept.get(id).as_ref().is_some_and(same);
     (is_ours(entry) && !known).then(|| {
-        let original =
-            Original { workload: id.clone(), replicas: entry.replicas, uid: entry.uid.to_string() };
+        let before = before.filter(same).map_or(0, |original| original.replicas);
+        let replicas = entry.replicas.max(before);
+        let original = Original { workload: id.clone(), replicas, uid: entry.uid.to_string() };
         (id.clone(), Some(original))
     })
 }

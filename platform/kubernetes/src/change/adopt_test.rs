@@ -94,6 +94,37 @@ async fn one_that_has_more_replicas_by_now_keeps_them_and_one_that_is_gone_is_fo
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_leaves_and_comes_back_has_the_count_it_had() {
+    let stage = Stage::kept(3).await;
+    sleeps(&stage);
+    stage.show(Mode::Off);
+    stage.comes("it is put back", |stage| stage.replicas() == 3 && stage.originals().is_empty()).await;
+    // The directory doesn't show our own write yet.
+    stage.show_as(|entry| entry.replicas = 0);
+    stage.comes("it is kept", |stage| stage.originals().contains_key("shop.cart")).await;
+    assert_eq!(stage.originals()["shop.cart"]["replicas"], 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_cant_be_put_back_is_in_nobodys_way() {
+    let stage = Stage::new(3);
+    {
+        let mut objects = stage.objects();
+        objects.refusals = vec![("deployments/other", 500)];
+        let other = json!({"workload": "shop/other", "replicas": 1, "uid": "u-other"}).to_string();
+        let path = format!("/api/v1/namespaces/kaos-system/configmaps/{}", super::shard_name(0));
+        objects.change(&path, |map| map["data"]["shop.other"] = json!(other));
+    }
+    stage.comes("the count is kept", |stage| stage.originals().contains_key("shop.cart")).await;
+    sleeps(&stage);
+    stage.show(Mode::Off);
+    stage.comes("it is put back", |stage| stage.replicas() == 3).await;
+    stage.comes("it is forgotten", |stage| stage.originals().len() == 1).await;
+    stage.objects().refusals.clear();
+    stage.comes("and the other, once it can be asked for", |stage| stage.originals().is_empty()).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_comes_back_at_once_has_not_left() {
     let stage = Stage::kept(3).await;
     sleeps(&stage);

@@ -127,8 +127,7 @@ mod tests {
 
     #[test]
     fn a_choice_is_a_miss_when_another_goes_and_one_that_was_chosen_stays() {
-        let retired =
-            Retired { pods: vec![], victims: vec!["a".into(), "b".into()], others: vec!["c".into()] };
+        let retired = Retired { victims: vec!["a".into(), "b".into()], others: vec!["c".into()] };
         for (list, expected) in [
             (&[("a", false), ("b", false), ("c", false)][..], Look::Open),
             (&[("a", true), ("b", false), ("c", false)], Look::Open),

@@ -118,35 +118,45 @@ impl Originals {
         Ok(())
     }
 
-    /// Writes `changes`, a patch per ConfigMap. What is written before a failure is shown; after a conflict they must be
-    /// loaded again.
+    /// Writes `changes`, a patch per ConfigMap, and shows what was written. One that fails keeps no other from being
+    /// written; after a conflict they must be loaded again.
     pub(crate) async fn write(&mut self, changes: &[Change], may: impl Fn() -> bool) -> Result<(), Fault> {
+        let mut failed = None;
         for shard in 0..SHARDS {
             let ours: Vec<&Change> =
                 changes.iter().filter(|(workload, _)| shard_of(workload) == shard).collect();
-            if ours.is_empty() {
-                continue;
+            if !ours.is_empty()
+                && let Err(fault) = self.write_shard(shard, &ours, &may).await
+                && failed != Some(Fault::Conflict)
+            {
+                failed = Some(fault);
             }
-            let version = self.versions.get(shard).ok_or_else(|| Fault::Failed("not read yet".into()))?;
-            let data: Map<String, Value> =
-                ours.iter().map(|(workload, change)| entry(workload, change)).collect();
-            let body = json!({"metadata": {"resourceVersion": version}, "data": data});
-            let ask = Ask::merge("patch configmaps", managed(&self.path(shard)), &body);
-            let wrote: ConfigMap = self
-                .api
-                .call(&ask, Turn::Other, Instant::now() + DEADLINE, &may)
-                .await
-                .map_err(|fault| missing(fault, shard))?;
-            self.versions[shard] = wrote.metadata.resource_version;
-            let mut all = (*self.kept.all()).clone();
-            for (workload, change) in ours {
-                match change {
-                    Some(original) => all.insert(workload.clone(), original.clone()),
-                    None => all.remove(workload),
-                };
-            }
-            self.kept.swap(all);
         }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn write_shard(
+        &mut self,
+        shard: usize,
+        changes: &[&Change],
+        may: impl Fn() -> bool,
+    ) -> Result<(), Fault> {
+        let version = self.versions.get(shard).ok_or_else(|| Fault::Failed("not read yet".into()))?;
+        let data: Map<String, Value> =
+            changes.iter().map(|(workload, change)| entry(workload, change.as_ref())).collect();
+        let body = json!({"metadata": {"resourceVersion": version}, "data": data});
+        let ask = Ask::merge("patch configmaps", managed(&self.path(shard)), &body);
+        let deadline = Instant::now() + DEADLINE;
+        let wrote = self.api.call::<ConfigMap>(&ask, Turn::Other, deadline, may).await;
+        self.versions[shard] = wrote.map_err(|fault| missing(fault, shard))?.metadata.resource_version;
+        let mut all = (*self.kept.all()).clone();
+        for (workload, change) in changes {
+            match change {
+                Some(original) => all.insert(workload.clone(), original.clone()),
+                None => all.remove(workload),
+            };
+        }
+        self.kept.swap(all);
         Ok(())
     }
 
@@ -165,8 +175,8 @@ fn missing(fault: Fault, shard: usize) -> Fault {
     fault
 }
 
-fn entry(workload: &WorkloadId, change: &Option<Original>) -> (String, Value) {
-    let value = change.as_ref().and_then(|original| serde_json::to_string(original).ok());
+fn entry(workload: &WorkloadId, change: Option<&Original>) -> (String, Value) {
+    let value = change.and_then(|original| serde_json::to_string(original).ok());
     (key(workload), value.map_or(Value::Null, Value::String))
 }
 

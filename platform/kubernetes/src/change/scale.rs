@@ -125,18 +125,19 @@ impl Kubernetes {
     ) -> Result<u64, Refusal> {
         self.may_lower(workload, uid)?;
         let holding = self.holdings.of(workload, held_at).ok_or(Refusal::Conflict)?;
-        let retired = if to > 0 && !victims.is_empty() {
-            Some(self.retire(workload, &holding, victims, deadline).await?)
-        } else {
-            None
-        };
-        let result = self.lower_since(workload, uid, &holding, to, deadline).await;
-        match (&result, retired) {
-            (Ok(_), Some(retired)) => self.compare(workload, uid, &holding, retired),
-            (Err(_), Some(retired)) => self.restore(workload, retired.pods),
-            _ => {}
+        if to == 0 || victims.is_empty() {
+            let version = self.lower_since(workload, uid, &holding, to, deadline).await?;
+            self.scaled(workload, uid, holding.count, to);
+            return Ok(version);
         }
+        let (retired, mut costs) = self.retire(workload, &holding, victims, deadline).await?;
+        costs.sent = true;
+        let result = self.lower_since(workload, uid, &holding, to, deadline).await;
+        // The server said no: nothing is on its way any more.
+        costs.sent = !matches!(result, Err(Refusal::Conflict | Refusal::Gone));
         let version = result?;
+        costs.keep();
+        self.compare(workload, uid, &holding, retired);
         self.scaled(workload, uid, holding.count, to);
         Ok(version)
     }

@@ -4,7 +4,7 @@
 //! from a cache of its own. So: nothing during a rollout, nothing while another pod isn't Ready, the cost written, seen
 //! back through the server's watch cache, 100 ms for the controller's; then the count.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use kaos_core::platform::Refusal;
@@ -57,77 +57,113 @@ enum Which {
     Selected(String),
 }
 
-/// Pods that are the first to go.
+/// Pods that are the first to go, by uid.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Retired {
-    /// Names of the pods whose cost was written. Empty without the right to.
-    pub(crate) pods: Vec<String>,
-    /// Those that go.
+    /// Those that go. Empty without the right to choose.
     pub(crate) victims: Vec<String>,
-    /// Those that stay, by uid.
+    /// Those that stay.
     pub(crate) others: Vec<String>,
 }
 
+/// Costs that were written, or may have been: dropped, it has them taken back, however the write of the count ended.
+#[derive(Debug)]
+pub(crate) struct Costs {
+    restores: mpsc::Sender<Restore>,
+    workload: WorkloadId,
+    pods: Vec<String>,
+    /// The count may have been written: the platform first gets the time to choose.
+    pub(crate) sent: bool,
+}
+
+impl Costs {
+    /// They have done their work: their pods go.
+    pub(crate) fn keep(mut self) {
+        self.pods.clear();
+    }
+}
+
+impl Drop for Costs {
+    fn drop(&mut self) {
+        if self.pods.is_empty() {
+            return;
+        }
+        let at = if self.sent { Instant::now() + LEFTOVER } else { Instant::now() };
+        let which = Which::Named(std::mem::take(&mut self.pods));
+        enqueue(&self.restores, Restore { workload: self.workload.clone(), which, at });
+    }
+}
+
 impl Kubernetes {
-    /// Makes `victims` the first to go. On failure nothing of it is left.
+    /// Makes `victims` the first to go. Without the right to, nobody is chosen.
     pub(crate) async fn retire(
         &self,
         workload: &WorkloadId,
         holding: &Holding,
         victims: &[EndpointUid],
         deadline: Instant,
-    ) -> Result<Retired, Refusal> {
+    ) -> Result<(Retired, Costs), Refusal> {
+        let mut costs = Costs {
+            restores: self.restores.clone(),
+            workload: workload.clone(),
+            pods: Vec::new(),
+            sent: false,
+        };
         if holding.rolling {
             return Err(rolling());
         }
-        let Some(selector) = holding.selector.as_deref().filter(|_| self.may_retire()) else {
-            return Ok(Retired::default());
+        let Some(selector) = holding.selector.as_deref().filter(|_| self.may_retire(workload)) else {
+            return Ok((Retired::default(), costs));
         };
-        let listed = match list(&self.api, workload, selector, "", deadline).await {
-            Err(fault @ Fault::Forbidden(_)) => return Ok(self.without(workload, &fault)),
-            listed => listed.map_err(Fault::refusal)?,
+        let written = self.mark_victims(workload, selector, victims, &mut costs, deadline).await;
+        let listed = match written {
+            Ok(listed) => listed,
+            Err(Stopped::Refused(refusal)) => return Err(refusal),
+            Err(Stopped::Failed(fault @ Fault::Forbidden(_))) => {
+                self.without(workload, &fault);
+                return Ok((Retired::default(), costs));
+            }
+            // A pod that is gone by now.
+            Err(Stopped::Failed(Fault::Gone)) => return Err(Refusal::Conflict),
+            Err(Stopped::Failed(fault)) => return Err(fault.refusal()),
         };
         let retired = choose(&listed, victims)?;
+        marked(&listed, victims)?;
+        timeout_at(deadline, sleep(SETTLE)).await.map_err(|_| Fault::Late.refusal())?;
+        Ok((retired, costs))
+    }
+
+    /// Writes the costs, and returns the pods as the server's watch cache shows them after that.
+    async fn mark_victims(
+        &self,
+        workload: &WorkloadId,
+        selector: &str,
+        victims: &[EndpointUid],
+        costs: &mut Costs,
+        deadline: Instant,
+    ) -> Result<Vec<Pod>, Stopped> {
+        let listed = list(&self.api, workload, selector, "", deadline).await?;
+        let retired = choose(&listed, victims).map_err(Stopped::Refused)?;
         let chosen: Vec<Pod> =
             listed.into_iter().filter(|pod| retired.victims.contains(&pod.metadata.uid)).collect();
-        let names: Vec<String> = chosen.iter().map(|pod| pod.metadata.name.clone()).collect();
-        let result = async {
-            let newest = self.write_costs(workload, chosen, deadline).await?;
-            let seen = format!("&resourceVersion={newest}&resourceVersionMatch=NotOlderThan");
-            let listed = list(&self.api, workload, selector, &seen, deadline).await?;
-            Ok::<_, Fault>(listed)
-        };
-        let listed = match result.await {
-            Ok(listed) => listed,
-            Err(fault @ Fault::Forbidden(_)) => return Ok(self.without(workload, &fault)),
-            Err(fault) => {
-                self.restore(workload, names);
-                return Err(if fault == Fault::Gone { Refusal::Conflict } else { fault.refusal() });
-            }
-        };
-        let settled = choose(&listed, victims).and_then(|_| marked(&listed, victims));
-        if let Err(refusal) = settled {
-            self.restore(workload, names);
-            return Err(refusal);
-        }
-        if timeout_at(deadline, sleep(SETTLE)).await.is_err() {
-            self.restore(workload, names);
-            return Err(Fault::Late.refusal());
-        }
-        Ok(Retired { pods: names, ..retired })
+        costs.pods = chosen.iter().map(|pod| pod.metadata.name.clone()).collect();
+        let newest = self.write_costs(workload, chosen, deadline).await?;
+        let seen = format!("&resourceVersion={newest}&resourceVersionMatch=NotOlderThan");
+        Ok(list(&self.api, workload, selector, &seen, deadline).await?)
     }
 
-    fn may_retire(&self) -> bool {
-        let until = self.no_right_until.load(std::sync::atomic::Ordering::Relaxed);
-        self.clock.now().micros() >= until
+    fn may_retire(&self, workload: &WorkloadId) -> bool {
+        let without = self.without_right.lock().unwrap_or_else(PoisonError::into_inner);
+        without.get(workload.namespace()).is_none_or(|until| self.clock.now() >= *until)
     }
 
-    /// Kubernetes chooses, then. Said once in [`RIGHT_PAUSE`].
-    fn without(&self, workload: &WorkloadId, fault: &Fault) -> Retired {
-        let until = self.clock.now() + RIGHT_PAUSE;
-        self.no_right_until.store(until.micros(), std::sync::atomic::Ordering::Relaxed);
+    /// Kubernetes chooses, then. Said once in [`RIGHT_PAUSE`] for each namespace.
+    fn without(&self, workload: &WorkloadId, fault: &Fault) {
+        let mut without = self.without_right.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        without.retain(|_, until| *until > now);
+        without.insert(workload.namespace().to_owned(), now + RIGHT_PAUSE);
         warn!(%workload, why = %fault, "replicas to stop can't be chosen: scaling down follows Kubernetes' own order");
-        Retired::default()
     }
 
     /// Writes the cost of each pod. Returns the newest version written.
@@ -162,31 +198,33 @@ impl Kubernetes {
         failed.map_or(Ok(newest), Err)
     }
 
-    /// Takes the costs of these pods back, soon.
-    pub(crate) fn restore(&self, workload: &WorkloadId, pods: Vec<String>) {
-        if !pods.is_empty() {
-            self.enqueue(Restore {
-                workload: workload.clone(),
-                which: Which::Named(pods),
-                at: Instant::now(),
-            });
-        }
-    }
-
     /// Takes every cost of ours back from the pods that `selector` selects, once the platform has surely made its choice
     /// if a count was just lowered.
     pub(crate) fn restore_all(&self, workload: &WorkloadId, selector: Option<String>) {
         if let Some(selector) = selector {
             let at = Instant::now() + LEFTOVER;
-            self.enqueue(Restore { workload: workload.clone(), which: Which::Selected(selector), at });
+            let which = Which::Selected(selector);
+            enqueue(&self.restores, Restore { workload: workload.clone(), which, at });
         }
     }
+}
 
-    fn enqueue(&self, restore: Restore) {
-        if let Err(full) = self.restores.try_send(restore) {
-            let workload = full.into_inner().workload;
-            warn!(%workload, "a deletion cost stays: too many wait to be taken back");
-        }
+fn enqueue(restores: &mpsc::Sender<Restore>, restore: Restore) {
+    if let Err(full) = restores.try_send(restore) {
+        let workload = full.into_inner().workload;
+        warn!(%workload, "a deletion cost stays: too many wait to be taken back");
+    }
+}
+
+/// Why nobody was chosen.
+enum Stopped {
+    Refused(Refusal),
+    Failed(Fault),
+}
+
+impl From<Fault> for Stopped {
+    fn from(fault: Fault) -> Self {
+        Stopped::Failed(fault)
     }
 }
 
@@ -207,7 +245,7 @@ fn choose(pods: &[Pod], victims: &[EndpointUid]) -> Result<Retired, Refusal> {
         }
         others.push(pod.metadata.uid.clone());
     }
-    Ok(Retired { pods: Vec::new(), victims: chosen, others })
+    Ok(Retired { victims: chosen, others })
 }
 
 /// Every victim shows its cost.

@@ -1,11 +1,13 @@
 //! Choosing who goes: the cost is written and seen before the count, and taken back when the count isn't lowered.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use kaos_core::platform::{Expected, Platform, Refusal, Scale};
 use kaos_core::snapshot::{Hold, Mode, Targets};
 use kaos_core::{EndpointUid, HoldId};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::patch::{COST, LEAST_COST, RETIRED};
 use super::testing::cluster::{CART, Meanwhile, Objects, Stage, cart, pod};
@@ -123,6 +125,15 @@ async fn a_cost_goes_when_the_count_isnt_lowered() {
             .comes("the cost is as it was", |stage| stage.annotations(&pod("cart-1")) == json!({COST: "7"}))
             .await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cost_goes_when_nobody_waits_for_the_write_any_more() {
+    let stage = Stage::kept(3).await;
+    let given_up = timeout(Duration::from_millis(50), lower(&stage, &["u-1"])).await;
+    assert!(given_up.is_err() && retired(&stage, "cart-1"), "dropped between cost and count");
+    stage.comes("no cost is left", |stage| stage.annotations(&pod("cart-1")) == json!({})).await;
+    assert_eq!(stage.replicas(), 3);
 }
 
 #[tokio::test(start_paused = true)]
