@@ -1,7 +1,7 @@
 //! What the pods of a workload have written, from the API server: every replica's lines, and with `--follow` those of
 //! replicas that come later.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
@@ -39,12 +39,17 @@ pub(crate) async fn logs(
     let (mut reading, mut known) = (JoinSet::new(), BTreeSet::new());
     let mut look = interval(LOOK);
     let (mut looked, mut refused) = (false, None);
+    let mut since: BTreeMap<String, String> = BTreeMap::new();
     loop {
         tokio::select! {
             Some(line) = written.recv() => show(&line)?,
-            Some(ended) = reading.join_next() => {
-                if let Ok(Err(why)) = ended {
-                    refused = Some(why);
+            Some(Ok(ended)) = reading.join_next() => {
+                let Ended { pod, last, why } = ended;
+                refused = why.or(refused);
+                if follow {
+                    // It may only have been silent for longer than a connection lasts.
+                    known.remove(&pod);
+                    since.extend(last.map(|last| (pod, last)));
                 }
             }
             _ = look.tick(), if follow || !looked => {
@@ -55,8 +60,9 @@ pub(crate) async fn logs(
                     if text(pod, "/status/startTime").is_empty() || !known.insert(name.clone()) {
                         continue;
                     }
-                    let path = path(namespace, &name, container(pod), follow);
-                    reading.spawn(read(cluster.clone(), path, name, lines.clone()));
+                    let last = since.get(&name).cloned();
+                    let path = path(namespace, &name, container(pod), follow, last.as_deref());
+                    reading.spawn(read(cluster.clone(), path, name, last, lines.clone()));
                 }
             }
             () = std::future::ready(()), if !follow && looked && reading.is_empty() => {
@@ -69,10 +75,23 @@ pub(crate) async fn logs(
     }
 }
 
-fn path(namespace: &str, pod: &str, container: &str, follow: bool) -> String {
+/// How the reading of one pod's lines ended.
+struct Ended {
+    pod: String,
+    /// The time of the last line that was shown, as the API server writes it.
+    last: Option<String>,
+    why: Option<Failure>,
+}
+
+/// Where the lines of `pod` are; those after `since`, if that is said.
+fn path(namespace: &str, pod: &str, container: &str, follow: bool, since: Option<&str>) -> String {
+    let which = match since {
+        Some(since) => format!("sinceTime={}", encoded(since)),
+        None => format!("tailLines={RECENT}"),
+    };
     let follow = if follow { "&follow=true" } else { "" };
     format!(
-        "/api/v1/namespaces/{namespace}/pods/{pod}/log?container={container}&timestamps=true&tailLines={RECENT}{follow}"
+        "/api/v1/namespaces/{namespace}/pods/{pod}/log?container={container}&timestamps=true&{which}{follow}"
     )
 }
 
@@ -102,8 +121,13 @@ fn selector(selector: &Value) -> String {
             _ => None,
         }
     });
+    encoded(&equal.chain(said).collect::<Vec<_>>().join(","))
+}
+
+/// `text` as a query has it.
+fn encoded(text: &str) -> String {
     let mut query = String::new();
-    for byte in equal.chain(said).collect::<Vec<_>>().join(",").bytes() {
+    for byte in text.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => query.push(char::from(byte)),
             other => query.push_str(&format!("%{other:02X}")),
@@ -112,50 +136,72 @@ fn selector(selector: &Value) -> String {
     query
 }
 
-/// Reads one pod's lines to their end.
+/// Reads one pod's lines to their end; those up to `last` were shown already.
 async fn read(
     cluster: Cluster,
     path: String,
     pod: String,
+    mut last: Option<String>,
     lines: mpsc::Sender<Vec<u8>>,
-) -> Result<(), Failure> {
-    let response = cluster.stream(&path).await?;
-    if !response.status().is_success() {
-        let why = format!("pod {pod}: the API server has no lines of it: {}", response.status());
-        return Err(Failure::Failed(why));
-    }
+) -> Ended {
+    let response = match cluster.stream(&path).await {
+        Ok(response) if response.status().is_success() => response,
+        Ok(response) => {
+            let why = format!("pod {pod}: the API server has no lines of it: {}", response.status());
+            return Ended { pod, last, why: Some(Failure::Failed(why)) };
+        }
+        Err(failure) => return Ended { pod, last, why: Some(failure) },
+    };
     let (mut body, mut pending) = (response.into_body(), Vec::new());
-    while let Some(Ok(frame)) = body.frame().await {
-        pending.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-        while let Some(line) = next_line(&mut pending) {
-            if lines.send(shown(&pod, &line)).await.is_err() {
-                return Ok(());
+    let mut open = true;
+    while open {
+        match body.frame().await {
+            Some(Ok(frame)) => pending.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
+            _ => open = false,
+        }
+        while let Some(line) = next_line(&mut pending, open) {
+            let (at, text) = parted(&line);
+            if !is_news(&at, last.as_deref()) {
+                continue;
             }
+            if lines.send(shown(&pod, &at, &text)).await.is_err() {
+                return Ended { pod, last, why: None };
+            }
+            last = if at.is_empty() { last } else { Some(at) };
         }
     }
-    if !pending.is_empty() {
-        let _ = lines.send(shown(&pod, &pending)).await;
-    }
-    Ok(())
+    Ended { pod, last, why: None }
 }
 
-fn next_line(pending: &mut Vec<u8>) -> Option<Vec<u8>> {
+/// Whether a line of `at` comes after `last`. One without a time can't be told and is shown.
+fn is_news(at: &str, last: Option<&str>) -> bool {
+    match (at.parse::<jiff::Timestamp>(), last.map(str::parse::<jiff::Timestamp>)) {
+        (Ok(at), Some(Ok(last))) => at > last,
+        _ => true,
+    }
+}
+
+/// The next line; the last one may have no end once nothing more is `open`.
+fn next_line(pending: &mut Vec<u8>, open: bool) -> Option<Vec<u8>> {
     match pending.iter().position(|byte| *byte == b'\n') {
         Some(end) => Some(pending.drain(..=end).collect()),
-        None if pending.len() >= LONGEST => Some(std::mem::take(pending)),
+        None if pending.len() >= LONGEST || !open && !pending.is_empty() => Some(std::mem::take(pending)),
         None => None,
     }
 }
 
-/// `line` begins with its time, as the API server writes it.
-fn shown(pod: &str, line: &[u8]) -> Vec<u8> {
+/// A line's time, as the API server writes it in front, and the rest.
+fn parted(line: &[u8]) -> (String, String) {
     let line = String::from_utf8_lossy(line);
     let line = line.trim_end_matches(['\n', '\r']);
-    let (at, text) = match line.split_once(' ') {
-        Some((at, text)) if at.parse::<jiff::Timestamp>().is_ok() => (at, text),
-        _ => ("", line),
-    };
-    format!("{}\n", json!({ "at": at, "replica": pod, "line": text })).into_bytes()
+    match line.split_once(' ') {
+        Some((at, text)) if at.parse::<jiff::Timestamp>().is_ok() => (at.to_owned(), text.to_owned()),
+        _ => (String::new(), line.to_owned()),
+    }
+}
+
+fn shown(pod: &str, at: &str, line: &str) -> Vec<u8> {
+    format!("{}\n", json!({ "at": at, "replica": pod, "line": line })).into_bytes()
 }
 
 #[cfg(test)]
@@ -172,23 +218,34 @@ mod tests {
     }
 
     #[test]
-    fn a_line_keeps_its_time_and_its_pod() {
-        let line = |text: &str| serde_json::from_slice::<Value>(&shown("p", text.as_bytes())).unwrap();
-        let timed = line("2026-01-01T00:00:00.123456789Z hello there\n");
-        assert_eq!(
-            (&timed["at"], &timed["line"]),
-            (&json!("2026-01-01T00:00:00.123456789Z"), &json!("hello there"))
+    fn a_line_is_parted_from_its_time() {
+        let part = |text: &str| parted(text.as_bytes());
+        let at = "2026-01-01T00:00:00.123456789Z";
+        assert_eq!(part(&format!("{at} hello there\n")), (at.into(), "hello there".into()));
+        assert_eq!(part("no time"), (String::new(), "no time".into()));
+        assert_eq!(part(""), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn what_was_shown_isnt_shown_again() {
+        let last = Some("2026-01-01T01:00:00.5+01:00");
+        assert!(!is_news("2026-01-01T00:00:00.5Z", last));
+        assert!(is_news("2026-01-01T00:00:00.500000001Z", last));
+        assert!(is_news("", last) && is_news("2026-01-01T00:00:00Z", None));
+        let again = path("n", "p", "c", true, last);
+        assert!(
+            again.ends_with("&timestamps=true&sinceTime=2026-01-01T01%3A00%3A00.5%2B01%3A00&follow=true"),
+            "{again}"
         );
-        assert_eq!(line("no time")["line"], "no time");
-        assert_eq!(line("")["line"], "");
     }
 
     #[test]
     fn lines_come_whole_and_long_ones_in_parts() {
         let mut pending = b"one\ntw".to_vec();
-        assert_eq!(next_line(&mut pending).unwrap(), b"one\n");
-        assert_eq!(next_line(&mut pending), None);
+        assert_eq!(next_line(&mut pending, true).unwrap(), b"one\n");
+        assert_eq!(next_line(&mut pending, true), None);
+        assert_eq!(next_line(&mut pending.clone(), false).unwrap(), b"tw");
         pending.resize(LONGEST, b'x');
-        assert_eq!(next_line(&mut pending).unwrap().len(), LONGEST);
+        assert_eq!(next_line(&mut pending, true).unwrap().len(), LONGEST);
     }
 }
