@@ -16,6 +16,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
+use tracing::info;
 
 use crate::claim::HostRules;
 use crate::directory::Directory;
@@ -247,7 +248,12 @@ impl Reader {
         self.snapshots.send_replace(published.snapshot);
         self.notes.send_if_modified(|told| {
             let changed = *told != published.notes;
-            *told = published.notes;
+            let before = std::mem::replace(told, published.notes);
+            for note in
+                told.all.iter().filter(|note| note.kind.warns() && before.all.binary_search(note).is_err())
+            {
+                info!(workload = %note.workload, reason = note.kind.reason(), "{}", note.text);
+            }
             changed
         });
         self.synced.send_if_modified(|synced| !std::mem::replace(synced, true));

@@ -104,27 +104,29 @@ impl Scene {
     }
 
     pub(crate) fn put(&mut self, object: Value) {
-        let name = |meta: &Value| {
-            let text = |key: &str| meta[key].as_str().unwrap().into();
-            (text("namespace"), text("name"))
-        };
-        let name = name(&object["metadata"]);
-        let state = &mut self.0.state;
+        let (name, state) = (name(&object), &mut self.0.state);
         match object["kind"].as_str().unwrap() {
-            "Deployment" => {
-                let object = serde_json::from_value(object).unwrap();
-                state.deployments(Part::One(name, reduce::deployment(&object)));
-            }
-            "Service" => {
-                let object = serde_json::from_value(object).unwrap();
-                state.take_services(Part::One(name, reduce::service(&object)));
-            }
-            "EndpointSlice" => {
-                let object = serde_json::from_value(object).unwrap();
-                state.take_slices(Part::One(name, reduce::slice(&object)));
-            }
+            "Deployment" => state.deployments(Part::One(name, reduce::deployment(&read(object)))),
+            "Service" => state.take_services(Part::One(name, reduce::service(&read(object)))),
+            "EndpointSlice" => state.take_slices(Part::One(name, reduce::slice(&read(object)))),
             other => panic!("{other}"),
         }
+    }
+
+    /// All lists again, with these and nothing else.
+    pub(crate) fn relist<'a>(&mut self, objects: impl Iterator<Item = &'a Value> + Clone) {
+        fn all<'a, K: serde::de::DeserializeOwned, T>(
+            objects: impl Iterator<Item = &'a Value>,
+            kind: &str,
+            reduce: fn(&K) -> Option<T>,
+        ) -> Part<T> {
+            let of_kind = objects.filter(|object| object["kind"] == kind);
+            Part::All(None, of_kind.filter_map(|it| Some((name(it), reduce(&read(it.clone()))?))).collect())
+        }
+        let state = &mut self.0.state;
+        state.deployments(all(objects.clone(), "Deployment", reduce::deployment));
+        state.take_services(all(objects.clone(), "Service", reduce::service));
+        state.take_slices(all(objects, "EndpointSlice", reduce::slice));
     }
 
     /// The pods of the Deployment `shop`, as their watch has them.
@@ -151,4 +153,13 @@ impl Scene {
 
 pub(crate) fn id(name: &str) -> WorkloadId {
     WorkloadId::new("prod", name)
+}
+
+fn name(object: &Value) -> crate::object::Name {
+    let text = |key: &str| object["metadata"][key].as_str().unwrap().into();
+    (text("namespace"), text("name"))
+}
+
+fn read<K: serde::de::DeserializeOwned>(object: Value) -> K {
+    serde_json::from_value(object).unwrap()
 }

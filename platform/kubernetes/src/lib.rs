@@ -11,12 +11,12 @@ mod claim;
 mod cluster;
 #[cfg(test)]
 mod cluster_test;
-#[cfg(test)]
-mod fake;
 pub mod connect;
 mod contest;
 pub mod directory;
 mod fail;
+#[cfg(test)]
+mod fake;
 #[cfg(test)]
 mod fixture;
 mod follow;
@@ -29,14 +29,16 @@ mod object;
 pub mod peers;
 mod picture;
 #[cfg(test)]
+mod picture_any_test;
+#[cfg(test)]
 mod picture_test;
 mod reduce;
 mod state;
 mod task;
 mod waking;
 
-pub use cluster::{Cluster, PACE, ReadSettings};
 pub use claim::HostRules;
+pub use cluster::{Cluster, PACE, ReadSettings};
 pub use directory::Directory;
 /// A connection to the API server, for those who ask it something of their own.
 pub use kube::Client;
