@@ -1,7 +1,8 @@
 //! A real Kubernetes for tests: nothing here is shipped.
 //!
 //! [`ControlPlane`] is etcd, kube-apiserver and kube-controller-manager; [`Kubelet`] is played: it makes pods out of what
-//! the controllers ask for, with a real HTTP server behind every pod's address. What needs a real Kubernetes is a test in
+//! the controllers ask for, with a real HTTP server behind every pod's address. [`Node`] is a real one, with containers.
+//! [`kaos`] is Kaos as a program. What needs a real Kubernetes is a test in
 //! `tests/testbed/tests/`, whichever crate it tests: `cargo test` alone runs none of them.
 //!
 //! ```no_run
@@ -28,9 +29,9 @@
 mod addresses;
 mod audit;
 mod binaries;
+mod built;
 mod eventually;
 mod failure;
-mod fixed;
 mod image;
 mod kubelet;
 mod machine;
@@ -44,6 +45,7 @@ mod recipe;
 mod status;
 
 pub use audit::{Audit, AuditEntry, ObjectReference, ResponseStatus, User};
+pub use built::kaos;
 pub use eventually::{PATIENCE, eventually};
 pub use failure::Failure;
 pub use kubelet::Kubelet;

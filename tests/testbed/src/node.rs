@@ -14,8 +14,8 @@ use kube::Api;
 use tokio::time::{Instant, sleep};
 
 use crate::binaries::Binaries;
+use crate::built::{self, run};
 use crate::failure::{Failure, Trying};
-use crate::fixed::{self, run};
 use crate::image;
 use crate::machine::{NET_ADMIN, SYS_ADMIN, allows, has};
 use crate::plane::ControlPlane;
@@ -73,7 +73,7 @@ impl Node {
         has(&PROGRAMS)?;
         allows(&[NET_ADMIN, SYS_ADMIN], "a node")?;
         let binaries = Binaries::find(&["kube-scheduler", "kubelet"])?;
-        let (pause, answer) = (fixed::pause()?, fixed::answer()?);
+        let (pause, answer) = (built::pause()?, built::answer()?);
         let (path, undo) = folder()?;
         let recipe = Recipe::new(&path, network, plane.kubeconfig(plane.admin())?);
         recipe.write()?;

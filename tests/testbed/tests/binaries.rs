@@ -87,3 +87,10 @@ fn what_is_half_built_does_not_count() {
     assert!(said(&ended).contains("no space left"), "{}", said(&ended));
     assert_eq!(built(root.path()), Vec::<PathBuf>::new());
 }
+
+#[test]
+fn kaos_is_built_as_the_sources_are() {
+    let kaos = kaos_testbed::kaos().unwrap();
+    let said = Command::new(kaos).arg("--version").output().unwrap();
+    assert!(String::from_utf8_lossy(&said.stdout).starts_with("kaos "), "{said:?}");
+}

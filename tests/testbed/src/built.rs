@@ -1,5 +1,5 @@
-//! Static programs for images: the one that holds a pod's namespaces, and the one that answers as told. Built once, for
-//! this machine, beside Kubernetes' programs.
+//! Our own programs: Kaos itself, and static ones for images (what holds a pod's namespaces, what answers as told). Built
+//! for this machine, the static ones beside Kubernetes' programs.
 
 use std::env;
 use std::fs::{self, File};
@@ -11,6 +11,13 @@ use crate::binaries::target;
 use crate::failure::{Failure, Trying};
 
 const STATIC: &str = "-Ctarget-feature=+crt-static";
+
+/// Kaos itself, as the sources are: built if it isn't. For tests that run `kaos proxy` and `kaos autoscaler` as processes.
+pub fn kaos() -> Result<PathBuf, Failure> {
+    let target = target()?;
+    run(&mut cargo(&["--package=kaos", "--bin=kaos"], &target))?;
+    Ok(target.join("debug/kaos"))
+}
 
 /// The program of the pause image.
 pub(crate) fn pause() -> Result<PathBuf, Failure> {
@@ -38,11 +45,17 @@ pub(crate) fn answer() -> Result<PathBuf, Failure> {
     if !folder.join(host).exists() {
         let _ = writeln!(std::io::stderr(), "testbed: building a static `answer`, once: a minute or two");
     }
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--release", "--package=kaos-loadtest", "--bin=answer", "--target", host]);
-    cargo.arg("--target-dir").arg(&folder).current_dir(source("")).env("RUSTFLAGS", STATIC);
-    run(cargo.env_remove("CARGO_ENCODED_RUSTFLAGS"))?;
+    let mut build =
+        cargo(&["--release", "--package=kaos-loadtest", "--bin=answer", "--target", host], &folder);
+    run(build.env("RUSTFLAGS", STATIC).env_remove("CARGO_ENCODED_RUSTFLAGS"))?;
     Ok(folder.join(host).join("release/answer"))
+}
+
+/// Builds something of the workspace into the folder `target`.
+fn cargo(what: &[&str], target: &Path) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.arg("build").args(what).arg("--target-dir").arg(target).current_dir(source(""));
+    cargo
 }
 
 /// Something of this crate's folder.
