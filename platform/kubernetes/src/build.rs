@@ -167,12 +167,13 @@ fn adopt(
     notes: &mut Vec<Note>,
     invalid: &mut Vec<String>,
 ) -> Option<(Good, Way)> {
-    let usual = Policy::cluster(memory.found.unwrap_or(0));
+    let found = around.original.or(memory.found).unwrap_or(deployment.replicas);
+    let usual = Policy::cluster(found);
     let annotations = deployment.annotations.iter().map(|(name, value)| (&**name, &**value));
     let id = &deployment.id;
     let read = match annotation::read(annotations, &usual) {
         Reading::Left => {
-            memory.good = None;
+            (memory.good, memory.found) = (None, None);
             return None;
         }
         Reading::Invalid(wrong) => Err(wrong.iter().map(ToString::to_string).collect()),
@@ -190,6 +191,7 @@ fn adopt(
                 .extend(good.adoption.notes.iter().map(|text| note(deployment, Kind::Limited, text.clone())));
             notes.extend(way.inferred.iter().map(|text| note(deployment, Kind::Inferred, text.clone())));
             let good = memory.settle(good);
+            memory.found = Some(found);
             Some((good, way))
         }
         Err(wrong) => {
@@ -218,8 +220,6 @@ impl Memory {
             self.raised = Some(around.now);
         }
         self.replicas = deployment.replicas;
-        let found = self.found.get_or_insert(deployment.replicas);
-        *found = around.original.unwrap_or(*found);
     }
 
     /// Keeps what is allowed; what is equal to what was allowed before stays the same in memory.

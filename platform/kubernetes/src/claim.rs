@@ -38,10 +38,12 @@ impl HostRules {
         }
         let mut hosts = said.to_vec();
         if hosts.is_empty() {
-            hosts.push(HostPattern::Exact(format!("{}.{namespace}.{}", workload.name(), self.domain)));
+            let host = format!("{}.{namespace}.{}", workload.name(), self.domain);
+            hosts.push(HostPattern::Exact(host.to_ascii_lowercase()));
         }
         let inside = format!("{service}.{namespace}");
         let cluster = format!("{inside}.svc.{}", self.cluster_domain);
+        let cluster = cluster.to_ascii_lowercase();
         let names = [inside.clone(), format!("{inside}.svc"), cluster].map(HostPattern::Exact);
         hosts.extend(names);
         let mut seen = Vec::with_capacity(hosts.len());
@@ -77,7 +79,8 @@ impl HostRules {
 
 /// Whether every host of `pattern` is `suffix` or ends in it.
 fn below(pattern: &HostPattern, suffix: &str) -> bool {
-    let suffix = suffix.trim_start_matches("*.").trim_start_matches('.');
+    let suffix = suffix.trim_start_matches("*.").trim_start_matches('.').to_ascii_lowercase();
+    let suffix = suffix.as_str();
     match pattern {
         HostPattern::Exact(host) => {
             host == suffix || host.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'))

@@ -11,10 +11,10 @@ use crate::state::Part;
 
 pub(crate) fn rules() -> HostRules {
     HostRules {
-        domain: "example.com".into(),
+        domain: "Example.com".into(),
         cluster_domain: "cluster.local".into(),
         any_host: false,
-        allowed: vec![("prod".into(), "shop.test".into())],
+        allowed: vec![("prod".into(), "*.Shop.test".into())],
     }
 }
 

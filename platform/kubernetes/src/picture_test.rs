@@ -300,6 +300,11 @@ fn the_count_found_is_the_most_by_default() {
     assert_eq!(max(&mut scene, 1), 25);
     scene.put(deployment("shop", &enabled()));
     assert_eq!(max(&mut scene, 2), 25);
+    // Gone and come again: what is there then is what was found.
+    scene.put(deployment("shop", &json!({"kaos.dev/enabled": "false"})));
+    scene.at(3);
+    scene.put(deployment("shop", &enabled()));
+    assert_eq!(max(&mut scene, 4), 10);
     let mut restarted = Scene::shop(&enabled());
     assert_eq!(max(&mut restarted, 1), 10);
     restarted.0.originals = Arc::new([(id("shop"), 25)].into());
