@@ -1,6 +1,6 @@
 //! What a process in a cluster sees of it: pictures, the directory beside them, what users must be told, and the proxies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -47,8 +47,15 @@ pub(crate) async fn reach(kubeconfig: &Kubeconfig) -> Result<(Client, String), F
     connect(&access).await.map_err(Failure::Configuration)
 }
 
-/// Begins to watch.
-pub(crate) async fn watch(member: &Member, clock: Clock) -> Result<Watched, Failure> {
+/// Counts found at adoption.
+pub(crate) type Originals = Arc<HashMap<WorkloadId, u32>>;
+
+/// Begins to watch. `originals`: the counts found at adoption, where they are on record.
+pub(crate) async fn watch(
+    member: &Member,
+    clock: Clock,
+    originals: Option<watch::Receiver<Originals>>,
+) -> Result<Watched, Failure> {
     let (client, _) = reach(&member.kubeconfig).await?;
     let settings = ReadSettings {
         namespaces: member.namespaces.clone(),
@@ -59,7 +66,7 @@ pub(crate) async fn watch(member: &Member, clock: Clock) -> Result<Watched, Fail
             allowed: member.allow_hosts.clone(),
         },
         origin: clock.origin(),
-        originals: None,
+        originals,
     };
     let proxies = match &member.peers {
         Said::Fixed(proxies) => Proxies::Fixed(watch::Sender::new(proxies.clone())),

@@ -15,7 +15,7 @@ use super::tell::{self, tell};
 use crate::admin::{self, Check, Data, Desk};
 use crate::cli::cluster::Autoscaler;
 use crate::clock::{Clock, rfc3339};
-use crate::cluster::{self, Watched};
+use crate::cluster::{self, Originals, Watched};
 use crate::config::Settings;
 use crate::failure::Failure;
 use crate::instance::{Instance, REVISION, VERSION};
@@ -44,8 +44,11 @@ pub(crate) async fn run(args: &Autoscaler) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let name = daemon::name(&args.member)?;
     let listener = ports::admin(&Settings { admin: Some(args.admin), ..Settings::default() }).await?;
-    let watched = cluster::watch(&args.member, clock).await?;
+    // Who reads must be told what those who write have on record, and begins before them.
+    let (originals, on_record) = watch::channel(Originals::default());
+    let watched = cluster::watch(&args.member, clock, Some(on_record)).await?;
     let running = start(args, &name, clock, watched, listener)?;
+    tokio::spawn(pass_on(running.changing.originals(), originals));
     while signals.next().await == Told::Reload {
         tracing::info!("SIGHUP: there is no file to read again");
     }
@@ -62,6 +65,16 @@ pub(crate) async fn run(args: &Autoscaler) -> Result<(), Failure> {
     };
     tracing::info!("ended");
     ended
+}
+
+/// Passes on each new value until nobody makes or takes one.
+async fn pass_on(mut from: watch::Receiver<Originals>, to: watch::Sender<Originals>) {
+    loop {
+        let value = from.borrow_and_update().clone();
+        if to.send(value).is_err() || from.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 fn start(

@@ -34,7 +34,7 @@ pub(crate) async fn run(args: &Proxy) -> Result<(), Failure> {
     let bound = ports::requests(&args.settings(), cores, id.clone(), origin)?;
     let listener = ports::admin(&args.settings()).await?;
     ports::raise_file_limit();
-    let watched = cluster::watch(&args.member, clock).await?;
+    let watched = cluster::watch(&args.member, clock, None).await?;
     let (hub, reports) = Hub::start(None);
     let standing = Standing { draining: watch::Sender::new(false), proxy: Arc::default() };
     let listen = bound.address();
