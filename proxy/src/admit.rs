@@ -215,7 +215,9 @@ pub(crate) async fn admit(
     watch.until(deadline);
     watch.mind_client(true);
     let outcome = watch.over(ticket.wait()).await;
-    drop(ticket);
+    if ticket.leave() {
+        worker.announce(gate);
+    }
     let now = worker.now();
     routed.seat.ledger.waited(now.since(began.0));
     routed.wait.span = Some((began.0, now));

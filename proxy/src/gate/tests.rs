@@ -127,3 +127,15 @@ fn replicas_that_close_and_open_meanwhile_lose_nobody() {
     flapping.join().unwrap();
     is_empty(&gate, &slots);
 }
+
+#[test]
+fn the_last_who_waits_tells_that_nobody_does() {
+    let (gate, slots) = gate();
+    slots.iter().for_each(|slot| slot.set_open(false));
+    let now = gate.now();
+    let tickets: Vec<_> = (0..3).map(|_| gate.enter(now, Moment::NEVER, 1, false).unwrap()).collect();
+    assert!(tickets[0].announce);
+    let told: Vec<bool> = tickets.into_iter().map(Ticket::leave).collect();
+    assert_eq!(told, [false, false, true]);
+    is_empty(&gate, &slots);
+}
