@@ -255,7 +255,8 @@ impl Journal {
     }
 
     pub(crate) fn open(&self, id: &WorkloadId) -> Arc<Book> {
-        let book = || Book { pages: Mutex::default(), told: self.told.clone().map(|told| (id.clone(), told)) };
+        let book =
+            || Book { pages: Mutex::default(), told: self.told.clone().map(|told| (id.clone(), told)) };
         self.books().entry(id.clone()).or_insert_with(|| Arc::new(book())).clone()
     }
 
