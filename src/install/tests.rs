@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use kaos_kubernetes::change::{LEASE, SHARDS, shard_name};
+use kaos_kubernetes::rights::{self, Right};
 use serde_json::{Value, json};
 
 use super::*;
@@ -66,60 +68,48 @@ fn every_value_that_is_asked_for_is_put_in_its_place() {
     assert_eq!(of_kind(&all, "Namespace")[0]["metadata"]["name"], "serverless");
 }
 
-/// A rule as one line per resource: what it may do, to what, and to which by name.
-fn rights(role: &Value) -> BTreeSet<String> {
+/// What a role grants, one line for each verb: to what, and to which by name.
+fn granted(role: &Value) -> BTreeSet<String> {
     let words = |value: &Value| -> Vec<String> { serde_json::from_value(value.clone()).unwrap_or_default() };
     let mut rights = BTreeSet::new();
     for rule in role["rules"].as_array().unwrap() {
-        for (group, resource) in words(&rule["apiGroups"])
-            .iter()
-            .flat_map(|group| words(&rule["resources"]).into_iter().map(move |one| (group.clone(), one)))
-        {
-            let names = words(&rule["resourceNames"]).join(",");
-            rights.insert(
-                format!("{} {group}/{resource} {names}", words(&rule["verbs"]).join(",")).trim().to_owned(),
-            );
+        for group in words(&rule["apiGroups"]) {
+            for resource in words(&rule["resources"]) {
+                for verb in words(&rule["verbs"]) {
+                    let names = words(&rule["resourceNames"]).join(",");
+                    assert!(rights.insert(line(&verb, &group, &resource, &names)), "twice: {rule}");
+                }
+            }
         }
     }
     rights
 }
 
-fn set(lines: &[&str]) -> BTreeSet<String> {
-    lines.iter().map(|line| (*line).to_owned()).collect()
+fn line(verb: &str, group: &str, resource: &str, names: &str) -> String {
+    format!("{verb} {group}/{resource} {names}")
 }
 
-const READING: [&str; 4] = [
-    "get,list,watch apps/deployments",
-    "get,list,watch /services",
-    "get,list,watch /pods",
-    "get,list,watch discovery.k8s.io/endpointslices",
-];
-
-const WRITING: [&str; 4] = [
-    "get,patch apps/deployments/scale",
-    "patch apps/deployments/status",
-    "get,list,watch autoscaling/horizontalpodautoscalers",
-    "create,patch events.k8s.io/events",
-];
+/// The same of what the code uses.
+fn used(rights: &[Right], names: &str) -> BTreeSet<String> {
+    rights.iter().map(|right| line(right.verb, right.group, right.resource, names)).collect()
+}
 
 /// These and no others: nothing that runs an image, reads a Secret, or writes a spec.
 #[test]
-fn the_rights_are_the_least() {
+fn what_is_granted_is_what_the_code_uses() {
     let all = documents(&manifests(&usual()));
     let role = |kind: &str, name: &str| {
         let found = of_kind(&all, kind).into_iter().find(|role| role["metadata"]["name"] == name);
-        rights(found.unwrap_or_else(|| panic!("no {kind} {name}")))
+        granted(found.unwrap_or_else(|| panic!("no {kind} {name}")))
     };
-    assert_eq!(role("ClusterRole", "kaos-proxy"), set(&READING));
-    assert_eq!(role("ClusterRole", "kaos-autoscaler"), set(&[READING, WRITING].concat()));
-    assert_eq!(role("ClusterRole", "kaos-autoscaler-victims"), set(&["patch /pods/status"]));
-    let shards: Vec<String> = (0..8).map(|shard| format!("kaos-originals-{shard}")).collect();
-    let own = [
-        "get,update coordination.k8s.io/leases kaos-autoscaler".to_owned(),
-        format!("get,patch /configmaps {}", shards.join(",")),
-    ];
-    assert_eq!(role("Role", "kaos-autoscaler"), own.into());
-    assert_eq!(role("Role", "kaos-peers"), set(&["get,list,watch discovery.k8s.io/endpointslices"]));
+    let shards: Vec<String> = (0..SHARDS).map(shard_name).collect();
+    assert_eq!(role("ClusterRole", "kaos-proxy"), used(&rights::READ, ""));
+    let autoscaler = [&rights::READ[..], &rights::SCALE].concat();
+    assert_eq!(role("ClusterRole", "kaos-autoscaler"), used(&autoscaler, ""));
+    assert_eq!(role("ClusterRole", "kaos-autoscaler-victims"), used(&rights::CHOOSE, ""));
+    let own = &used(&rights::LEAD, LEASE) | &used(&rights::KEEP, &shards.join(","));
+    assert_eq!(role("Role", "kaos-autoscaler"), own);
+    assert_eq!(role("Role", "kaos-peers"), used(&rights::PEERS, ""));
     assert_eq!((of_kind(&all, "ClusterRole").len(), of_kind(&all, "Role").len()), (3, 2));
     let shipped: Vec<&Value> =
         of_kind(&all, "ConfigMap").iter().map(|map| &map["metadata"]["name"]).collect();
@@ -139,7 +129,7 @@ fn for_one_namespace_the_same_rights_are_given_there() {
             .into_iter()
             .find(|one| one["metadata"]["name"] == role["metadata"]["name"])
             .unwrap();
-        assert_eq!(rights(role), rights(same));
+        assert_eq!(granted(role), granted(same));
         assert_eq!(role["metadata"]["namespace"], "default");
     }
     for binding in of_kind(&there, "RoleBinding") {

@@ -3,10 +3,7 @@
 //! Begin at `scale.rs` (what the autoscaler asks for) and `call.rs` (how anything is asked of the API server). It knows
 //! what to write, never when: that is decided elsewhere.
 //!
-//! The rights it needs, and no others: `get, patch` on `deployments/scale`; `patch` on `deployments/status`; `get` on
-//! `deployments`; `list, get` on `pods`; `create` on `events.k8s.io` events; `get, update` on its own Lease; `get, patch`
-//! on the ConfigMaps `kaos-originals-0` to `kaos-originals-7`; and, in a role of its own that can be left out, `patch` on
-//! `pods/status`.
+//! The rights it needs are those of [`crate::rights`].
 
 use std::collections::HashMap;
 use std::fmt;

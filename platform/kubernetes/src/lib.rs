@@ -33,6 +33,7 @@ mod picture_any_test;
 #[cfg(test)]
 mod picture_test;
 mod reduce;
+pub mod rights;
 mod state;
 mod task;
 mod waking;

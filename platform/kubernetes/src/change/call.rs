@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::error;
 
 use super::fault::Fault;
+use crate::rights::Right;
 
 /// A write is answered within this, its further tries included, or has failed as far as we know.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(2);
@@ -48,8 +49,8 @@ pub(crate) enum Turn {
 /// A request as data, so that it can be sent again.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
-    /// Verb and resource, as roles name them.
-    pub(crate) right: &'static str,
+    /// What it needs.
+    pub(crate) right: Right,
     pub(crate) method: Method,
     /// Path and query.
     pub(crate) path: String,
@@ -59,13 +60,13 @@ pub(crate) struct Ask {
 
 impl Ask {
     /// Reads what is at `path`.
-    pub(crate) fn get(right: &'static str, path: String) -> Self {
+    pub(crate) fn get(right: Right, path: String) -> Self {
         Ask { right, method: Method::GET, path, content_type: "application/json", body: Vec::new() }
     }
 
     /// A request with a body.
     pub(crate) fn with(
-        right: &'static str,
+        right: Right,
         method: Method,
         path: String,
         content_type: &'static str,
@@ -75,12 +76,12 @@ impl Ask {
     }
 
     /// A JSON merge patch (RFC 7386).
-    pub(crate) fn merge(right: &'static str, path: String, body: &serde_json::Value) -> Self {
+    pub(crate) fn merge(right: Right, path: String, body: &serde_json::Value) -> Self {
         Ask::with(right, Method::PATCH, path, "application/merge-patch+json", body)
     }
 
     /// A JSON patch (RFC 6902).
-    pub(crate) fn patch(right: &'static str, path: String, body: &serde_json::Value) -> Self {
+    pub(crate) fn patch(right: Right, path: String, body: &serde_json::Value) -> Self {
         Ask::with(right, Method::PATCH, path, "application/json-patch+json", body)
     }
 }
@@ -91,7 +92,7 @@ pub(crate) struct Api {
     wakes: Semaphore,
     calls: Semaphore,
     /// When a missing right was last logged. As many as there are rights in this code.
-    said: Mutex<HashMap<&'static str, Instant>>,
+    said: Mutex<HashMap<Right, Instant>>,
 }
 
 impl Api {
@@ -141,21 +142,17 @@ impl Api {
     }
 
     /// A call that needs no leadership and can wait.
-    pub(crate) async fn read<T: DeserializeOwned>(
-        &self,
-        right: &'static str,
-        path: String,
-    ) -> Result<T, Fault> {
+    pub(crate) async fn read<T: DeserializeOwned>(&self, right: Right, path: String) -> Result<T, Fault> {
         self.call(&Ask::get(right, path), Turn::Other, Instant::now() + DEADLINE, || true).await
     }
 
     /// Loud once, and again while it lasts: each right at most once in [`FORBIDDEN`].
-    fn forbidden(&self, right: &'static str, why: &str) {
+    fn forbidden(&self, right: Right, why: &str) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if said.get(right).is_none_or(|at| now.duration_since(*at) >= FORBIDDEN) {
+        if said.get(&right).is_none_or(|at| now.duration_since(*at) >= FORBIDDEN) {
             said.insert(right, now);
-            error!(right, why, "Kaos lacks a right; apply the roles that `kaos install` prints");
+            error!(%right, why, "Kaos lacks a right; apply the roles that `kaos install` prints");
         }
     }
 

@@ -10,9 +10,10 @@ use tokio::time::Instant;
 use super::call::{Api, Ask, DEADLINE, Turn};
 use super::fault::Fault;
 use super::testing::{Answer, fake_api, no, ok};
+use crate::rights;
 
 async fn call(api: &Api, may: impl Fn() -> bool) -> Result<Value, Fault> {
-    let ask = Ask::patch("patch things", "/thing".into(), &json!([]));
+    let ask = Ask::patch(rights::PATCH_SCALE, "/thing".into(), &json!([]));
     api.call(&ask, Turn::Other, Instant::now() + DEADLINE, may).await
 }
 
@@ -117,7 +118,7 @@ async fn a_wake_waits_for_no_other_write() {
         tokio::task::yield_now().await;
     }
     let begun = Instant::now();
-    let wake = Ask::patch("patch things", "/wake".into(), &json!([]));
+    let wake = Ask::patch(rights::PATCH_SCALE, "/wake".into(), &json!([]));
     let woken: Result<Value, Fault> = api.call(&wake, Turn::Wake, begun + DEADLINE, || true).await;
     assert_eq!((woken, begun.elapsed()), (Ok(json!({"a": 1})), Duration::ZERO));
     while let Some(other) = others.join_next().await {

@@ -19,6 +19,7 @@ use super::call::{Api, Ask, DEADLINE, Turn};
 use super::clock::stamp;
 use super::fault::cut;
 use super::object::{encode, managed};
+use crate::rights;
 
 /// Most notices that wait to be sent.
 const QUEUE: usize = 256;
@@ -246,7 +247,7 @@ pub(crate) async fn send(
         let namespace = encode(notice.workload.namespace());
         let path = managed(&format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"));
         let body = event(&notice, &instance, &stamp(), fastrand::u64(..));
-        let ask = Ask::with("create events", Method::POST, path, "application/json", &body);
+        let ask = Ask::with(rights::CREATE_EVENT, Method::POST, path, "application/json", &body);
         let sent = api.call::<Value>(&ask, Turn::Other, Instant::now() + DEADLINE, || true).await;
         if let Err(fault) = sent {
             dropped.fetch_add(1, Ordering::Relaxed);

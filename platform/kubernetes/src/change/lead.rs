@@ -20,6 +20,7 @@ use super::clock::{Clock, stamp};
 use super::fault::Fault;
 use super::lease::{Election, PERIOD, RENEWAL, Spec, Standing};
 use super::object::{FIELD_MANAGER, encode};
+use crate::rights;
 
 /// Until when this process may write as the leader.
 #[derive(Clone, Debug)]
@@ -212,7 +213,7 @@ impl Standee {
                 result => return result.map(|()| true),
             }
         }
-        let lease: Value = self.api.read("get leases", self.path.clone()).await?;
+        let lease: Value = self.api.read(rights::GET_LEASE, self.path.clone()).await?;
         let spec = Spec::of(&lease);
         match self.election.saw(&spec, self.leadership.clock.now()) {
             Standing::Held => Ok(false),
@@ -234,7 +235,7 @@ impl Standee {
 
     async fn put(&self, lease: &Value) -> Result<Value, Fault> {
         let path = format!("{}?fieldManager={FIELD_MANAGER}", self.path);
-        let ask = Ask::with("update leases", Method::PUT, path, "application/json", lease);
+        let ask = Ask::with(rights::UPDATE_LEASE, Method::PUT, path, "application/json", lease);
         self.api.call(&ask, Turn::Other, Instant::now() + DEADLINE, || true).await
     }
 
@@ -242,7 +243,7 @@ impl Standee {
         self.depose("it is shutting down");
         let lease = match self.lease.take() {
             Some(lease) => Ok(lease),
-            None => self.api.read("get leases", self.path.clone()).await,
+            None => self.api.read(rights::GET_LEASE, self.path.clone()).await,
         };
         let result = match lease {
             Ok(lease)

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::call::{Api, Ask, DEADLINE, Turn};
 use super::fault::{Fault, cut};
 use super::object::{Meta, encode, managed};
+use crate::rights;
 
 /// How many ConfigMaps there are: each may have 1 MiB, and an entry takes about 150 bytes.
 pub const SHARDS: usize = 8;
@@ -106,7 +107,7 @@ impl Originals {
         for shard in 0..SHARDS {
             let map: ConfigMap = self
                 .api
-                .read("get configmaps", self.path(shard))
+                .read(rights::GET_CONFIGMAP, self.path(shard))
                 .await
                 .map_err(|fault| missing(fault, shard))?;
             versions.push(map.metadata.resource_version);
@@ -145,7 +146,7 @@ impl Originals {
         let data: Map<String, Value> =
             changes.iter().map(|(workload, change)| entry(workload, change.as_ref())).collect();
         let body = json!({"metadata": {"resourceVersion": version}, "data": data});
-        let ask = Ask::merge("patch configmaps", managed(&self.path(shard)), &body);
+        let ask = Ask::merge(rights::PATCH_CONFIGMAP, managed(&self.path(shard)), &body);
         let deadline = Instant::now() + DEADLINE;
         let wrote = self.api.call::<ConfigMap>(&ask, Turn::Other, deadline, may).await;
         self.versions[shard] = wrote.map_err(|fault| missing(fault, shard))?.metadata.resource_version;

@@ -12,6 +12,7 @@ use super::object::{Deployment, Pod, Scaled, deployment, managed};
 use super::originals::Original;
 use super::patch::{self, HOLD, RETIRED};
 use super::victims::{list, restore_pods};
+use crate::rights;
 
 /// What is put back for one workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,7 +50,7 @@ fn restoration(found: &Deployment, pods: &[Pod], original: &Original) -> Restora
 /// Looks at the workload. `None`: it isn't there any more, or another has its name.
 pub(crate) async fn plan(api: &Api, original: &Original) -> Result<Option<Restoration>, Fault> {
     let workload = &original.workload;
-    let found = match api.read::<Deployment>("get deployments", deployment(workload, "")).await {
+    let found = match api.read::<Deployment>(rights::GET_DEPLOYMENT, deployment(workload, "")).await {
         Ok(found) if found.metadata.uid == original.uid => found,
         Ok(_) | Err(Fault::Gone) => return Ok(None),
         Err(fault) => return Err(fault),
@@ -69,7 +70,7 @@ pub(crate) async fn apply(
     let Restoration { from, to, hold, retired, uid } = restoration;
     if from != to {
         let path = managed(&deployment(workload, "/scale"));
-        let ask = Ask::patch("patch deployments/scale", path, &patch::count(uid, *from, *to));
+        let ask = Ask::patch(rights::PATCH_SCALE, path, &patch::count(uid, *from, *to));
         match api.call::<Scaled>(&ask, Turn::Other, deadline(), &may).await {
             Ok(_) | Err(Fault::Gone) => {}
             // Its count is another one by now: it is looked at again.
@@ -78,13 +79,13 @@ pub(crate) async fn apply(
         }
     }
     if !retired.is_empty() {
-        let found: Deployment = api.read("get deployments", deployment(workload, "")).await?;
+        let found: Deployment = api.read(rights::GET_DEPLOYMENT, deployment(workload, "")).await?;
         let pods = pods(api, workload, &found).await?;
         restore_pods(api, workload, pods).await?;
     }
     if *hold {
         let path = managed(&deployment(workload, "/status"));
-        let ask = Ask::merge("patch deployments/status", path, &patch::held(uid, None));
+        let ask = Ask::merge(rights::PATCH_STATUS, path, &patch::held(uid, None));
         match api.call::<Deployment>(&ask, Turn::Other, deadline(), &may).await {
             Ok(_) | Err(Fault::Gone) => {}
             Err(fault) => return Err(fault),

@@ -17,10 +17,7 @@ use super::events::{Notice, Reason};
 use super::fault::Fault;
 use super::object::{Deployment, Meta, Scaled, deployment, managed};
 use super::patch;
-
-/// The two rights that writing needs, as the log names them when they are missing.
-const SCALE: &str = "patch deployments/scale";
-const STATUS: &str = "patch deployments/status";
+use crate::rights;
 
 /// What we know of the workloads that are held by us. At most one entry per workload; it goes with the hold.
 #[derive(Debug, Default)]
@@ -90,11 +87,11 @@ impl Kubernetes {
         let turn = if wakes { Turn::Wake } else { Turn::Other };
         let may = || wakes || self.leadership.leads();
         let path = managed(&deployment(workload, "/scale"));
-        let ask = Ask::patch(SCALE, path.clone(), &patch::count(uid, from, to));
+        let ask = Ask::patch(rights::PATCH_SCALE, path.clone(), &patch::count(uid, from, to));
         let wrote = match self.api.call::<Scaled>(&ask, turn, deadline, may).await {
             // The test failed, or the patch doesn't say what we think: the object itself decides.
             Err(Fault::Invalid(why)) => {
-                let found = Ask::get("get deployments/scale", deployment(workload, "/scale"));
+                let found = Ask::get(rights::GET_SCALE, deployment(workload, "/scale"));
                 let found: Scaled = self.call(&found, turn, deadline, may).await?;
                 let count = found.spec.replicas;
                 match () {
@@ -105,7 +102,8 @@ impl Kubernetes {
                 }
                 tracing::debug!(%workload, why, "the count is the one expected: written against its version");
                 let patch = patch::count_since(uid, &found.metadata.resource_version, to);
-                self.call::<Scaled>(&Ask::merge(SCALE, path, &patch), turn, deadline, may).await?
+                self.call::<Scaled>(&Ask::merge(rights::PATCH_SCALE, path, &patch), turn, deadline, may)
+                    .await?
             }
             other => other.map_err(Fault::refusal)?,
         };
@@ -154,14 +152,14 @@ impl Kubernetes {
         let path = managed(&deployment(workload, "/scale"));
         let mut since = holding.version.to_string();
         loop {
-            let ask = Ask::merge(SCALE, path.clone(), &patch::count_since(uid, &since, to));
+            let ask = Ask::merge(rights::PATCH_SCALE, path.clone(), &patch::count_since(uid, &since, to));
             match self.api.call::<Scaled>(&ask, Turn::Other, deadline, may).await {
                 Ok(wrote) => return version(&wrote.metadata),
                 Err(Fault::Conflict) => {}
                 Err(fault) => return Err(fault.refusal()),
             }
             // Something was written since. Only if the hold is still ours and the spec is the same, it was harmless.
-            let ask = Ask::get("get deployments", deployment(workload, ""));
+            let ask = Ask::get(rights::GET_DEPLOYMENT, deployment(workload, ""));
             let found: Deployment = self.call(&ask, Turn::Other, deadline, may).await?;
             let meta = &found.metadata;
             let ours = found.hold().is_some_and(|hold| hold.id == holding.id);
@@ -191,7 +189,7 @@ impl Kubernetes {
             return Err(rolling());
         }
         let path = managed(&deployment(workload, "/status"));
-        let ask = Ask::merge(STATUS, path, &patch::held(uid, Some(hold)));
+        let ask = Ask::merge(rights::PATCH_STATUS, path, &patch::held(uid, Some(hold)));
         let wrote: Deployment = self.call(&ask, Turn::Other, deadline, || self.leadership.leads()).await?;
         let written = version(&wrote.metadata)?;
         let holding = Holding {
@@ -210,7 +208,7 @@ impl Kubernetes {
     async fn release(&self, workload: &WorkloadId, uid: &str, deadline: Instant) -> Result<u64, Refusal> {
         let ours = self.holdings.lock().remove(workload).is_some();
         let path = managed(&deployment(workload, "/status"));
-        let ask = Ask::merge(STATUS, path, &patch::held(uid, None));
+        let ask = Ask::merge(rights::PATCH_STATUS, path, &patch::held(uid, None));
         let wrote: Deployment = self.call(&ask, Turn::Wake, deadline, || true).await?;
         // Of our own holds it is known what became of the costs.
         let left = self.directory.entry(workload).and_then(|entry| entry.hold.clone());

@@ -20,6 +20,7 @@ use super::fault::Fault;
 use super::object::{List, Meta, Pod, managed, pod, pods};
 use super::patch::{self, COST, LEAST_COST, RETIRED};
 use super::scale::{Holding, rolling};
+use crate::rights;
 
 /// From the cost's being seen in the server's watch cache to the count: the controller's own cache follows that one.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -44,17 +45,12 @@ pub(crate) const RESTORES: usize = 256;
 #[derive(Clone, Debug)]
 pub(crate) struct Restore {
     workload: WorkloadId,
-    which: Which,
+    /// Of the pods that this selects (encoded),
+    selector: String,
+    /// those with these names; `None`: all.
+    pods: Option<Vec<String>>,
     /// Not before.
     at: Instant,
-}
-
-#[derive(Clone, Debug)]
-enum Which {
-    /// These pods, by name.
-    Named(Vec<String>),
-    /// All that this selector (encoded) selects.
-    Selected(String),
 }
 
 /// Pods that are the first to go, by uid.
@@ -71,6 +67,7 @@ pub(crate) struct Retired {
 pub(crate) struct Costs {
     restores: mpsc::Sender<Restore>,
     workload: WorkloadId,
+    selector: String,
     pods: Vec<String>,
     /// The count may have been written: the platform first gets the time to choose.
     pub(crate) sent: bool,
@@ -89,8 +86,9 @@ impl Drop for Costs {
             return;
         }
         let at = if self.sent { Instant::now() + LEFTOVER } else { Instant::now() };
-        let which = Which::Named(std::mem::take(&mut self.pods));
-        enqueue(&self.restores, Restore { workload: self.workload.clone(), which, at });
+        let (workload, selector) = (self.workload.clone(), std::mem::take(&mut self.selector));
+        let pods = Some(std::mem::take(&mut self.pods));
+        enqueue(&self.restores, Restore { workload, selector, pods, at });
     }
 }
 
@@ -106,6 +104,7 @@ impl Kubernetes {
         let mut costs = Costs {
             restores: self.restores.clone(),
             workload: workload.clone(),
+            selector: holding.selector.clone().unwrap_or_default(),
             pods: Vec::new(),
             sent: false,
         };
@@ -183,7 +182,7 @@ impl Kubernetes {
                     None => meta.annotations.get(COST).cloned(),
                 };
                 let body = patch::retired(&meta.uid, before.as_deref());
-                let ask = Ask::merge("patch pods/status", path, &body);
+                let ask = Ask::merge(rights::PATCH_POD_STATUS, path, &body);
                 let wrote: Pod = api.call(&ask, Turn::Other, deadline, || leadership.leads()).await?;
                 wrote.metadata.version().ok_or_else(|| Fault::Failed("a pod's version is no number".into()))
             });
@@ -203,8 +202,7 @@ impl Kubernetes {
     pub(crate) fn restore_all(&self, workload: &WorkloadId, selector: Option<String>) {
         if let Some(selector) = selector {
             let at = Instant::now() + LEFTOVER;
-            let which = Which::Selected(selector);
-            enqueue(&self.restores, Restore { workload: workload.clone(), which, at });
+            enqueue(&self.restores, Restore { workload: workload.clone(), selector, pods: None, at });
         }
     }
 }
@@ -267,7 +265,7 @@ pub(crate) async fn list(
     let mut query = more.to_owned();
     let mut found = Vec::new();
     for _ in 0..PAGES {
-        let ask = Ask::get("list pods", pods(workload.namespace(), selector, &query));
+        let ask = Ask::get(rights::LIST_PODS, pods(workload.namespace(), selector, &query));
         let page: List<Pod> = api.call(&ask, Turn::Other, deadline, || true).await?;
         found.extend(page.items);
         if page.metadata.next.is_empty() {
@@ -280,11 +278,12 @@ pub(crate) async fn list(
 
 /// Takes costs back as they come, one workload at a time. Ends with the queue's last sender.
 pub(crate) async fn restore(api: Arc<Api>, mut queue: mpsc::Receiver<Restore>) {
-    while let Some(Restore { workload, which, at }) = queue.recv().await {
-        sleep_until(at).await;
+    while let Some(restore) = queue.recv().await {
+        sleep_until(restore.at).await;
+        let workload = &restore.workload;
         let mut pause = TRY_PAUSE;
         for attempt in 1..=TRIES {
-            match restore_once(&api, &workload, &which).await {
+            match restore_once(&api, &restore).await {
                 Ok(()) => break,
                 Err(fault @ Fault::Forbidden(_)) => {
                     debug!(%workload, why = %fault, "no right to deletion costs");
@@ -302,22 +301,12 @@ pub(crate) async fn restore(api: Arc<Api>, mut queue: mpsc::Receiver<Restore>) {
     }
 }
 
-async fn restore_once(api: &Api, workload: &WorkloadId, which: &Which) -> Result<(), Fault> {
-    let found = match which {
-        Which::Selected(selector) => list(api, workload, selector, "", Instant::now() + DEADLINE).await?,
-        Which::Named(names) => {
-            let mut found = Vec::new();
-            for name in names {
-                match api.read::<Pod>("get pods", pod(workload.namespace(), name, "")).await {
-                    Ok(pod) => found.push(pod),
-                    Err(Fault::Gone) => {}
-                    Err(fault) => return Err(fault),
-                }
-            }
-            found
-        }
-    };
-    restore_pods(api, workload, found).await
+async fn restore_once(api: &Api, restore: &Restore) -> Result<(), Fault> {
+    let mut found = list(api, &restore.workload, &restore.selector, "", Instant::now() + DEADLINE).await?;
+    if let Some(names) = &restore.pods {
+        found.retain(|pod| names.contains(&pod.metadata.name));
+    }
+    restore_pods(api, &restore.workload, found).await
 }
 
 /// Takes every cost of ours back from `pods`.
@@ -330,8 +319,11 @@ pub(crate) async fn restore_pods(api: &Api, workload: &WorkloadId, pods: Vec<Pod
         };
         let cost = annotations.get(COST).map(String::as_str);
         let body = patch::restored(&uid, &resource_version, before, cost);
-        let ask =
-            Ask::merge("patch pods/status", managed(&pod(workload.namespace(), &name, "/status")), &body);
+        let ask = Ask::merge(
+            rights::PATCH_POD_STATUS,
+            managed(&pod(workload.namespace(), &name, "/status")),
+            &body,
+        );
         match api.call::<Pod>(&ask, Turn::Other, Instant::now() + DEADLINE, || true).await {
             Ok(_) | Err(Fault::Gone) => {}
             Err(fault) => return Err(fault),

@@ -1,0 +1,71 @@
+//! Every right that Kaos uses, in one place: what it asks of the API server names one of these, and the manifests grant
+//! these and no others.
+//!
+//! None of them changes what a workload runs, reads a Secret, or makes an object whose name isn't known beforehand, but
+//! for Events.
+
+use std::fmt;
+
+/// One verb on one resource, as roles name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Right {
+    /// Such as `patch`.
+    pub verb: &'static str,
+    /// Such as `apps`; empty for the core group.
+    pub group: &'static str,
+    /// In the plural, with its subresource: `deployments/scale`.
+    pub resource: &'static str,
+}
+
+/// Without the group: people know where Deployments are.
+impl fmt::Display for Right {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {}", self.verb, self.resource)
+    }
+}
+
+const fn right(verb: &'static str, group: &'static str, resource: &'static str) -> Right {
+    Right { verb, group, resource }
+}
+
+/// What the cluster is read by: every proxy and every autoscaler. What is watched is listed first.
+pub const READ: [Right; 8] = [
+    right("list", "apps", "deployments"),
+    right("watch", "apps", "deployments"),
+    right("list", "", "services"),
+    right("watch", "", "services"),
+    LIST_PODS,
+    right("watch", "", "pods"),
+    right("list", "discovery.k8s.io", "endpointslices"),
+    right("watch", "discovery.k8s.io", "endpointslices"),
+];
+
+/// What proxies are found by, in Kaos's own namespace: proxies and autoscalers.
+pub const PEERS: [Right; 2] = [
+    right("list", "discovery.k8s.io", "endpointslices"),
+    right("watch", "discovery.k8s.io", "endpointslices"),
+];
+
+/// What autoscalers do to workloads, beside reading.
+pub const SCALE: [Right; 5] = [GET_DEPLOYMENT, GET_SCALE, PATCH_SCALE, PATCH_STATUS, CREATE_EVENT];
+
+/// What autoscalers choose the pods that go by. It can be left out.
+pub const CHOOSE: [Right; 1] = [PATCH_POD_STATUS];
+
+/// What autoscalers do to the Lease, by its name.
+pub const LEAD: [Right; 2] = [GET_LEASE, UPDATE_LEASE];
+
+/// What autoscalers do to the ConfigMaps where counts are kept, by their names.
+pub const KEEP: [Right; 2] = [GET_CONFIGMAP, PATCH_CONFIGMAP];
+
+pub(crate) const LIST_PODS: Right = right("list", "", "pods");
+pub(crate) const PATCH_POD_STATUS: Right = right("patch", "", "pods/status");
+pub(crate) const GET_DEPLOYMENT: Right = right("get", "apps", "deployments");
+pub(crate) const GET_SCALE: Right = right("get", "apps", "deployments/scale");
+pub(crate) const PATCH_SCALE: Right = right("patch", "apps", "deployments/scale");
+pub(crate) const PATCH_STATUS: Right = right("patch", "apps", "deployments/status");
+pub(crate) const CREATE_EVENT: Right = right("create", "events.k8s.io", "events");
+pub(crate) const GET_LEASE: Right = right("get", "coordination.k8s.io", "leases");
+pub(crate) const UPDATE_LEASE: Right = right("update", "coordination.k8s.io", "leases");
+pub(crate) const GET_CONFIGMAP: Right = right("get", "", "configmaps");
+pub(crate) const PATCH_CONFIGMAP: Right = right("patch", "", "configmaps");
