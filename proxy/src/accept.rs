@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use rustix::io::Errno;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
-use crate::bind::BACKLOG;
+use crate::kernel::{BACKLOG, is_exhausted};
 use crate::report::{Ask, Notice};
 use crate::standing::Stage;
 use crate::welcome::welcome;
@@ -91,10 +90,4 @@ async fn accept_rest(worker: &Rc<Worker>, listener: &tokio::net::TcpListener) {
             _ => return,
         }
     }
-}
-
-/// Whether the kernel refused for want of descriptors or memory.
-pub(crate) fn is_exhausted(error: &io::Error) -> bool {
-    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS))
 }

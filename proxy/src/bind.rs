@@ -11,11 +11,10 @@ use socket2::{Domain, Protocol, TcpKeepalive, Type};
 use tokio::sync::{mpsc, watch};
 
 use crate::control::Ready;
+use crate::kernel::BACKLOG;
 use crate::proxy::Proxy;
 use crate::{Config, Limits};
 
-/// Connections that wait to be accepted, per worker.
-pub(crate) const BACKLOG: i32 = 4096;
 /// A silent peer is asked whether it still lives after this time, then this often.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use kaos_core::Moment;
 
-use crate::accept::is_exhausted;
 use crate::admit::{Ended, Permit, Record, Routed, admit};
 use crate::field::Name;
 use crate::head::Head;
+use crate::kernel::is_exhausted;
 use crate::pump::Broken;
 use crate::refuse::Refusal;
 use crate::rounds::{Alarm, Watch};

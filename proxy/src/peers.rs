@@ -14,12 +14,10 @@ use kaos_core::snapshot::StartTimes;
 use kaos_core::{EndpointUid, Moment, ProxyId};
 
 use crate::assign::shares;
-use crate::slot::{Kind, Slot};
+use crate::slot::{Kind, Slot, WHOLE};
 
 /// After a change of the set: the time until a slot that was gained is used.
 const SETTLING: Duration = Duration::from_secs(1);
-/// A replica whose limit is nobody else's business.
-pub(crate) const WHOLE: u32 = u32::MAX;
 
 /// The addresses of the other proxies, for the workers: whose word about a request is believed.
 #[derive(Debug, Default)]

@@ -8,8 +8,10 @@ use std::time::Duration;
 use kaos_core::snapshot::StartTimes;
 use kaos_core::{EndpointUid, Moment};
 
-use crate::peers::WHOLE;
-use crate::probe::First;
+use crate::first::First;
+
+/// A replica whose limit is nobody else's business.
+pub(crate) const WHOLE: u32 = u32::MAX;
 
 /// A value on cache lines of its own: neighbours that other cores write don't slow it down.
 #[derive(Debug, Default)]

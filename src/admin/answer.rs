@@ -1,12 +1,9 @@
 //! One question to the admin port: who may ask, what for, and the answer.
 
-use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 
-use bytes::Bytes;
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full};
-use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
+use http_body_util::BodyExt;
+use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, HOST, HeaderValue};
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use kaos_core::WorkloadId;
@@ -15,10 +12,8 @@ use serde_json::{Value, json};
 
 use super::exposition::Format;
 use super::problem::Problem;
+use super::response::{Answer, LINES, of_json, stream, text};
 use super::{Desk, health, logs, metrics, reports, workload};
-
-/// The body of an answer.
-pub(crate) type Answer = BoxBody<Bytes, Infallible>;
 
 /// Answers a question.
 pub(crate) async fn answer<B>(desk: &Desk, request: &Request<B>) -> Response<Answer> {
@@ -129,33 +124,11 @@ fn written(desk: &Desk, id: &WorkloadId, follow: bool) -> Result<Response<Answer
     Ok(stream(logs::follow(kept, id, desk.clock, place).boxed()))
 }
 
-/// Lines of JSON.
-const LINES: &str = "application/x-ndjson";
-
-/// An answer of lines that go on.
-pub(crate) fn stream(lines: Answer) -> Response<Answer> {
-    let mut response = Response::new(lines);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(LINES));
-    response
-}
-
 fn refuse(problem: &Problem) -> Response<Answer> {
     let mut response = of_json(problem.status(), "application/problem+json", &problem.body());
     if *problem == Problem::MethodNotAllowed {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
-    response
-}
-
-fn of_json(status: StatusCode, kind: &'static str, value: &Value) -> Response<Answer> {
-    text(status, kind, format!("{value}\n"))
-}
-
-/// An answer of text.
-pub(crate) fn text(status: StatusCode, kind: &'static str, text: String) -> Response<Answer> {
-    let mut response = Response::new(Full::new(Bytes::from(text)).boxed());
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 

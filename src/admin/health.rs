@@ -3,7 +3,7 @@
 use hyper::{Response, StatusCode};
 
 use super::Desk;
-use super::answer::{Answer, text};
+use super::response::{Answer, text};
 
 /// One thing that health consists of.
 pub(crate) struct Check {

@@ -8,6 +8,7 @@ mod metrics;
 mod problem;
 mod process;
 mod reports;
+mod response;
 mod serve;
 mod workload;
 

@@ -5,8 +5,8 @@ use hyper::Response;
 use kaos_core::report::REPORT_VERSION;
 
 use super::Desk;
-use super::answer::{Answer, stream};
 use super::problem::Problem;
+use super::response::{Answer, stream};
 use crate::report::READERS;
 
 /// Everything, then each change. Who wants another version says so with `?version=N` and is told that there is none.

@@ -3,21 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
-use hyper::header::{HOST, HeaderValue};
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::exchange::{Answer, exchange};
 use crate::failure::Failure;
 
-/// Longest wait for a connection.
-const CONNECT: Duration = Duration::from_secs(5);
 /// Longest wait for an answer of the admin port.
 const ANSWER: Duration = Duration::from_secs(15);
 /// Longest answer.
@@ -28,9 +21,6 @@ pub(crate) fn run<T>(question: impl Future<Output = Result<T, Failure>>) -> Resu
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::Failed(format!("no runtime: {error}")))?.block_on(question)
 }
-
-/// An answer as it comes in.
-pub(crate) type Answer = UnsyncBoxBody<Bytes, String>;
 
 /// Where an admin port is.
 pub(crate) enum Admin {
@@ -105,25 +95,4 @@ pub(crate) fn told(problem: &Value) -> Failure {
         "" => Failure::Failed(member("message").to_owned()),
         title => Failure::Failed(format!("{title}: {}", member("detail"))),
     }
-}
-
-/// Sends `request` to `address` as to `host`, and returns when the head of the answer is there.
-pub(crate) async fn exchange(
-    address: &str,
-    host: &str,
-    mut request: Request<Full<Bytes>>,
-) -> Result<Response<Incoming>, String> {
-    let connecting = timeout(CONNECT, TcpStream::connect(address));
-    let stream = connecting.await.map_err(|_| "no connection within 5 s".to_owned())?;
-    let stream = stream.map_err(|error| error.to_string())?;
-    let host = HeaderValue::from_str(host).map_err(|error| error.to_string())?;
-    request.headers_mut().insert(HOST, host);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| error.to_string())?;
-    tokio::spawn(async move {
-        // Its end is seen by whoever reads the answer.
-        let _ = connection.await;
-    });
-    sender.send_request(request).await.map_err(|error| error.to_string())
 }

@@ -12,7 +12,7 @@ use kaos_kubernetes::change::LEASE;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::client::Answer;
+use super::exchange::Answer;
 use super::text;
 use crate::cli::cluster::{InCluster, Kubeconfig};
 use crate::failure::Failure;

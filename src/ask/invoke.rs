@@ -11,7 +11,8 @@ use hyper::{Method, Request};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
-use super::client::{self, exchange};
+use super::client;
+use super::exchange::exchange;
 use super::print::json as print_json;
 use super::{find, list, text};
 use crate::cli::{Form, Invoke};

@@ -6,6 +6,7 @@ mod client;
 #[cfg(feature = "kubernetes")]
 mod cluster;
 mod describe;
+mod exchange;
 mod explain;
 mod invoke;
 mod logs;
@@ -18,10 +19,12 @@ mod version;
 use serde_json::Value;
 
 #[cfg(feature = "kubernetes")]
-pub(crate) use client::{exchange, run};
+pub(crate) use client::run;
 #[cfg(feature = "kubernetes")]
 pub(crate) use cluster::Cluster;
 pub(crate) use describe::describe;
+#[cfg(feature = "kubernetes")]
+pub(crate) use exchange::exchange;
 pub(crate) use explain::explain;
 pub(crate) use invoke::invoke;
 pub(crate) use logs::logs;

@@ -30,6 +30,7 @@ pub mod recover;
 pub mod report;
 pub mod route;
 pub mod snapshot;
+pub mod tune;
 pub mod window;
 pub mod zero;
 #[cfg(test)]

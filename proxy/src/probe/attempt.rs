@@ -8,8 +8,9 @@ use kaos_core::snapshot::{Check, Probe};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::first::First;
 use crate::http1::framing::{Framing, Piece};
-use crate::probe::{First, Target, grpc};
+use crate::probe::{Target, grpc};
 use crate::upstream::answer::{self, Answer};
 
 /// A check takes no longer than this, whatever it says of itself.

@@ -11,8 +11,6 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
-use crate::probe::attempt::Why;
-
 /// Most bytes of an answer.
 const LARGEST: usize = 4096;
 /// Field 1 of a message, as a varint and as bytes.
@@ -21,7 +19,7 @@ const BYTES: u8 = 0x0a;
 const SERVING: u64 = 1;
 
 /// Asks about `service`. `Ok`: it serves.
-pub(crate) async fn check(stream: TcpStream, address: SocketAddr, service: &str) -> Result<(), Why> {
+pub(crate) async fn check(stream: TcpStream, address: SocketAddr, service: &str) -> Result<(), &'static str> {
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
             .await

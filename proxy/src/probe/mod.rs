@@ -7,7 +7,7 @@ mod attempt;
 mod grpc;
 
 use std::collections::HashMap;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use kaos_core::{EndpointUid, Moment};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
+use crate::first::First;
 use crate::gate::Gate;
 
 /// Tries under way at once, of all workloads.
@@ -44,14 +45,6 @@ pub(crate) struct Found {
     pub(crate) address: SocketAddr,
     pub(crate) at: Moment,
     pub(crate) first: Option<First>,
-}
-
-/// The connection that a success was found over, for the first request.
-#[derive(Debug)]
-pub(crate) struct First {
-    pub(crate) stream: TcpStream,
-    /// It has carried an exchange: the replica may close it when it likes.
-    pub(crate) used: bool,
 }
 
 /// Whether a proxy can find out for itself whether such checks pass. Over TLS it can't: it speaks none to replicas.

@@ -10,8 +10,9 @@ use kaos_core::report::{HoldAnswer, HoldState};
 use kaos_core::snapshot::Phase;
 use kaos_core::{EndpointUid, Moment, Workload};
 
+use crate::first::First;
 use crate::gate::{Gate, Starts};
-use crate::probe::{First, Target, can_be_tried};
+use crate::probe::{Target, can_be_tried};
 use crate::slot::Slot;
 use crate::upstream::port;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::buffer::Input;
-use crate::probe::First;
+use crate::first::First;
 use crate::socket::Socket;
 
 /// Longest time to connect.
