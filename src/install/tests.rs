@@ -57,6 +57,9 @@ fn every_value_that_is_asked_for_is_put_in_its_place() {
             ["Namespace", "ClusterRole", "ClusterRoleBinding"].contains(&one["kind"].as_str().unwrap());
         let namespace = &one["metadata"]["namespace"];
         assert_eq!(*namespace, if cluster { Value::Null } else { json!("serverless") }, "{one}");
+        // Another Kaos in the cluster has its own.
+        let name = one["metadata"]["name"].as_str().unwrap();
+        assert!(!cluster || name == "serverless" || name.ends_with(".serverless"), "{one}");
     }
     for deployment in of_kind(&all, "Deployment") {
         let container = &deployment["spec"]["template"]["spec"]["containers"][0];
@@ -103,10 +106,10 @@ fn what_is_granted_is_what_the_code_uses() {
         granted(found.unwrap_or_else(|| panic!("no {kind} {name}")))
     };
     let shards: Vec<String> = (0..SHARDS).map(shard_name).collect();
-    assert_eq!(role("ClusterRole", "kaos-proxy"), used(&rights::READ, ""));
+    assert_eq!(role("ClusterRole", "kaos-proxy.kaos-system"), used(&rights::READ, ""));
     let autoscaler = [&rights::READ[..], &rights::SCALE].concat();
-    assert_eq!(role("ClusterRole", "kaos-autoscaler"), used(&autoscaler, ""));
-    assert_eq!(role("ClusterRole", "kaos-autoscaler-victims"), used(&rights::CHOOSE, ""));
+    assert_eq!(role("ClusterRole", "kaos-autoscaler.kaos-system"), used(&autoscaler, ""));
+    assert_eq!(role("ClusterRole", "kaos-autoscaler-victims.kaos-system"), used(&rights::CHOOSE, ""));
     let own = &used(&rights::LEAD, LEASE) | &used(&rights::KEEP, &shards.join(","));
     assert_eq!(role("Role", "kaos-autoscaler"), own);
     assert_eq!(role("Role", "kaos-peers"), used(&rights::PEERS, ""));
@@ -127,7 +130,9 @@ fn for_one_namespace_the_same_rights_are_given_there() {
     for role in of_kind(&there, "Role") {
         let same = of_kind(&cluster, "ClusterRole")
             .into_iter()
-            .find(|one| one["metadata"]["name"] == role["metadata"]["name"])
+            .find(|one| {
+                one["metadata"]["name"] == format!("{}.{SYSTEM}", role["metadata"]["name"].as_str().unwrap())
+            })
             .unwrap();
         assert_eq!(granted(role), granted(same));
         assert_eq!(role["metadata"]["namespace"], "default");
