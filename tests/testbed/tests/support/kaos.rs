@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use k8s_openapi::api::apps::v1::Deployment;
 use kaos_testbed::{AuditEntry, ControlPlane, ObjectReference, eventually};
 use kube::api::{Patch, PatchParams};
@@ -16,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The program: built beside the tests.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let beside = std::env::current_exe().unwrap();
     let path = beside.parent().and_then(Path::parent).unwrap().join("kaos");
     assert!(path.exists(), "{} is not there: cargo build -p kaos", path.display());
@@ -28,6 +30,10 @@ pub struct Part {
     pub name: String,
     pub listen: SocketAddr,
     pub admin: SocketAddr,
+    /// From its start until it was ready.
+    pub ready_after: Duration,
+    namespace: String,
+    began: Instant,
     process: Child,
 }
 
@@ -54,11 +60,12 @@ impl Part {
         Some((answer.status, answer.body))
     }
 
-    async fn is_ready(&self) {
+    async fn is_ready(&mut self) {
         eventually(&format!("{} is ready", self.name), async || {
             (self.admin("/readyz").await?.0 == 200).then_some(())
         })
         .await;
+        self.ready_after = self.began.elapsed();
     }
 }
 
@@ -74,7 +81,8 @@ pub struct Kaos {
     pub proxies: Vec<Part>,
     pub autoscalers: Vec<Part>,
     system: String,
-    accounts: BTreeMap<&'static str, PathBuf>,
+    /// By part: a token of its own, and the kubeconfig with it.
+    accounts: BTreeMap<String, (String, PathBuf)>,
     peers: [String; 2],
 }
 
@@ -83,16 +91,29 @@ fn free() -> SocketAddr {
 }
 
 impl Kaos {
-    /// Installs Kaos in a namespace of its own and starts so many of each part for the workloads of `namespace`. Returns
-    /// when all of them are ready.
+    /// Installs Kaos in a namespace of its own and starts so many of each part for the workloads of `namespace` (empty: of
+    /// all). Returns when all of them are ready.
     pub async fn start(plane: &ControlPlane, namespace: &str, proxies: usize, autoscalers: usize) -> Kaos {
         let client = plane.client(plane.admin()).await.unwrap();
         let system = plane.namespace("kaos").await.unwrap();
-        install(&client, &system).await;
+        install(&client, printed(&program(), &["--namespace", &system])).await;
+        Kaos::start_in(plane, system, namespace, proxies, autoscalers).await
+    }
+
+    /// The same in the namespace `system`, where Kaos is installed already.
+    pub async fn start_in(
+        plane: &ControlPlane,
+        system: String,
+        namespace: &str,
+        proxies: usize,
+        autoscalers: usize,
+    ) -> Kaos {
         let mut accounts = BTreeMap::new();
-        for account in ["kaos-proxy", "kaos-autoscaler"] {
-            let token = plane.service_account(&system, account).await.unwrap();
-            accounts.insert(account, plane.kubeconfig(&token).unwrap());
+        let parts = (0..proxies).map(|at| ("proxy", at)).chain((0..autoscalers).map(|at| ("autoscaler", at)));
+        for (kind, at) in parts {
+            let token = plane.service_account(&system, &format!("kaos-{kind}")).await.unwrap();
+            let kubeconfig = plane.kubeconfig(&token).unwrap();
+            accounts.insert(format!("{kind}-{at}"), (token, kubeconfig));
         }
         let places: Vec<[SocketAddr; 2]> = (0..proxies).map(|_| [free(), free()]).collect();
         let peers = [0, 1].map(|which| {
@@ -109,36 +130,70 @@ impl Kaos {
             let part = kaos.run("autoscaler", at, admin, admin, namespace);
             kaos.autoscalers.push(part);
         }
-        for part in kaos.proxies.iter().chain(&kaos.autoscalers) {
-            part.is_ready().await;
-        }
+        let all = kaos.proxies.iter_mut().chain(&mut kaos.autoscalers);
+        join_all(all.map(Part::is_ready)).await;
         kaos
+    }
+
+    /// Kills the proxy `at`, starts it again in its place, and waits until it is ready.
+    pub async fn restart_proxy(&mut self, at: usize) {
+        let old = &self.proxies[at];
+        let (listen, admin, namespace) = (old.listen, old.admin, old.namespace.clone());
+        old.signal(Signal::KILL);
+        self.proxies[at].ended().await;
+        self.proxies[at] = self.run("proxy", at, listen, admin, &namespace);
+        self.proxies[at].is_ready().await;
+    }
+
+    /// Kills the autoscaler `at`, starts it again in its place, and waits until it is ready.
+    pub async fn restart_autoscaler(&mut self, at: usize) {
+        let old = &self.autoscalers[at];
+        let (admin, namespace) = (old.admin, old.namespace.clone());
+        old.signal(Signal::KILL);
+        self.autoscalers[at].ended().await;
+        self.autoscalers[at] = self.run("autoscaler", at, admin, admin, &namespace);
+        self.autoscalers[at].is_ready().await;
     }
 
     fn run(&self, kind: &str, at: usize, listen: SocketAddr, admin: SocketAddr, namespace: &str) -> Part {
         let name = format!("{kind}-{at}");
         let mut command = Command::new(program());
         command.arg(kind).args(["--admin", &admin.to_string(), "--id", &name, "--any-host"]);
-        command.args(["--namespace", namespace, "--system-namespace", &self.system]);
-        let account = match kind {
+        command.args(["--system-namespace", &self.system]);
+        if !namespace.is_empty() {
+            command.args(["--namespace", namespace]);
+        }
+        match kind {
             "proxy" => {
                 command.args(["--listen", &listen.to_string(), "--peers", &self.peers[0]]);
                 command.args(["--shutdown-delay", "1s"]);
-                &self.accounts["kaos-proxy"]
             }
             _ => {
                 command.args(["--peers", &self.peers[1]]);
-                &self.accounts["kaos-autoscaler"]
             }
-        };
-        command.arg("--kubeconfig").arg(account).stdin(Stdio::null()).stdout(Stdio::null());
+        }
+        command.arg("--kubeconfig").arg(&self.accounts[&name].1).stdin(Stdio::null()).stdout(Stdio::null());
+        let began = Instant::now();
         let process = command.spawn().unwrap();
-        Part { name, listen, admin, process }
+        let namespace = namespace.to_owned();
+        Part { name, listen, admin, ready_after: Duration::ZERO, namespace, began, process }
     }
 
     /// GET `path` of `host` at the proxy `at`.
     pub async fn get(&self, at: usize, host: &str, path: &str) -> Option<Answer> {
         ask(self.proxies[at].listen, host, path).await
+    }
+
+    /// What the audit log calls the token of the part `name`.
+    pub async fn credential(&self, client: &Client, name: &str) -> String {
+        let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
+            "spec": {"token": self.accounts[name].0}});
+        let request = http::Request::post("/apis/authentication.k8s.io/v1/tokenreviews");
+        let request = request.header("content-type", "application/json");
+        let review: Value =
+            client.request(request.body(review.to_string().into_bytes()).unwrap()).await.unwrap();
+        let id = &review["status"]["user"]["extra"]["authentication.kubernetes.io/credential-id"][0];
+        id.as_str().unwrap_or_else(|| panic!("{review}")).to_owned()
     }
 
     /// The namespace it was installed in.
@@ -169,17 +224,27 @@ pub async fn ask(address: SocketAddr, host: &str, path: &str) -> Option<Answer> 
 }
 
 /// Applies what `kaos install` prints, but for what runs as pods: there is nobody here to run them.
-async fn install(client: &Client, system: &str) {
-    let printed = Command::new(program()).args(["install", "--namespace", system]).output().unwrap();
-    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
-    let printed = String::from_utf8(printed.stdout).unwrap();
-    for object in serde_saphyr::from_multiple::<Value>(&printed).unwrap() {
+pub async fn install(client: &Client, objects: Vec<Value>) {
+    for mut object in objects {
         let kind = object["kind"].as_str().unwrap();
         if matches!(kind, "Deployment" | "Namespace" | "PodDisruptionBudget" | "NetworkPolicy") {
             continue;
         }
+        if kind == "ClusterRoleBinding" {
+            // Of the whole cluster: another test's Kaos keeps its rights.
+            let subject = object["subjects"][0]["namespace"].as_str().unwrap().to_owned();
+            object["metadata"]["name"] =
+                json!(format!("{}-{subject}", object["metadata"]["name"].as_str().unwrap()));
+        }
         apply(client, &object).await;
     }
+}
+
+/// The objects that `kaos install`, of this program, prints.
+pub fn printed(program: &Path, arguments: &[&str]) -> Vec<Value> {
+    let printed = Command::new(program).arg("install").args(arguments).output().unwrap();
+    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+    serde_saphyr::from_multiple(&String::from_utf8(printed.stdout).unwrap()).unwrap()
 }
 
 /// Server-side apply of one object.
