@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use kaos_kubernetes::change::{LEASE, Plan, Uninstall as Leaving};
+use kaos_kubernetes::change::{Plan, Uninstall as Leaving};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
 
 use crate::ask::Cluster;
 use crate::ask::print::{json as print_json, print};
@@ -15,10 +14,8 @@ use crate::failure::Failure;
 
 /// The autoscalers' Deployment.
 const AUTOSCALER: &str = "kaos-autoscaler";
-/// Longest wait for the autoscalers to stop: a Lease that isn't given back runs out after 15 s.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(250);
+/// Longest wait for the Lease: a pod gets 15 s to end, and a Lease that isn't given back runs out after 15 s.
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Runs the command.
 pub(crate) fn uninstall(args: &Uninstall) -> Result<(), Failure> {
@@ -27,10 +24,11 @@ pub(crate) fn uninstall(args: &Uninstall) -> Result<(), Failure> {
 
 async fn leave(args: &Uninstall) -> Result<(), Failure> {
     let cluster = Cluster::connect(&args.kubeconfig).await?;
+    let mut leaving = Leaving::new(cluster.client(), &args.namespace);
     if args.yes {
         stop(&cluster, &args.namespace).await?;
+        leaving.lead(PATIENCE).await.map_err(|trouble| Failure::Failed(trouble.to_string()))?;
     }
-    let mut leaving = Leaving::new(cluster.client(), &args.namespace);
     let plan = leaving.plan().await.map_err(|trouble| Failure::Failed(trouble.to_string()))?;
     say(args, &plan)?;
     if !args.yes {
@@ -77,21 +75,13 @@ fn shown(plan: &Plan) -> Value {
     json!({ "restored": put_back.collect::<Vec<_>>(), "gone": plan.gone })
 }
 
-/// Stops the autoscalers and waits until none leads: it would take back what is put back.
+/// Stops the autoscalers, where they run as they are installed: others must be stopped by whoever runs them.
 async fn stop(cluster: &Cluster, namespace: &str) -> Result<(), Failure> {
     let deployment = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{AUTOSCALER}");
     if !cluster.stop(&deployment).await? {
-        return Ok(());
+        tracing::warn!(
+            "there is no Deployment {namespace}/{AUTOSCALER}: autoscalers that run elsewhere must be stopped"
+        );
     }
-    let lease = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}");
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
-        let lease = cluster.json(&lease).await?;
-        if lease.pointer("/spec/holderIdentity").and_then(Value::as_str).unwrap_or_default().is_empty() {
-            return Ok(());
-        }
-        sleep(LOOK).await;
-    }
-    // Nobody renews it any more: their Deployment is at zero for longer than a Lease lasts.
     Ok(())
 }

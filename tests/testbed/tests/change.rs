@@ -17,7 +17,7 @@ use kaos_core::{EndpointUid, HoldId, Snapshot, WorkloadId};
 use kaos_kubernetes::change::{Changing, Clock, LEASE, SHARDS, Settings, Sources, Uninstall, shard_name};
 use kaos_kubernetes::directory::Entry;
 use kaos_kubernetes::{Directory, Notes};
-use kaos_testbed::{AuditEntry, Behaviour, ControlPlane, Kubelet, eventually};
+use kaos_testbed::{AuditEntry, Behaviour, ControlPlane, Kubelet, PATIENCE, eventually};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -383,6 +383,7 @@ async fn uninstalling_puts_everything_back() {
     let plan = uninstall.plan().await.unwrap();
     assert_eq!(plan.to_string(), format!("{}: 0 to 2 replicas, without its hold\n", scene.id()));
     assert_eq!(scene.count().await, 0, "a plan changes nothing");
+    uninstall.lead(PATIENCE).await.unwrap();
     assert_eq!(uninstall.apply(&plan).await, []);
     assert_eq!(scene.count().await, 2);
     assert!(scene.originals().await.is_empty());

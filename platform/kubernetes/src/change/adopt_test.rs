@@ -199,9 +199,25 @@ async fn uninstalling_is_a_plan_that_is_shown_and_then_done() {
     let plan = uninstall.plan().await.unwrap();
     assert_eq!(plan.to_string(), "shop/cart: 0 to 3 replicas, without its hold\n");
     assert!(log.all().iter().all(|seen| seen.method == "GET"), "nothing is changed by planning");
+    uninstall.lead(Duration::from_secs(5)).await.unwrap();
     assert_eq!(uninstall.apply(&plan).await, []);
     let again = uninstall.plan().await.unwrap();
     assert!(again.restorations.is_empty() && again.gone.is_empty());
     let put_back = log.lines();
     assert!(put_back.contains(&format!("PATCH {CART}/scale")), "{put_back:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_put_back_under_an_autoscaler_that_leads() {
+    let stage = Stage::kept(3).await;
+    sleeps(&stage);
+    let objects = stage.objects.clone();
+    let (client, log) = super::testing::fake(move |seen| objects.lock().unwrap().serve(seen));
+    let mut uninstall = Uninstall::new(client, "kaos-system");
+    let trouble = uninstall.lead(Duration::from_secs(20)).await.unwrap_err().to_string();
+    assert!(trouble.contains("kubectl get lease -n kaos-system kaos-autoscaler"), "{trouble}");
+    let plan = uninstall.plan().await.unwrap();
+    assert_eq!(uninstall.apply(&plan).await.len(), 1);
+    assert_eq!((stage.replicas(), stage.originals().len()), (0, 1));
+    assert!(log.all().iter().all(|seen| seen.method == "GET"), "{:?}", log.lines());
 }

@@ -9,8 +9,9 @@ use http::{HeaderMap, StatusCode, header};
 use kaos_core::platform::Refusal;
 use serde::Deserialize;
 
-/// After a 403 nothing is asked again for so long: rights come back by a person.
-const FORBIDDEN_PAUSE: Duration = Duration::from_secs(10);
+/// After a 403 nothing is asked again for so long. Rights come back by a person, but an API server that has just started
+/// refuses everybody for a moment, and requests wait.
+const FORBIDDEN_PAUSE: Duration = Duration::from_secs(2);
 
 /// A longer `Retry-After` is not believed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);

@@ -1,15 +1,22 @@
 //! Taking Kaos out of a cluster: first what will be put back, as a plan to show; then the same plan, done.
 //!
-//! The autoscaler must have stopped before: it would adopt again what was put back.
+//! Whoever does it leads: it takes the Lease as an autoscaler does, so that none adopts again what is put back. It is not
+//! given back at the end, but runs out: by then the autoscalers' last processes have ended.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kaos_core::WorkloadId;
 use kube::Client;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
+use super::LEASE;
 use super::call::Api;
+use super::clock::Clock;
 use super::fault::Fault;
+use super::lead::{Candidate, Lead, Leadership};
 use super::originals::{Kept, Original, Originals};
 use super::restore::{self, Restoration};
 
@@ -28,6 +35,10 @@ pub struct Uninstall {
     api: Arc<Api>,
     originals: Originals,
     kept: Kept,
+    namespace: String,
+    leadership: Leadership,
+    /// Stands for election as long as it is there.
+    lead: Option<Lead>,
 }
 
 /// What couldn't be done, as a sentence.
@@ -53,7 +64,25 @@ impl Uninstall {
     pub fn new(client: Client, namespace: &str) -> Self {
         let (api, kept) = (Arc::new(Api::new(client)), Kept::default());
         let originals = Originals::new(api.clone(), namespace, kept.clone());
-        Uninstall { api, originals, kept }
+        let leadership = Leadership::new(Clock::boot());
+        Uninstall { api, originals, kept, namespace: namespace.to_owned(), leadership, lead: None }
+    }
+
+    /// Takes the Lease, and keeps it from here on. `Err`: within `patience` an autoscaler didn't let go of it.
+    pub async fn lead(&mut self, patience: Duration) -> Result<(), Trouble> {
+        let (leads, mut leading) = watch::channel(false);
+        let id = format!("uninstall_{:032x}", fastrand::u128(..));
+        let candidate = Candidate { namespace: self.namespace.clone(), lease: LEASE.to_owned(), id };
+        self.lead = Some(Lead::start(self.api.clone(), candidate, self.leadership.clone(), leads));
+        let led = timeout(patience, leading.wait_for(|leads| *leads)).await;
+        led.map(drop).map_err(|_| {
+            self.lead = None;
+            Trouble(format!(
+                "the Lease {}/{LEASE} couldn't be taken within {} s: stop what holds it (kubectl get lease -n {} {LEASE} \
+                 says who), or it adopts again what is put back; nothing was put back",
+                self.namespace, patience.as_secs(), self.namespace
+            ))
+        })
     }
 
     /// What there is to put back. Changes nothing.
@@ -72,8 +101,11 @@ impl Uninstall {
         Ok(plan)
     }
 
-    /// Does what `plan` says, each workload by itself, and forgets those that were put back. Returns what failed.
+    /// Does what `plan` says, each workload by itself, and forgets those that were put back. Returns what failed: all of
+    /// it, without the Lease.
     pub async fn apply(&mut self, plan: &Plan) -> Vec<(WorkloadId, Trouble)> {
+        let leadership = self.leadership.clone();
+        let may = || leadership.leads();
         let mut failed = Vec::new();
         let mut done: Vec<WorkloadId> = plan.gone.clone();
         for original in &plan.originals {
@@ -85,7 +117,7 @@ impl Uninstall {
             }
         }
         for workload in done {
-            if let Err(fault) = self.originals.write(&[(workload.clone(), None)], || true).await {
+            if let Err(fault) = self.originals.write(&[(workload.clone(), None)], &may).await {
                 failed.push((workload, fault.into()));
             }
         }
@@ -94,12 +126,13 @@ impl Uninstall {
 
     /// As planned; if the object was written since, as it is by then.
     async fn put_back(&self, original: &Original, planned: &Restoration) -> Result<(), Fault> {
-        match restore::apply(&self.api, &original.workload, planned, || true).await {
+        let may = || self.leadership.leads();
+        match restore::apply(&self.api, &original.workload, planned, may).await {
             Err(Fault::Conflict) => {}
             result => return result,
         }
         match restore::plan(&self.api, original).await? {
-            Some(again) => restore::apply(&self.api, &original.workload, &again, || true).await,
+            Some(again) => restore::apply(&self.api, &original.workload, &again, may).await,
             None => Ok(()),
         }
     }
