@@ -3,6 +3,7 @@
 //! Written when a response is complete (for a watch also when it begins), which may be a moment after the client has it:
 //! wait for the entries of an answered request.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -88,6 +89,8 @@ pub struct User {
     pub username: String,
     /// The user's groups.
     pub groups: Vec<String>,
+    /// What else is known of it, such as which of a service account's tokens it was.
+    pub extra: BTreeMap<String, Vec<String>>,
 }
 
 /// What a request was about.

@@ -3,7 +3,11 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
+pub mod away;
+pub mod crossing;
+pub mod election;
 pub mod kaos;
+pub mod scene;
 pub mod testbed;
 
 use k8s_openapi::api::apps::v1::Deployment;
