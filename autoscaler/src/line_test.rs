@@ -244,6 +244,34 @@ fn others_who_keep_writing_are_answered_once_a_minute() {
 }
 
 #[test]
+fn who_overtakes_the_picture_of_our_write_is_counted_all_the_same() {
+    let mut desk = Desk::new(1, 20, &[("idle-timeout", "2s")]);
+    desk.counts(0, 1, 1);
+    let mut writes = 0;
+    for _ in 0..50 {
+        let hold = desk.workloads[0].hold.clone();
+        desk.readings[0].hold =
+            hold.map(|hold| HoldAnswer { id: hold.id, state: HoldState::Confirmed, empty: vec![] });
+        desk.wait(1);
+        for action in desk.turn() {
+            if !matches!(action, Action::Scale { .. }) {
+                desk.done(&action);
+                continue;
+            }
+            writes += 1;
+            // Ours is the version between: the first picture after it has the other's, before our answer is here.
+            desk.version += 1;
+            let ours = desk.version;
+            desk.workloads[0].hold = None;
+            desk.counts(0, 1, 1);
+            desk.line.done(&action, &Ok(ours), desk.now);
+        }
+    }
+    // The count at the beginning was another's, too.
+    assert_eq!(writes, 2);
+}
+
+#[test]
 fn what_a_dead_predecessor_held_is_let_go() {
     let mut desk = Desk::new(1, 20, &[("min-scale", "1")]);
     desk.workloads[0].hold = Some(Hold {

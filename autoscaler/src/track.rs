@@ -37,6 +37,8 @@ pub(crate) struct Track {
     pub(crate) book: Arc<Book>,
     /// The write in flight.
     pub(crate) write: Option<Write>,
+    /// When the last write was begun.
+    begun: Moment,
     /// After a refusal, no write of that kind before.
     pub(crate) scale_retry: Retry,
     pub(crate) hold_retry: Retry,
@@ -66,6 +68,14 @@ pub(crate) enum Write {
 }
 
 impl Write {
+    /// Whether a count of `desired` may be its outcome.
+    fn is_to(&self, desired: u32) -> bool {
+        match self {
+            Write::Raise(scale) | Write::Descent(Ask::Lower(scale)) => scale.to == desired,
+            Write::Descent(Ask::Hold(_) | Ask::Release) => true,
+        }
+    }
+
     /// As it is asked of the platform.
     pub(crate) fn action(&self, workload: &WorkloadId) -> Action {
         let workload = workload.clone();
@@ -145,6 +155,7 @@ impl Track {
             averages: None,
             book,
             write: None,
+            begun: Moment::ZERO,
             scale_retry: Retry::default(),
             hold_retry: Retry::default(),
             due: None,
@@ -175,16 +186,27 @@ impl Track {
             self.belief = None;
         }
         let after = self.replicas().desired;
-        let ours = matches!(&self.write, Some(Write::Raise(scale) | Write::Descent(Ask::Lower(scale))) if scale.to == after);
+        let count = |write: &Write| !matches!(write, Write::Descent(Ask::Hold(_) | Ask::Release));
+        let ours = self.write.as_ref().is_some_and(|write| count(write) && write.is_to(after));
         // A platform may give up starts that fail: that is no contest.
         if after != before && !ours && workload.failure.is_none() {
-            self.foreign.push_back(now);
-            if self.foreign.len() > CONTEST {
-                self.foreign.pop_front();
-            }
+            self.contest(now);
         }
         self.scale_retry.saw(now);
         self.hold_retry.saw(now);
+    }
+
+    /// Somebody else has set the count.
+    fn contest(&mut self, now: Moment) {
+        self.foreign.push_back(now);
+        if self.foreign.len() > CONTEST {
+            self.foreign.pop_front();
+        }
+    }
+
+    /// Begins a write.
+    pub(crate) fn begin(&mut self, write: Write, now: Moment) {
+        (self.write, self.begun) = (Some(write), now);
     }
 
     /// Whether a replica became ready that wasn't before. One that is ready, not ready and ready again is none: else one
@@ -226,6 +248,12 @@ impl Track {
             self.last_scale = Some(now);
         }
         if self.workload.version >= version {
+            // Our count was never shown: another's had taken its place by then.
+            let counted = self.foreign.back().is_some_and(|at| *at >= self.begun);
+            let another = self.workload.version > version && !write.is_to(self.workload.replicas.desired);
+            if another && !counted && self.workload.failure.is_none() {
+                self.contest(now);
+            }
             return;
         }
         let counted = match &self.belief {

@@ -176,7 +176,7 @@ impl Line {
         let ask = ask?;
         let write = Write::Descent(ask);
         let action = write.action(&id);
-        track.write = Some(write);
+        track.begin(write, now);
         Some(action)
     }
 
@@ -196,7 +196,7 @@ impl Line {
                 let expected = Expected::Replicas(wish.seen.replicas.desired);
                 let write = Write::Raise(Scale { to, victims: Vec::new(), expected });
                 actions.push(write.action(&track.workload.id));
-                track.write = Some(write);
+                track.begin(write, now);
                 track.starting += grant;
                 self.starting += u64::from(grant);
             }
