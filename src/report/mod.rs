@@ -6,6 +6,8 @@
 
 mod heard;
 mod hub;
+#[cfg(all(test, feature = "kubernetes"))]
+mod mixed_test;
 mod picture;
 #[cfg(any(test, feature = "kubernetes"))]
 mod read;
