@@ -9,10 +9,10 @@ use kaos_autoscaler::journal::Counts as Decided;
 use kaos_core::Workload;
 use kaos_proxy::{COLD_BOUNDS, Counts, DURATION_BOUNDS, Histogram, Totals};
 
-use super::Desk;
 use super::exposition::{Format, Kind, Observed, Page, seconds};
 use super::problem::Problem;
 use super::process::{Process, process};
+use super::{Desk, Written};
 use crate::instance::{REVISION, VERSION};
 
 /// Everything that a page is written from.
@@ -23,6 +23,8 @@ pub(crate) struct Figures {
     pub(crate) workloads: Option<Vec<(Arc<Workload>, Decided)>>,
     /// When each proxy was last heard, in seconds since 1970.
     pub(crate) heard: Vec<(String, f64)>,
+    /// What became of writes to a cluster, if this process writes to one.
+    pub(crate) written: Option<Written>,
     /// How many workloads are configured wrongly.
     pub(crate) invalid: usize,
     /// When this process began, in seconds since 1970.
@@ -43,6 +45,7 @@ pub(crate) async fn page(desk: &Desk, format: Format) -> Result<String, Problem>
         totals,
         workloads: desk.journal.as_ref().map(|_| snapshot.workloads.iter().map(decided).collect()),
         heard: desk.heard(),
+        written: desk.written.as_ref().map(|written| written()),
         invalid: desk.remarks.as_ref().map_or(0, |remarks| remarks.invalid()),
         began: desk.clock.began().as_duration().as_secs_f64(),
         process: process(),
@@ -62,6 +65,9 @@ pub(crate) fn write(figures: &Figures, format: Format) -> String {
     if let Some(workloads) = &figures.workloads {
         replicas(&mut page, workloads);
         decisions(&mut page, workloads);
+    }
+    if let Some(written) = &figures.written {
+        writes(&mut page, written);
     }
     of_kaos(&mut page, figures);
     of_process(&mut page, figures);
@@ -193,6 +199,23 @@ fn decisions(page: &mut Page, workloads: &[(Arc<Workload>, Decided)]) {
             family.sample(&labels(&workload.id, &[("because", because)]), count);
         }
     }
+}
+
+fn writes(page: &mut Page, written: &Written) {
+    let mut family = page.family(
+        "kaos_replica_choices_total",
+        Kind::Counter,
+        "Scale-downs for which Kaos chose the replicas to stop, by what the cluster did.",
+    );
+    for (outcome, count) in ["taken", "other", "unknown"].iter().zip(written.choices) {
+        family.sample(&[("outcome", outcome)], count);
+    }
+    page.family(
+        "kaos_dropped_events_total",
+        Kind::Counter,
+        "Events about workloads that weren't written: too many at once, or refused.",
+    )
+    .sample(&[], written.dropped_events);
 }
 
 fn connections(page: &mut Page, totals: &Totals) {

@@ -41,6 +41,7 @@ fn figures() -> Figures {
     Figures {
         totals: Some(totals),
         workloads: Some(vec![(Arc::new(workload), decided)]),
+        written: Some(Written { choices: [6, 1, 0], dropped_events: 8 }),
         invalid: 2,
         heard: vec![("proxy-1".into(), 1.5)],
         began: 1.0,
@@ -54,6 +55,9 @@ const SHOP: &str = r#"namespace="local",workload="shop""#;
 fn the_page_says_what_was_counted() {
     let (_, samples) = read(&write(&figures(), Format::Text), Format::Text);
     for (series, value) in [
+        (r#"kaos_replica_choices_total{outcome="taken"}"#.into(), 6.0),
+        (r#"kaos_replica_choices_total{outcome="other"}"#.into(), 1.0),
+        ("kaos_dropped_events_total".into(), 8.0),
         (format!(r#"kaos_requests_total{{{SHOP},code="200"}}"#), 5.0),
         (format!(r#"kaos_requests_total{{{SHOP},code="499"}}"#), 1.0),
         (format!(r#"kaos_request_duration_seconds_bucket{{{SHOP},le="60"}}"#), 16.0),
@@ -118,4 +122,19 @@ fn a_process_says_only_what_it_knows() {
     let autoscaler = page(Figures { totals: None, ..figures() });
     assert!(autoscaler.contains("kaos_replicas_desired") && !autoscaler.contains("kaos_requests_total"));
     assert!(autoscaler.contains("kaos_report_timestamp_seconds"));
+}
+
+/// Which metrics there are, and of which type, is what the documents say.
+#[test]
+fn every_metric_is_documented() {
+    let documented: std::collections::BTreeMap<&str, &str> = include_str!("../../docs/metrics.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .map(|(name, rest)| (name, rest.split(' ').next().unwrap_or_default()))
+        .collect();
+    let (families, _) = read(&write(&figures(), Format::Text), Format::Text);
+    let ours = |name: &&str| name.starts_with("kaos_");
+    let exported: std::collections::BTreeMap<&str, &str> =
+        families.iter().map(|(name, kind)| (&**name, &**kind)).filter(|(name, _)| ours(name)).collect();
+    assert_eq!(exported, documented);
 }

@@ -59,10 +59,21 @@ pub(crate) struct Desk {
     pub(crate) hub: Option<Hub>,
     /// What the platform has to say of workloads, if it says anything.
     pub(crate) remarks: Option<Arc<dyn Remarks>>,
+    /// What became of writes to a cluster, if this process writes to one.
+    pub(crate) written: Option<Box<dyn Fn() -> Written + Send + Sync>>,
     /// What health consists of.
     pub(crate) checks: Vec<Check>,
     /// Places for followers of logs.
     pub(crate) followers: Arc<Semaphore>,
+}
+
+/// What became of writes to a cluster.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Written {
+    /// Replicas chosen to be stopped, by what the cluster did: took those, took another, or nobody saw.
+    pub(crate) choices: [u64; 3],
+    /// Events that weren't written: too many, or refused.
+    pub(crate) dropped_events: u64,
 }
 
 /// What the platform has to say of workloads beyond their state.

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kaos_autoscaler::{Inputs, Journal};
-use kaos_kubernetes::change::{self, Changing};
+use kaos_kubernetes::change::{self, Changing, Choices, Kubernetes};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use super::listen::Listen;
 use super::tell::{self, tell};
-use crate::admin::{self, Check, Data, Desk};
+use crate::admin::{self, Check, Data, Desk, Written};
 use crate::cli::cluster::Autoscaler;
 use crate::clock::{Clock, rfc3339};
 use crate::cluster::{self, Originals, Watched};
@@ -73,6 +74,17 @@ async fn pass_on(mut from: watch::Receiver<Originals>, to: watch::Sender<Origina
         let value = from.borrow_and_update().clone();
         if to.send(value).is_err() || from.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+/// What became of the writes of `platform`, whenever it is asked for.
+fn written(platform: Arc<Kubernetes>) -> impl Fn() -> Written {
+    move || {
+        let Choices { hits, misses, unknown } = platform.choices();
+        Written {
+            choices: [hits, misses, unknown].map(|count| count.load(Ordering::Relaxed)),
+            dropped_events: platform.dropped_events(),
         }
     }
 }
@@ -140,6 +152,7 @@ fn start(
         heard,
         hub: None,
         remarks: Some(watched.remarks()),
+        written: Some(Box::new(written(changing.platform()))),
         checks: vec![
             Check::live("autoscaler", decides),
             Check::live("listening", listening),

@@ -118,6 +118,7 @@ impl Standing {
             heard: Arc::new(Heard::default()),
             hub: Some(hub),
             remarks: Some(watched.remarks()),
+            written: None,
             checks: vec![
                 Check::ready("proxy", move || serves() && !*draining.borrow()),
                 Check::ready("cluster", watched.is_synced()),

@@ -131,6 +131,7 @@ impl Run {
             hub: Some(hub),
             // A configuration is taken whole or not at all on one machine.
             remarks: None,
+            written: None,
             checks: vec![
                 Check::ready("proxy", move || !*is_draining.borrow()),
                 Check::ready("platform", move || shown.borrow().version > 0),
