@@ -301,9 +301,16 @@ fn has_moved(permit: &Permit, answer: &Answer) -> bool {
     permit.is_passed() && answer.fields.values(Name::Passed).next().is_some()
 }
 
-/// Ends an exchange in its middle. The connection is closed; with a hard limit the slot is given back only when the
-/// replica has closed its side too, or after a second: until then it may still be at work.
-pub(crate) fn abort(permit: Permit, mut link: Link) {
+/// Ends an exchange in its middle. The connection is reset: a plain end would wait behind what the replica hasn't read,
+/// for ever if it reads no more. With a hard limit it is asked first, see [`close`].
+pub(crate) fn abort(permit: Permit, link: Link) {
+    link.socket.reset_on_close();
+    close(permit, link);
+}
+
+/// Closes the connection of an exchange that is whole. With a hard limit the slot is given back only when the replica has
+/// closed its side too, or after a second: until then it may still be at work.
+pub(crate) fn close(permit: Permit, mut link: Link) {
     if permit.hard_limit() == 0 {
         return;
     }

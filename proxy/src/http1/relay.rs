@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use crate::admit::{Ended, Record, Routed};
 use crate::buffer::{Buffers, Input};
-use crate::forward::{Feed, Sent, Upload, abort};
+use crate::forward::{Feed, Sent, Upload, abort, close};
 use crate::head::Head;
 use crate::http1::framing::Framing;
 use crate::http1::respond;
@@ -166,7 +166,7 @@ pub(crate) async fn answer(
         sent.permit.port.keep(sent.link, worker.now(), &worker.buffers);
         drop(sent.permit);
     } else {
-        abort(sent.permit, sent.link);
+        close(sent.permit, sent.link);
     }
     Ok(if keep { Next::Again } else { Next::Close })
 }

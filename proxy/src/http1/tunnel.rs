@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use crate::admit::{Record, Routed};
 use crate::buffer::Input;
-use crate::forward::{Sent, abort};
+use crate::forward::{Sent, abort, close};
 use crate::head::Head;
 use crate::http1::framing::Framing;
 use crate::http1::respond;
@@ -54,10 +54,13 @@ pub(crate) async fn run(
         if up_ended && down_ended { Poll::Ready(Ok::<(), ()>(())) } else { Poll::Pending }
     });
     // However it ended, both connections are closed now.
-    let _ = watch.over(both).await;
+    let ended = watch.over(both).await;
     up.rest(&worker.buffers);
     down.rest(&worker.buffers);
-    abort(sent.permit, sent.link);
+    match ended {
+        Ok(Ok(())) => close(sent.permit, sent.link),
+        _ => abort(sent.permit, sent.link),
+    }
 }
 
 /// Whether one direction has ended; its end is passed on. `Err`: the connection is broken.

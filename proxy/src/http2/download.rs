@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 
 use crate::admit::{Permit, Record, Routed};
 use crate::buffer::READ_SIZE;
-use crate::forward::abort;
+use crate::forward::{abort, close};
 use crate::http1::framing::{Framing, Piece};
 use crate::pump::may_trail;
 use crate::rounds::Watched;
@@ -127,11 +127,13 @@ impl Download {
             upload.abort();
             finished
         });
-        if self.reusable && uploaded && link.input.is_empty() {
+        if !uploaded {
+            abort(permit, link);
+        } else if self.reusable && link.input.is_empty() {
             let worker = &self.record.worker;
             permit.port.keep(link, worker.now(), &worker.buffers);
         } else {
-            abort(permit, link);
+            close(permit, link);
         }
     }
 }
