@@ -14,6 +14,15 @@ fn the_reference_page_of_the_knobs_is_up_to_date() {
 }
 
 #[test]
+fn the_annotations_that_are_no_knobs_are_documented() {
+    let page = include_str!("../docs/kubernetes.md");
+    let table = page.split("### Annotations").nth(1).unwrap().split("\n\n").nth(1).unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    let told: BTreeSet<&str> = rows.filter_map(|row| row.split_once('`')).map(|(name, _)| name).collect();
+    assert_eq!(told, BTreeSet::from(kaos_core::annotation::NAMES));
+}
+
+#[test]
 fn every_dependency_has_its_line_and_every_line_its_dependency() {
     let manifest: toml::Table = include_str!("../Cargo.toml").parse().unwrap();
     let table = manifest["workspace"]["dependencies"].as_table().unwrap();

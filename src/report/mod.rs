@@ -6,7 +6,8 @@
 
 mod heard;
 mod hub;
-#[cfg(all(test, feature = "kubernetes"))]
+#[cfg(test)]
+#[cfg(feature = "kubernetes")]
 mod mixed_test;
 mod picture;
 #[cfg(any(test, feature = "kubernetes"))]
