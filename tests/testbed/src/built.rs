@@ -35,6 +35,16 @@ pub(crate) fn pause() -> Result<PathBuf, Failure> {
 
 /// The program that answers as told.
 pub(crate) fn answer() -> Result<PathBuf, Failure> {
+    whole("kaos-loadtest", "answer", "a minute or two")
+}
+
+/// Kaos itself, as it is in an image.
+pub(crate) fn kaos_for_images() -> Result<PathBuf, Failure> {
+    whole("kaos", "kaos", "some minutes")
+}
+
+/// A static program of the workspace, as it would be released.
+fn whole(package: &str, program: &str, lasts: &str) -> Result<PathBuf, Failure> {
     let folder = folder()?;
     let rustc = Command::new("rustc").arg("-vV").output().trying("rustc")?;
     let said = String::from_utf8_lossy(&rustc.stdout).into_owned();
@@ -42,19 +52,28 @@ pub(crate) fn answer() -> Result<PathBuf, Failure> {
     let host = said.lines().find_map(|line| line.strip_prefix("host: "));
     let host = host.ok_or_else(|| Failure::new(format!("rustc -vV named no host:\n{said}")))?;
     let _lock = lock(&folder)?;
-    if !folder.join(host).exists() {
-        let _ = writeln!(std::io::stderr(), "testbed: building a static `answer`, once: a minute or two");
+    let built = folder.join(host).join("release").join(program);
+    if !built.exists() {
+        let _ = writeln!(std::io::stderr(), "testbed: building a static `{program}`, once: {lasts}");
     }
-    let mut build =
-        cargo(&["--release", "--package=kaos-loadtest", "--bin=answer", "--target", host], &folder);
+    let (package, program) = (format!("--package={package}"), format!("--bin={program}"));
+    let mut build = cargo(&["--release", &package, &program, "--target", host], &folder);
     run(build.env("RUSTFLAGS", STATIC).env_remove("CARGO_ENCODED_RUSTFLAGS"))?;
-    Ok(folder.join(host).join("release/answer"))
+    Ok(built)
 }
 
 /// Builds something of the workspace into the folder `target`.
 fn cargo(what: &[&str], target: &Path) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.arg("build").args(what).arg("--target-dir").arg(target).current_dir(source(""));
+    // What the outer Cargo says of the crate under test: build scripts that look at it would be run again each time.
+    for (name, _) in env::vars_os() {
+        let of_crate =
+            ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of| name.to_string_lossy().starts_with(of));
+        if of_crate {
+            cargo.env_remove(name);
+        }
+    }
     cargo
 }
 

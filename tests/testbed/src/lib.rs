@@ -32,7 +32,6 @@ mod binaries;
 mod built;
 mod eventually;
 mod failure;
-mod image;
 mod kubelet;
 mod machine;
 mod node;

@@ -16,7 +16,6 @@ use tokio::time::{Instant, sleep};
 use crate::binaries::Binaries;
 use crate::built::{self, run};
 use crate::failure::{Failure, Trying};
-use crate::image;
 use crate::machine::{NET_ADMIN, SYS_ADMIN, allows, has};
 use crate::plane::ControlPlane;
 use crate::process::{LOOK, Process, Undo, folder, tail};
@@ -103,10 +102,20 @@ impl Node {
         Ok(node)
     }
 
-    /// Makes the image `name` of the static `program`, for pods that don't pull it always.
+    /// Makes the image `name` of the static `program`, by `kaos image`, for pods that don't pull it always.
     pub fn image(&self, name: &str, program: &Path) -> Result<(), Failure> {
+        self.make(program, &["--name", name])
+    }
+
+    /// Makes Kaos's own image of these sources, under the name that `kaos install` prints.
+    pub fn kaos(&self) -> Result<(), Failure> {
+        self.make(&built::kaos_for_images()?, &[])
+    }
+
+    fn make(&self, program: &Path, arguments: &[&str]) -> Result<(), Failure> {
         let file = self.folder.join("image.tar");
-        image::write(name, program, &file)?;
+        let mut kaos = Command::new(built::kaos()?);
+        run(kaos.arg("image").arg(program).arg("--to").arg(&file).args(arguments))?;
         self.import(&file)
     }
 

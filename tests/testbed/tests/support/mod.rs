@@ -6,6 +6,7 @@
 pub mod away;
 pub mod crossing;
 pub mod election;
+pub mod installed;
 pub mod kaos;
 pub mod scene;
 pub mod testbed;
