@@ -11,6 +11,7 @@ use kaos_core::{EndpointUid, Moment, Policy};
 
 use crate::check;
 use crate::claim::HostRules;
+use crate::condemn::Condemned;
 use crate::directory::{Entry, PodName};
 use crate::fail::{Failing, Seen};
 use crate::gather;
@@ -43,6 +44,7 @@ pub(crate) struct Memory {
     /// The last that was allowed.
     good: Option<Good>,
     failing: Failing,
+    condemned: Condemned,
     replicas: u32,
     raised: Option<Moment>,
     starts: HashMap<EndpointUid, StartTimes>,
@@ -80,8 +82,9 @@ pub(crate) fn build(deployment: &Deployment, around: &Around<'_>, memory: &mut M
     let mut invalid = Vec::new();
     let usable = adopt(deployment, around, memory, &leading, &mut notes, &mut invalid);
     let hold = hold(deployment, &mut notes);
-    let Reached { endpoints, pods, waking, service } =
+    let Reached { mut endpoints, pods, waking, service } =
         usable.as_ref().map(|(_, way)| reach(deployment, around, way)).unwrap_or_default();
+    memory.condemned.see(&mut endpoints, deployment.replicas, around.now);
     let endpoints = memory.timed(endpoints, around.now);
     let ready = endpoints.iter().filter(|endpoint| endpoint.phase == Phase::Ready).count();
     let ready = u32::try_from(ready).unwrap_or(u32::MAX);
@@ -92,7 +95,10 @@ pub(crate) fn build(deployment: &Deployment, around: &Around<'_>, memory: &mut M
         template: deployment.template.hash,
     };
     memory.failing.see(&seen, around.now);
-    let due = memory.failing.due(&seen);
+    let spared = memory.condemned.due(deployment.replicas);
+    // Those that are listed as ready aren't what is waited for.
+    let waking = waking || spared.is_some();
+    let due = memory.failing.due(&seen).into_iter().chain(spared).min();
     let mode = mode(deployment, usable.as_ref().map(|(good, _)| &good.adoption), &leading, &mut notes);
     let entry = Entry {
         uid: deployment.uid.clone(),

@@ -11,6 +11,7 @@ mod claim;
 mod cluster;
 #[cfg(test)]
 mod cluster_test;
+mod condemn;
 pub mod connect;
 mod contest;
 pub mod directory;

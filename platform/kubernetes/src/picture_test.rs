@@ -61,6 +61,30 @@ fn terminating_is_final_and_impossible_addresses_are_left_out() {
 }
 
 #[test]
+fn what_a_count_of_zero_met_gets_nothing_more_unless_it_stays() {
+    let mut scene = Scene::shop(&enabled());
+    let count = |scene: &mut Scene, count: u32| {
+        let mut shop = deployment("shop", &enabled());
+        shop["spec"]["replicas"] = json!(count);
+        scene.put(shop);
+    };
+    scene.put(slice("s", "shop", &[("a", "10.1.0.1", true)]));
+    assert_eq!(endpoints(&scene.at(1)), [one("uid-a", "10.1.0.1:8080", Phase::Ready)]);
+    count(&mut scene, 0);
+    let condemned = one("uid-a", "10.1.0.1:8080", Phase::Terminating);
+    assert_eq!(endpoints(&scene.at(2)), std::slice::from_ref(&condemned));
+    // Raised again: it may be on its way out all the same, so new ones are looked for.
+    count(&mut scene, 1);
+    assert_eq!((endpoints(&scene.at(3)), scene.0.waking().count()), (vec![condemned.clone()], 1));
+    scene.put(slice("s", "shop", &[("a", "10.1.0.1", true), ("b", "10.1.0.2", true)]));
+    let new = one("uid-b", "10.1.0.2:8080", Phase::Ready);
+    assert_eq!(endpoints(&scene.at(3)), [condemned, new.clone()]);
+    assert_eq!(scene.0.next_due(), Some(kaos_core::Moment::from_secs(4)));
+    assert_eq!(endpoints(&scene.at(4)), [one("uid-a", "10.1.0.1:8080", Phase::Ready), new]);
+    assert_eq!(scene.0.waking().count(), 0);
+}
+
+#[test]
 fn a_waking_pods_address_is_known_before_any_slice_has_it() {
     let mut scene = Scene::shop(&enabled());
     scene.at(1);
