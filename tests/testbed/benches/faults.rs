@@ -14,7 +14,7 @@ use futures::future::join_all;
 use kaos_testbed::ControlPlane;
 use serde_json::json;
 use support::away::away;
-use support::crossing::cross;
+use support::crossing::{abrupt, cross};
 use support::election::{Moment, kill_leader, stop_leader};
 use support::scene::{Scene, sleepy};
 
@@ -35,7 +35,7 @@ async fn main() {
 async fn scene<'a>(plane: &'a ControlPlane, names: &[String]) -> Scene<'a> {
     let scene = Scene::start(plane, "faults", 2, 2).await;
     for name in names {
-        scene.deploy(name, 1, sleepy(), |_, _| {}).await;
+        scene.deploy(name, 1, sleepy(), abrupt).await;
         scene.answers(name).await;
     }
     scene
@@ -116,7 +116,12 @@ async fn outage(seconds: usize) {
     for (part, span) in came.fresh {
         println!("a fresh view at {part} {:.2} s after its return", span.as_secs_f64());
     }
-    println!("the cold request was answered {:.2} s after its return", came.cold.as_secs_f64());
+    println!(
+        "after its return: the wake written {:.2} s, a replica's address known {:.2} s, its request answered {:.2} s",
+        came.woken.as_secs_f64(),
+        came.placed.as_secs_f64(),
+        came.cold.as_secs_f64()
+    );
     assert_eq!(came.failed, [""; 0]);
 }
 

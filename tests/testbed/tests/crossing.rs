@@ -5,7 +5,7 @@
 mod support;
 
 use kaos_testbed::ControlPlane;
-use support::crossing::cross;
+use support::crossing::{abrupt, cross};
 use support::scene::{Scene, sleepy};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -13,7 +13,7 @@ async fn a_request_at_any_moment_around_the_last_replicas_end_is_answered() {
     let scene = Scene::start(ControlPlane::shared().await, "crossing", 2, 2).await;
     let names: Vec<String> = (0..5).map(|at| format!("shop-{at}")).collect();
     for name in &names {
-        scene.deploy(name, 1, sleepy(), |_, _| {}).await;
+        scene.deploy(name, 1, sleepy(), abrupt).await;
     }
     for name in &names {
         scene.answers(name).await;

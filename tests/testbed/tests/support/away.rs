@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
+use k8s_openapi::jiff::Timestamp;
 use kaos_testbed::eventually;
 use serde_json::{Value, json};
 use tokio::time::{Instant, interval, sleep};
 
+use super::crossing::lowers;
 use super::kaos::Part;
 use super::scene::{Scene, within};
 
@@ -18,7 +20,11 @@ pub struct Away {
     pub failed: Vec<String>,
     /// From the API server's return until each part showed a count that was written then.
     pub fresh: Vec<(String, Duration)>,
-    /// From its return until the request for a sleeping Deployment was answered.
+    /// From its return until it had the write that wakes the sleeping Deployment; none if that came before it was ready.
+    pub woken: Duration,
+    /// From then until a replica had an address: the cluster's own controllers have their pauses. None if there was one.
+    pub placed: Duration,
+    /// From its return until the request was answered.
     pub cold: Duration,
 }
 
@@ -28,20 +34,50 @@ pub async fn away(scene: &Scene<'_>, warm: &str, cold: &str, span: Duration, rat
     let (over, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
     let load =
         join_all((0..scene.kaos.proxies.len()).map(|proxy| steady(scene, proxy, warm, rate, &over, &sent)));
+    let cold_name = cold;
     let outage = async {
         eventually("load is on", async || (sent.load(Ordering::Relaxed) > 20).then_some(())).await;
         scene.plane.stop_api_server();
         let (cold, back) = tokio::join!(waiting(scene, cold, span / 2), async {
             sleep(span).await;
             scene.plane.start_api_server().await.unwrap();
-            let back = Instant::now();
-            (back, fresh(scene, warm, back).await)
+            let (back, at) = (Instant::now(), Timestamp::now());
+            (back, at, fresh(scene, warm, back).await)
         });
         over.store(true, Ordering::Relaxed);
-        (cold.saturating_duration_since(back.0), back.1)
+        let (back, at, fresh) = back;
+        (cold.saturating_duration_since(back), [woken(scene, at), placed(scene, cold_name, at)], fresh)
     };
-    let (failed, (cold, fresh)) = tokio::join!(load, outage);
-    Away { warm: sent.into_inner(), failed: failed.into_iter().flatten().collect(), fresh, cold }
+    let (failed, (cold, [woken, placed], fresh)) = tokio::join!(load, outage);
+    Away {
+        warm: sent.into_inner(),
+        failed: failed.into_iter().flatten().collect(),
+        fresh,
+        woken,
+        placed,
+        cold,
+    }
+}
+
+/// From `back` until the API server had the last write that raised a count.
+fn woken(scene: &Scene<'_>, back: Timestamp) -> Duration {
+    let raised = scene.scalings().into_iter().filter(|entry| entry.code() == 200 && !lowers(entry));
+    let last = raised.map(|entry| entry.request_received_timestamp.0).max().unwrap();
+    Duration::try_from(last.duration_since(back)).unwrap_or_default()
+}
+
+/// From `back` until the API server was told an address of a pod of `name`.
+fn placed(scene: &Scene<'_>, name: &str, back: Timestamp) -> Duration {
+    let prefix = format!("/namespaces/{}/pods/{name}-", scene.namespace);
+    let told = scene.plane.audit(|entry| {
+        let body = entry.request_object.as_ref();
+        entry.is_about("pods/status")
+            && entry.request_uri.contains(&prefix)
+            && body
+                .is_some_and(|body| body.pointer("/status/podIP").is_some_and(|address| address.is_string()))
+    });
+    let after = told.iter().map(|entry| entry.request_received_timestamp.0).filter(|at| *at > back);
+    after.min().and_then(|at| Duration::try_from(at.duration_since(back)).ok()).unwrap_or_default()
 }
 
 /// Requests at a steady rate until it is `over`. What failed.

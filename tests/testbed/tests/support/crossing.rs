@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use kaos_testbed::AuditEntry;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::scene::Scene;
@@ -20,6 +21,11 @@ pub struct Crossing {
     pub sleeps: usize,
     pub wakes: usize,
     pub released: usize,
+}
+
+/// Makes a Deployment's pods end at once, whatever they have in flight.
+pub fn abrupt(deployment: &mut Value, _: &mut Value) {
+    deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = json!(0);
 }
 
 /// `rounds` times for each of the Deployments `names`, which sleep a second after a request: that request, and another one
@@ -55,7 +61,7 @@ async fn lane(scene: &Scene<'_>, name: &str, rounds: usize) -> Crossing {
 impl Crossing {
     async fn ask(&mut self, scene: &Scene<'_>, name: &str) {
         let begun = Instant::now();
-        let answer = scene.get(fastrand::usize(..scene.kaos.proxies.len()), name, "/").await;
+        let answer = scene.get(fastrand::usize(..scene.kaos.proxies.len()), name, "/delay/100ms").await;
         self.requests += 1;
         self.waits.push(begun.elapsed());
         match answer {
