@@ -1,6 +1,6 @@
 //! The proxy's one task beside its workers: snapshots become what admission sees, counters become reports.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use kaos_core::{Moment, ProxyId, Reading, Report, Snapshot, Sums};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
+use crate::gate::ANNOUNCE_AGAIN;
 use crate::peers::Peers;
 use crate::probe::Found;
 use crate::report::{Ask, Brief, Notice};
@@ -33,7 +34,7 @@ pub(crate) async fn ask_all<T>(
     asks: &[mpsc::Sender<Ask>],
     ask: fn(oneshot::Sender<T>) -> Ask,
 ) -> Vec<Option<T>> {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     let mut replies = Vec::new();
     for worker in asks {
         let (reply, answer) = oneshot::channel();
@@ -61,6 +62,8 @@ pub(crate) struct Control {
     briefs: Vec<HashMap<u32, (Sums, Option<Moment>)>>,
     /// What was last reported, by gate.
     reported: HashMap<u32, Reading>,
+    /// Where requests wait: the last of a burst comes too soon after the others to be announced by itself.
+    waited_at: BTreeSet<u32>,
     sequence: u64,
     ticks: u64,
     found: mpsc::Receiver<Found>,
@@ -72,7 +75,8 @@ impl Control {
         let peers = Peers::new(shared.config.id.clone(), shared.believed.clone());
         let (gates, found) = Gates::new(shared.queue_bytes.clone(), peers, shared.config.origin);
         let (workers, briefs, reported) = (Vec::new(), Vec::new(), HashMap::new());
-        Control { shared, reports, workers, gates, briefs, reported, sequence: 0, ticks: 0, found }
+        let waited_at = BTreeSet::new();
+        Control { shared, reports, workers, gates, briefs, reported, waited_at, sequence: 0, ticks: 0, found }
     }
 
     /// Puts the first pictures into force.
@@ -105,7 +109,7 @@ impl Control {
         let mut settle = tokio::time::interval(SETTLE_EVERY);
         settle.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut gathering: Option<Gathering> = None;
-        let mut asked = false;
+        let (mut asked, mut look) = (false, Instant::now());
         loop {
             let gathered = async {
                 match &mut gathering {
@@ -136,6 +140,15 @@ impl Control {
                     gates.dedup();
                     self.send(&gates, false).await;
                     gates.iter().for_each(|gate| self.gates.pursue(*gate));
+                    if self.waited_at.is_empty() {
+                        look = Instant::now() + ANNOUNCE_AGAIN;
+                    }
+                    self.waited_at.extend(gates);
+                }
+                () = sleep_until(look), if !self.waited_at.is_empty() => {
+                    look = Instant::now() + ANNOUNCE_AGAIN;
+                    let grown = self.grown();
+                    self.send_some(&grown).await;
                 }
                 Some(found) = self.found.recv() => {
                     let now = self.now();
@@ -157,6 +170,17 @@ impl Control {
                 }
             }
         }
+    }
+
+    /// The gates where more wait than was announced.
+    fn grown(&mut self) -> Vec<u32> {
+        let (now, mut grown) = (self.now(), Vec::new());
+        self.waited_at.retain(|gate| {
+            let has_grown = self.gates.has_grown(*gate, now);
+            grown.extend(has_grown.filter(|grown| *grown).map(|_| *gate));
+            has_grown.is_some()
+        });
+        grown
     }
 
     /// Puts a snapshot into force. Returns the gates whose hold has changed.

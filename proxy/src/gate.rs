@@ -23,7 +23,7 @@ use crate::slot::{Padded, Slot};
 pub(crate) use view::{Starts, View};
 
 /// Requests that begin to wait are reported again after this time.
-const ANNOUNCE_AGAIN: Duration = Duration::from_millis(10);
+pub(crate) const ANNOUNCE_AGAIN: Duration = Duration::from_millis(10);
 
 /// Bytes that waiting requests of all workloads may hold together.
 #[derive(Debug)]
@@ -257,6 +257,16 @@ impl Gate {
             return Err(Refusal::Overloaded);
         }
         Ok(())
+    }
+
+    /// Whether more wait than was announced, which is announced by this; none if nobody waits.
+    pub(crate) fn has_grown(&self, now: Moment) -> Option<bool> {
+        let mut queue = self.lock();
+        let (waiting, announced) = (queue.waiters.len() as u32, queue.announced);
+        if waiting > announced {
+            (queue.announced, queue.announced_at) = (waiting, now);
+        }
+        (waiting > 0).then_some(waiting > announced)
     }
 
     /// What was read last was reported: those who were turned away before wait no more.

@@ -283,6 +283,11 @@ impl Gates {
         }
     }
 
+    /// Whether more requests wait at the gate `key` than was announced; none if there are none.
+    pub(crate) fn has_grown(&self, key: u32, now: Moment) -> Option<bool> {
+        self.by_id.get(self.ids.get(&key)?)?.gate.has_grown(now)
+    }
+
     /// What is known of a gate without its workers: who waits, the hold, what each replica has in flight.
     pub(crate) fn reading(&self, key: u32, now: Moment) -> Option<Reading> {
         let kept = self.by_id.get(self.ids.get(&key)?)?;

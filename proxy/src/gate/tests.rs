@@ -139,3 +139,21 @@ fn the_last_who_waits_tells_that_nobody_does() {
     assert_eq!(told, [false, false, true]);
     is_empty(&gate, &slots);
 }
+
+/// Those who come within ten milliseconds after an announcement and are fewer than twice as many aren't announced by
+/// coming: they are found by looking.
+#[test]
+fn the_last_of_a_burst_are_found_by_looking() {
+    let (gate, slots) = gate();
+    slots.iter().for_each(|slot| slot.set_open(false));
+    let now = gate.now();
+    assert_eq!(gate.has_grown(now), None);
+    let tickets: Vec<_> = (0..7).map(|_| gate.enter(now, Moment::NEVER, 1, false).unwrap()).collect();
+    let announced: Vec<bool> = tickets.iter().map(|ticket| ticket.announce).collect();
+    assert_eq!(announced, [true, true, false, true, false, false, false]);
+    assert_eq!(gate.has_grown(now), Some(true));
+    assert_eq!(gate.has_grown(now), Some(false));
+    assert_eq!(tickets.into_iter().map(Ticket::leave).filter(|told| *told).count(), 1);
+    assert_eq!(gate.has_grown(now), None);
+    is_empty(&gate, &slots);
+}
