@@ -40,10 +40,13 @@ impl Recipe<'_> {
         Ok(())
     }
 
-    /// The bridge that pods hang on, with the node's own address.
+    /// The bridge that pods hang on, with the node's own address. Its link address is set: else it is the least of its
+    /// pods', changes as they come and go, and those that stay send to the former one for up to a minute.
     pub(crate) fn bridge(&self) -> Result<Undo, Failure> {
-        let make = r#"ip link add "$1" type bridge && ip addr add "$2" dev "$1" && ip link set "$1" up"#;
-        let arguments = [self.interface(), format!("{}/24", self.address())];
+        let make = r#"
+            ip link add "$1" address "$3" type bridge && ip addr add "$2" dev "$1" && ip link set "$1" up"#;
+        let link = format!("0a:58:0a:e0:{:02x}:01", self.number);
+        let arguments = [self.interface(), format!("{}/24", self.address()), link];
         Undo::start(make, r#"ip link del "$1""#, &arguments.each_ref().map(String::as_str))
             .trying(format_args!("the bridge {}", self.interface()))
     }
