@@ -225,16 +225,10 @@ pub async fn ask(address: SocketAddr, host: &str, path: &str) -> Option<Answer> 
 
 /// Applies what `kaos install` prints, but for what runs as pods: there is nobody here to run them.
 pub async fn install(client: &Client, objects: Vec<Value>) {
-    for mut object in objects {
+    for object in objects {
         let kind = object["kind"].as_str().unwrap();
         if matches!(kind, "Deployment" | "Namespace" | "PodDisruptionBudget" | "NetworkPolicy") {
             continue;
-        }
-        if kind == "ClusterRoleBinding" {
-            // Of the whole cluster: another test's Kaos keeps its rights.
-            let subject = object["subjects"][0]["namespace"].as_str().unwrap().to_owned();
-            object["metadata"]["name"] =
-                json!(format!("{}-{subject}", object["metadata"]["name"].as_str().unwrap()));
         }
         apply(client, &object).await;
     }
