@@ -1,4 +1,4 @@
-//! Kaos's writes against a real API server, with the rights that `kaos_kubernetes::change` names and no others.
+//! Kaos's writes against a real API server, with the rights of `kaos_kubernetes::rights` and no others.
 
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
@@ -16,6 +16,7 @@ use kaos_core::snapshot::{Hold, Mode, Targets};
 use kaos_core::{EndpointUid, HoldId, Snapshot, WorkloadId};
 use kaos_kubernetes::change::{Changing, Clock, LEASE, SHARDS, Settings, Sources, Uninstall, shard_name};
 use kaos_kubernetes::directory::Entry;
+use kaos_kubernetes::rights::{self, Right};
 use kaos_kubernetes::{Directory, Notes};
 use kaos_testbed::{AuditEntry, Behaviour, ControlPlane, Kubelet, PATIENCE, eventually};
 use kube::api::{Patch, PatchParams};
@@ -41,23 +42,23 @@ async fn create(client: &Client, path: &str, object: &Value) {
     client.request::<Value>(request.body(object.to_string().into_bytes()).unwrap()).await.unwrap();
 }
 
-/// Each right that the module's documentation names.
+/// Every right that writing needs, with or without that to deletion costs.
 fn rules(with_pods: bool) -> Value {
-    let rule = |group: &str, resources: &[&str], verbs: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
-    let shards: Vec<String> = (0..SHARDS).map(shard_name).collect();
-    let mut rules = vec![
-        rule("apps", &["deployments/scale"], &["get", "patch"]),
-        rule("apps", &["deployments/status"], &["patch"]),
-        rule("apps", &["deployments"], &["get"]),
-        rule("", &["pods"], &["get", "list"]),
-        rule("events.k8s.io", &["events"], &["create"]),
-        json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "update"],
-            "resourceNames": [LEASE]}),
-        json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "patch"],
-            "resourceNames": shards}),
-    ];
+    let rule = |right: &Right, names: &[String]| {
+        let mut rule =
+            json!({"apiGroups": [right.group], "resources": [right.resource], "verbs": [right.verb]});
+        if !names.is_empty() {
+            rule["resourceNames"] = json!(names);
+        }
+        rule
+    };
+    let (shards, lease): (Vec<String>, _) = ((0..SHARDS).map(shard_name).collect(), [LEASE.to_owned()]);
+    let mut rules: Vec<Value> =
+        rights::READ.iter().chain(&rights::SCALE).map(|right| rule(right, &[])).collect();
+    rules.extend(rights::LEAD.iter().map(|right| rule(right, &lease)));
+    rules.extend(rights::KEEP.iter().map(|right| rule(right, &shards)));
     if with_pods {
-        rules.push(rule("", &["pods/status"], &["patch"]));
+        rules.extend(rights::CHOOSE.iter().map(|right| rule(right, &[])));
     }
     json!(rules)
 }
