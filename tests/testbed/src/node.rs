@@ -30,11 +30,12 @@ pub const ANSWER: &str = "registry.local/answer:1";
 /// Longest wait for the node to be ready.
 const READY: Duration = Duration::from_secs(60);
 
-/// What runs in the node's namespaces: `$1` the folder, then kubelet and its flags.
+/// What runs in the node's namespaces: `$1` the folder, then kubelet and its flags. A kubelet that finds no containerd ends.
 const RUN: &str = r#"
 for place in /run /var/lib /var/log; do mount -t tmpfs tmpfs "$place" || exit; done
 folder=$1; shift
-containerd --config "$folder/containerd.toml" >"$folder/containerd.log" 2>&1 &
+containerd --config "$folder/containerd.toml" >"$folder/containerd.log" 2>&1 & containerd=$!
+until [ -S "$folder/containerd.sock" ]; do kill -0 "$containerd" || exit; sleep 0.05; done
 "$@" >"$folder/kubelet.log" 2>&1 &
 wait
 "#;
