@@ -205,7 +205,8 @@ impl Read {
 }
 
 /// The annotations under [`PREFIX`] that are no knobs; every knob is one, too.
-pub const NAMES: [&str; 8] = ["enabled", "host", "path", "service", "port", "protocol", "mode", "accept-risks"];
+pub const NAMES: [&str; 8] =
+    ["enabled", "host", "path", "service", "port", "protocol", "mode", "accept-risks"];
 
 fn nearest(name: &str) -> Option<&'static str> {
     let own = NAMES.iter().copied().find(|own| knob::distance(name, own) <= 2);
