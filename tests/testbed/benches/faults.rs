@@ -3,7 +3,7 @@
 //!
 //! `cargo bench -p kaos-testbed --bench faults -- crossing|killed|stopped|away [COUNT]` after `cargo build --release -p kaos`.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a measurement")]
 
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -3,6 +3,7 @@
 //! container's arguments and environment.
 
 use std::collections::{HashMap, HashSet};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -74,6 +75,12 @@ impl Kubelet {
     /// Treats pods that appear from here on so.
     pub fn behave(&self, behaviour: Behaviour) {
         *self.shared.behaviour.lock().unwrap_or_else(PoisonError::into_inner) = behaviour;
+    }
+
+    /// An address of the pods' network that no pod gets, for a program that the test runs where a pod would be. Only the
+    /// last 50 numbers are such.
+    pub fn address(&self, number: u8) -> Option<Ipv4Addr> {
+        (usize::from(number) > CAPACITY).then(|| self.shared.station.network.address(number))
     }
 
     /// Kills the program of the pod `name`. Whether it ran.

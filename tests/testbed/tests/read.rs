@@ -1,6 +1,6 @@
 //! What Kaos reads from a real API server, with the rights to get, list and watch and no others.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "all of this is test code")]
 
 mod support;
 

@@ -73,8 +73,7 @@ fn placed(scene: &Scene<'_>, name: &str, back: Timestamp) -> Duration {
         let body = entry.request_object.as_ref();
         entry.is_about("pods/status")
             && entry.request_uri.contains(&prefix)
-            && body
-                .is_some_and(|body| body.pointer("/status/podIP").is_some_and(|address| address.is_string()))
+            && body.is_some_and(|body| body.pointer("/status/podIP").is_some_and(Value::is_string))
     });
     let after = told.iter().map(|entry| entry.request_received_timestamp.0).filter(|at| *at > back);
     after.min().and_then(|at| Duration::try_from(at.duration_since(back)).ok()).unwrap_or_default()

@@ -75,7 +75,7 @@ impl Crossing {
 
 /// Whether a write of a count goes down: those that go up are JSON patches.
 pub fn lowers(entry: &AuditEntry) -> bool {
-    entry.request_object.as_ref().is_some_and(|body| body.is_object())
+    entry.request_object.as_ref().is_some_and(Value::is_object)
 }
 
 /// Whether it takes a hold away.
@@ -83,7 +83,5 @@ pub fn releases(entry: &AuditEntry, namespace: &str) -> bool {
     let of = entry.object_ref.as_ref().is_some_and(|of| of.namespace == namespace);
     let hold =
         entry.request_object.as_ref().and_then(|body| body.pointer("/metadata/annotations/kaos.dev~1hold"));
-    of && entry.verb == "patch"
-        && entry.is_about("deployments/status")
-        && hold.is_some_and(|hold| hold.is_null())
+    of && entry.verb == "patch" && entry.is_about("deployments/status") && hold.is_some_and(Value::is_null)
 }

@@ -135,6 +135,18 @@ impl Kaos {
         kaos
     }
 
+    /// Starts one more proxy or autoscaler, at these addresses: it finds the proxies by their headless Service, as in a
+    /// cluster. A proxy is ready once it is listed there.
+    pub async fn join(&mut self, plane: &ControlPlane, kind: &str, at: [SocketAddr; 2], namespace: &str) {
+        self.peers = ["kaos-proxy-peers", "kaos-proxy-peers"].map(str::to_owned);
+        let all = if kind == "proxy" { self.proxies.len() } else { self.autoscalers.len() };
+        let token = plane.service_account(&self.system, &format!("kaos-{kind}")).await.unwrap();
+        let kubeconfig = plane.kubeconfig(&token).unwrap();
+        self.accounts.insert(format!("{kind}-{all}"), (token, kubeconfig));
+        let part = self.run(kind, all, at[0], at[1], namespace);
+        if kind == "proxy" { self.proxies.push(part) } else { self.autoscalers.push(part) }
+    }
+
     /// Kills the proxy `at`, starts it again in its place, and waits until it is ready.
     pub async fn restart_proxy(&mut self, at: usize) {
         let old = &self.proxies[at];
@@ -193,7 +205,7 @@ impl Kaos {
         let review: Value =
             client.request(request.body(review.to_string().into_bytes()).unwrap()).await.unwrap();
         let id = &review["status"]["user"]["extra"]["authentication.kubernetes.io/credential-id"][0];
-        id.as_str().unwrap_or_else(|| panic!("{review}")).to_owned()
+        id.as_str().unwrap().to_owned()
     }
 
     /// The namespace it was installed in.
