@@ -107,7 +107,10 @@ impl Desk {
         let workload = &mut self.workloads[at];
         workload.version = self.version;
         match action {
-            Action::Scale { scale, .. } => workload.replicas.desired = scale.to,
+            Action::Scale { scale, .. } => {
+                workload.replicas.desired = scale.to;
+                workload.contender = None;
+            }
             Action::Hold { hold, .. } => workload.hold = Some(hold.clone()),
             Action::Release { .. } => workload.hold = None,
         }
@@ -119,6 +122,9 @@ impl Desk {
     fn counts(&mut self, at: usize, desired: u32, ready: u32) {
         self.version += 1;
         let starting = desired.saturating_sub(ready);
+        if desired != self.workloads[at].replicas.desired {
+            self.workloads[at].contender = Some("script".into());
+        }
         self.workloads[at].replicas = Replicas { desired, ready, starting };
         self.workloads[at].version = self.version;
         self.show();
@@ -241,6 +247,21 @@ fn others_who_keep_writing_are_answered_once_a_minute() {
     desk.one_waits(0);
     let woken = desk.told();
     assert_eq!(woken, ["w0 1"], "who waits doesn't pay for it");
+}
+
+#[test]
+fn what_another_autoscaler_writes_is_no_contest() {
+    let mut desk = Desk::new(1, 20, &[("idle-timeout", "2s")]);
+    desk.line.lead(false);
+    for count in [1, 0, 1, 0, 1] {
+        desk.version += 1;
+        desk.workloads[0].replicas = Replicas { desired: count, ready: count, starting: 0 };
+        desk.workloads[0].version = desk.version;
+        desk.show();
+    }
+    desk.line.lead(true);
+    desk.wait(5);
+    assert_eq!(desk.told(), ["w0 hold"], "a new leader goes on where the old one was");
 }
 
 #[test]

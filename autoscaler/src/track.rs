@@ -188,8 +188,9 @@ impl Track {
         let after = self.replicas().desired;
         let count = |write: &Write| !matches!(write, Write::Descent(Ask::Hold(_) | Ask::Release));
         let ours = self.write.as_ref().is_some_and(|write| count(write) && write.is_to(after));
-        // A platform may give up starts that fail: that is no contest.
-        if after != before && !ours && workload.failure.is_none() {
+        // Another autoscaler's write is no contest, nor are starts that fail and that a platform gives up.
+        let contends = workload.contender.is_some() && workload.failure.is_none();
+        if after != before && !ours && contends {
             self.contest(now);
         }
         self.scale_retry.saw(now);
@@ -251,7 +252,8 @@ impl Track {
             // Our count was never shown: another's had taken its place by then.
             let counted = self.foreign.back().is_some_and(|at| *at >= self.begun);
             let another = self.workload.version > version && !write.is_to(self.workload.replicas.desired);
-            if another && !counted && self.workload.failure.is_none() {
+            let contends = self.workload.contender.is_some() && self.workload.failure.is_none();
+            if another && !counted && contends {
                 self.contest(now);
             }
             return;
