@@ -11,7 +11,7 @@ use kaos_core::snapshot::{Endpoint, Phase};
 use kaos_core::{EndpointUid, Moment};
 
 /// A replica that is still ready so long after its count was raised again was never taken.
-const SPARED: Duration = Duration::from_secs(2);
+const SPARED: Duration = Duration::from_secs(1);
 
 /// The replicas of one workload that its last count of zero met.
 #[derive(Debug, Default)]
