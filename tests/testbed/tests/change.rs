@@ -16,12 +16,12 @@ use kaos_core::snapshot::{Hold, Mode, Targets};
 use kaos_core::{EndpointUid, HoldId, Snapshot, WorkloadId};
 use kaos_kubernetes::change::{Changing, Clock, LEASE, SHARDS, Settings, Sources, Uninstall, shard_name};
 use kaos_kubernetes::directory::Entry;
-use kaos_kubernetes::rights::{self, Right};
 use kaos_kubernetes::{Directory, Notes};
 use kaos_testbed::{AuditEntry, Behaviour, ControlPlane, Kubelet, PATIENCE, eventually};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use support::rules::{create, rules};
 use support::{pods, ready, shop};
 use tokio::sync::watch;
 
@@ -35,32 +35,6 @@ struct Scene<'a> {
     snapshots: watch::Sender<Arc<Snapshot>>,
     synced: watch::Sender<bool>,
     notes: watch::Sender<Notes>,
-}
-
-async fn create(client: &Client, path: &str, object: &Value) {
-    let request = http::Request::post(path).header("content-type", "application/json");
-    client.request::<Value>(request.body(object.to_string().into_bytes()).unwrap()).await.unwrap();
-}
-
-/// Every right that writing needs, with or without that to deletion costs.
-fn rules(with_pods: bool) -> Value {
-    let rule = |right: &Right, names: &[String]| {
-        let mut rule =
-            json!({"apiGroups": [right.group], "resources": [right.resource], "verbs": [right.verb]});
-        if !names.is_empty() {
-            rule["resourceNames"] = json!(names);
-        }
-        rule
-    };
-    let (shards, lease): (Vec<String>, _) = ((0..SHARDS).map(shard_name).collect(), [LEASE.to_owned()]);
-    let mut rules: Vec<Value> =
-        rights::READ.iter().chain(&rights::SCALE).map(|right| rule(right, &[])).collect();
-    rules.extend(rights::LEAD.iter().map(|right| rule(right, &lease)));
-    rules.extend(rights::KEEP.iter().map(|right| rule(right, &shards)));
-    if with_pods {
-        rules.extend(rights::CHOOSE.iter().map(|right| rule(right, &[])));
-    }
-    json!(rules)
 }
 
 impl<'a> Scene<'a> {
