@@ -21,6 +21,9 @@ use crate::output::Tail;
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(100);
 
+/// Between two tries at least, at somebody else's listener: each try waits in its backlog until it is accepted.
+const POLITE: Duration = Duration::from_millis(50);
+
 /// From this step on the runtime's timer is exact enough.
 const COARSE: Duration = Duration::from_millis(5);
 
@@ -93,7 +96,8 @@ impl Probe {
             if now >= deadline {
                 return Err(self.explain(last));
             }
-            let step = ((now - begun) / 100).clamp(SHORTEST, LONGEST);
+            let least = if seen == Seen::Stranger { POLITE } else { SHORTEST };
+            let step = ((now - begun) / 100).clamp(least, LONGEST);
             // Counted from when the try was due, so that the timer's rounding doesn't add up.
             next = (next + step).max(now).min(deadline);
             match &timer {
