@@ -62,11 +62,13 @@ async fn what_a_crashed_replica_leaves_is_killed_at_once() {
 #[tokio::test]
 async fn what_outlives_its_leader_may_finish_within_the_stop_timeout() {
     let folder = tempfile::tempdir().unwrap();
-    let done = folder.path().join("done");
-    // The shell dies of SIGTERM at once; its child needs a while to put things in order.
+    let (set, done) = (folder.path().join("set"), folder.path().join("done"));
+    // The shell dies of SIGTERM at once; its child needs a while to put things in order. It serves once that is arranged.
     let text = format!(
-        "sh -c 'trap \"sleep 0.3; echo done > {}; exit\" TERM; while :; do sleep 0.05; done' & {FIXTURE} serve",
-        done.display()
+        "sh -c 'trap \"sleep 0.3; echo done > {done}; exit\" TERM; echo > {set}; while :; do sleep 0.05; done' & \
+         until [ -e {set} ]; do sleep 0.01; done; {FIXTURE} serve",
+        done = done.display(),
+        set = set.display(),
     );
     let stage = Stage::new(vec![script("app", &text)]).await;
     stage.started("app").await;
