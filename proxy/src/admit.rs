@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kaos_core::Moment;
 
-use crate::gate::Grant;
+use crate::gate::{Grant, Terms};
 use crate::head::Head;
 use crate::ledger::Phases;
 use crate::refuse::Refusal;
@@ -42,6 +42,8 @@ pub(crate) struct Record {
     pub(crate) request_id: String,
     /// It is another proxy's to count.
     passed: bool,
+    /// It is no sign that anybody uses the workload.
+    no_wake: bool,
     code: u16,
 }
 
@@ -54,7 +56,7 @@ impl Wait {
 
 impl Record {
     pub(crate) fn new(worker: Rc<Worker>, arrived: Moment, request_id: String) -> Self {
-        Record { worker, seat: None, arrived, request_id, passed: false, code: CLIENT_LEFT }
+        Record { worker, seat: None, arrived, request_id, passed: false, no_wake: false, code: CLIENT_LEFT }
     }
 
     /// A record under the id that the client gave, if it is a sane one, else under a new id.
@@ -107,7 +109,9 @@ impl Drop for Record {
         if !self.passed {
             ledger.ended(self.code, now.since(self.arrived));
         }
-        ledger.active(now);
+        if !self.no_wake {
+            ledger.active(now);
+        }
     }
 }
 
@@ -116,8 +120,16 @@ impl Drop for Record {
 pub(crate) struct Routed {
     pub(crate) seat: Rc<Seat>,
     pub(crate) wait: Wait,
-    /// Another proxy has passed it on: it stays here.
-    pub(crate) passed: bool,
+    pub(crate) terms: Terms,
+}
+
+impl Routed {
+    /// Bytes have moved.
+    pub(crate) fn active(&self, now: Moment) {
+        if self.terms.no_wake.is_none() {
+            self.seat.ledger.active(now);
+        }
+    }
 }
 
 /// What a request has waited for so far.
@@ -136,8 +148,11 @@ pub(crate) struct Wait {
 /// Finds the workload of `head` and enters it in the record.
 pub(crate) fn route(worker: &Rc<Worker>, head: &Head, record: &mut Record) -> Result<Routed, Refusal> {
     let host = head.routed_host().ok_or(Refusal::BadRequest("the Host names no host"))?;
-    let seat = worker.find(&host, &head.routed_path()).ok_or(Refusal::NoRoute)?;
-    seat.ledger.active(record.arrived);
+    let (seat, no_wake) = worker.find(&host, &head.routed_path()).ok_or(Refusal::NoRoute)?;
+    record.no_wake = no_wake.is_some();
+    if !record.no_wake {
+        seat.ledger.active(record.arrived);
+    }
     record.seat = Some(seat.clone());
     let mut wait = Wait::default();
     if let Some(left) = head.passed {
@@ -145,7 +160,7 @@ pub(crate) fn route(worker: &Rc<Worker>, head: &Head, record: &mut Record) -> Re
         let began = (record.arrived + left).before(seat.gate.view().workload.policy.queue_timeout);
         wait.span = Some((began.min(record.arrived), record.arrived));
     }
-    Ok(Routed { seat, wait, passed: head.passed.is_some() })
+    Ok(Routed { seat, wait, terms: Terms { passed: head.passed.is_some(), no_wake } })
 }
 
 /// A slot on a replica, held for as long as the request runs.
@@ -154,6 +169,8 @@ pub(crate) struct Permit {
     pub(crate) grant: Grant,
     pub(crate) port: Rc<Port>,
     pub(crate) dispatched: Moment,
+    /// It is in the sums of what runs.
+    counted: bool,
     seat: Rc<Seat>,
     worker: Rc<Worker>,
 }
@@ -177,7 +194,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.port.active.set(self.port.active.get() - 1);
-        if !self.is_passed() {
+        if self.counted {
             self.seat.ledger.released(self.worker.now());
         }
     }
@@ -194,8 +211,8 @@ pub(crate) async fn admit(
     let worker = &record.worker;
     let gate = &routed.seat.gate;
     let now = worker.now();
-    if let Some(grant) = gate.admit(now, worker.turn(), routed.passed) {
-        if let (true, Some((began, _))) = (routed.passed, routed.wait.span) {
+    if let Some(grant) = gate.admit(now, worker.turn(), routed.terms.passed) {
+        if let (true, Some((began, _))) = (routed.terms.passed, routed.wait.span) {
             // It may have waited for the start where it came from.
             routed.wait.cold = cold(&grant, began, now);
         }
@@ -203,7 +220,7 @@ pub(crate) async fn admit(
     }
     let began = *routed.wait.span.get_or_insert((now, now));
     let deadline = began.0 + gate.view().workload.policy.queue_timeout;
-    let mut ticket = gate.enter(now, deadline, held(), routed.passed).map_err(|turned_away| {
+    let mut ticket = gate.enter(now, deadline, held(), routed.terms).map_err(|turned_away| {
         if turned_away.announce {
             worker.announce(gate);
         }
@@ -237,10 +254,13 @@ fn permit(routed: &mut Routed, record: &Record, grant: Grant, now: Moment) -> Pe
     let port = record.worker.port(&grant.slot);
     routed.wait.elsewhere = grant.slot.kind == Kind::Proxy;
     port.active.set(port.active.get() + 1);
-    if !routed.wait.elsewhere {
+    // What keeps nothing awake is no load to scale by either. The replica's own count has it, so that it is never cut.
+    let counted = !routed.wait.elsewhere && routed.terms.no_wake.is_none();
+    if counted {
         routed.seat.ledger.dispatched(now);
     }
-    Permit { grant, port, dispatched: now, seat: routed.seat.clone(), worker: record.worker.clone() }
+    let (seat, worker) = (routed.seat.clone(), record.worker.clone());
+    Permit { grant, port, dispatched: now, counted, seat, worker }
 }
 
 /// The steps of the start that a wait from `began` to `now` was for, if the replica became ready meanwhile.

@@ -1,10 +1,20 @@
-//! How many connections each client address has, where that is bounded. Touched at accept and at the end alone.
+//! Who clients are: whose word about others is believed, and how many connections each address has, where that is
+//! bounded. Touched at accept and at the end of a connection alone.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::network::Network;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client {
+    pub(crate) address: IpAddr,
+    /// It speaks for others: what it says of them is believed.
+    pub(crate) trusted: bool,
+}
 
 /// The connections of all clients.
 #[derive(Debug)]
@@ -12,6 +22,8 @@ pub(crate) struct Clients {
     /// Most of one client; 0: no limit.
     limit: usize,
     trusted: Vec<Network>,
+    /// It was said already that a stranger's word was dropped.
+    warned: AtomicBool,
     counts: Mutex<HashMap<IpAddr, usize>>,
 }
 
@@ -24,7 +36,7 @@ pub(crate) struct Counted {
 
 impl Clients {
     pub(crate) fn new(limit: usize, trusted: Vec<Network>) -> Self {
-        Clients { limit, trusted, counts: Mutex::default() }
+        Clients { limit, trusted, warned: AtomicBool::new(false), counts: Mutex::default() }
     }
 
     /// Whether nobody is counted.
@@ -32,12 +44,29 @@ impl Clients {
         self.limit == 0
     }
 
+    /// The client at `address`.
+    pub(crate) fn recognise(&self, address: IpAddr) -> Client {
+        Client { address, trusted: self.trusted.iter().any(|network| network.contains(address)) }
+    }
+
+    /// Says, once in a process's life, that what `client` said of the scheme wasn't believed: the replica takes a request
+    /// for plain http that came to another proxy over TLS, and may redirect it for ever.
+    pub(crate) fn warn_of_dropped_scheme(&self, client: Client) {
+        if !self.warned.load(Ordering::Relaxed) && !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                client = %client.address,
+                "X-Forwarded-Proto was dropped, as from every client that --trusted-proxies doesn't list: if this is a \
+                 proxy of yours, list its address there (CIDR,…)"
+            );
+        }
+    }
+
     /// Counts a connection of `client`. `Err`: it has as many as it may have. `Ok(None)`: it isn't counted.
-    pub(crate) fn enter(self: &Arc<Self>, client: IpAddr) -> Result<Option<Counted>, ()> {
-        if self.is_unbounded() || self.trusted.iter().any(|network| network.contains(client)) {
+    pub(crate) fn enter(self: &Arc<Self>, client: Client) -> Result<Option<Counted>, ()> {
+        if self.is_unbounded() || client.trusted {
             return Ok(None);
         }
-        let client = one(client);
+        let client = one(client.address);
         let mut counts = self.counts();
         let count = counts.entry(client).or_default();
         if *count >= self.limit {
@@ -79,7 +108,7 @@ mod tests {
     #[test]
     fn each_client_has_as_many_as_it_may_and_no_trace_stays() {
         let clients = Arc::new(Clients::new(2, vec!["10.0.0.0/8".parse().unwrap()]));
-        let enter = |text: &str| clients.enter(text.parse().unwrap());
+        let enter = |text: &str| clients.enter(clients.recognise(text.parse().unwrap()));
         let held: Vec<_> =
             ["1.1.1.1", "1.1.1.1", "2.2.2.2", "fd00::1", "fd00::2"].map(|one| enter(one).unwrap()).into();
         assert!(enter("1.1.1.1").is_err() && enter("fd00::3").is_err());
@@ -87,6 +116,8 @@ mod tests {
         assert!((0..5).all(|_| matches!(enter("10.1.1.1"), Ok(None))));
         drop(held);
         assert!(clients.counts().is_empty());
-        assert!(matches!(Arc::new(Clients::new(0, Vec::new())).enter("1.1.1.1".parse().unwrap()), Ok(None)));
+        let unbounded = Arc::new(Clients::new(0, Vec::new()));
+        let anybody = unbounded.recognise("1.1.1.1".parse().unwrap());
+        assert!(!anybody.trusted && matches!(unbounded.enter(anybody), Ok(None)));
     }
 }

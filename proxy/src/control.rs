@@ -187,9 +187,8 @@ impl Control {
     fn show(&mut self, snapshot: &Arc<Snapshot>) -> Vec<u32> {
         let now = self.now();
         let (gates, held) = self.gates.show(snapshot, now, |gates| {
-            self.shared
-                .table
-                .store(Arc::new(Table { routes: snapshot.routes.clone(), gates: gates.to_vec() }));
+            let (routes, workloads) = (snapshot.routes.clone(), snapshot.workloads.clone());
+            self.shared.table.store(Arc::new(Table { routes, workloads, gates: gates.to_vec() }));
         });
         let known = |key: &u32| gates.iter().any(|gate| gate == key);
         self.reported.retain(|key, _| known(key));

@@ -13,7 +13,7 @@ pub(crate) enum Name {
     Trailer,
     /// `Keep-Alive`, `Proxy-Connection`, `Proxy-Authenticate`, `Proxy-Authorization`, `HTTP2-Settings`: they end here.
     HopByHop,
-    /// What the proxy says of the client: `Forwarded`, `X-Forwarded-*`, `X-Real-IP`. Never believed, always rebuilt.
+    /// What the proxy says of the client: `Forwarded`, `X-Forwarded-*`, `X-Real-IP`. Believed from trusted proxies alone.
     Forwarding,
     RequestId,
     Cookie,

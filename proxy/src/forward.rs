@@ -1,13 +1,13 @@
 //! Sends a request to a replica and brings back the head of its answer. Tries again only what is safe to try again.
 
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use kaos_core::Moment;
 
 use crate::admit::{Ended, Permit, Record, Routed, admit};
+use crate::clients::Client;
 use crate::field::Name;
 use crate::head::Head;
 use crate::kernel::is_exhausted;
@@ -104,7 +104,7 @@ impl<U: Upload> Feed<U> {
 /// One request under way, without its body.
 pub(crate) struct Trip<'a> {
     pub(crate) head: &'a Head,
-    pub(crate) client: IpAddr,
+    pub(crate) client: Client,
     pub(crate) record: &'a mut Record,
     pub(crate) routed: &'a mut Routed,
     pub(crate) watch: &'a Watch,
@@ -240,7 +240,9 @@ impl Trip<'_> {
             replica: permit.grant.slot.address,
             pass: permit.is_passed().then(|| self.patience_of_queue()),
         };
-        send::head(self.head, &hop, &mut bytes);
+        if send::head(self.head, &hop, &mut bytes).is_err() {
+            self.record.worker.shared.clients.warn_of_dropped_scheme(self.client);
+        }
         bytes
     }
 

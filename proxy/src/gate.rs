@@ -5,9 +5,9 @@
 //! is the waiter's before it wakes, so nobody overtakes. The two sides can't miss each other: a release counts down and
 //! then looks for waiters; a waiter is counted and then looks for slots.
 
+mod queue;
 mod view;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,11 +19,10 @@ use tokio::sync::oneshot;
 
 use crate::refuse::Refusal;
 use crate::slot::{Padded, Slot};
+use queue::{Queue, Waiter};
 
+pub(crate) use queue::ANNOUNCE_AGAIN;
 pub(crate) use view::{Starts, View};
-
-/// Requests that begin to wait are reported again after this time.
-pub(crate) const ANNOUNCE_AGAIN: Duration = Duration::from_millis(10);
 
 /// Bytes that waiting requests of all workloads may hold together.
 #[derive(Debug)]
@@ -61,28 +60,13 @@ pub(crate) struct Gate {
     origin: Instant,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    /// By arrival.
-    waiters: BTreeMap<u64, Waiter>,
-    arrivals: u64,
-    sums: Sums,
-    announced: u32,
-    announced_at: Moment,
-    /// Requests that could not be served in time and count as waiting until a report has told of them.
-    turned_away: u32,
-    /// How many of them the last reading has counted.
-    told: u32,
-    /// Since when nothing could be released and no replica was on its way.
-    stuck_since: Option<Moment>,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    answer: oneshot::Sender<Result<Grant, Refusal>>,
-    bytes: u64,
+/// On which terms a request is admitted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Terms {
     /// Another proxy has passed it on: it stays here.
-    passed: bool,
+    pub(crate) passed: bool,
+    /// It wakes nothing and keeps nothing awake: where no replica is ready it is answered with this status.
+    pub(crate) no_wake: Option<u16>,
 }
 
 /// A slot on a replica, taken. Given back when dropped, to whoever waits first.
@@ -117,6 +101,9 @@ pub(crate) struct Ticket {
     answer: oneshot::Receiver<Result<Grant, Refusal>>,
     /// Whether the control line should hear of it at once.
     pub(crate) announce: bool,
+    /// The control line hears nothing of it.
+    quiet: bool,
+    has_left: bool,
 }
 
 impl Ticket {
@@ -127,16 +114,17 @@ impl Ticket {
 
     /// Gives the place up. Returns whether nobody waits any more, of which the control line should hear at once: it adds
     /// what other proxies say to what this one said last.
-    pub(crate) fn leave(self) -> bool {
-        let gate = self.gate.clone();
-        drop(self);
-        gate.waiting() == 0
+    pub(crate) fn leave(mut self) -> bool {
+        self.has_left = true;
+        self.gate.leave(self.arrival) && !self.quiet
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.gate.leave(self.arrival);
+        if !self.has_left {
+            self.gate.leave(self.arrival);
+        }
     }
 }
 
@@ -174,9 +162,7 @@ impl Gate {
 
     /// Sums of the requests that wait and waited, for a report.
     pub(crate) fn waiting_sums(&self) -> Sums {
-        let mut queue = self.lock();
-        queue.told = queue.turned_away;
-        queue.sums
+        self.lock().tell()
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -218,34 +204,42 @@ impl Gate {
         now: Moment,
         deadline: Moment,
         bytes: usize,
-        passed: bool,
+        terms: Terms,
     ) -> Result<Ticket, TurnedAway> {
         let bytes = bytes as u64;
         let (answer, receiver) = oneshot::channel();
         let mut queue = self.lock();
         let view = self.view.load();
-        self.may_wait(&queue, &view, now, bytes)
+        self.may_wait(&queue, &view, now, bytes, terms)
             .map_err(|refusal| TurnedAway { refusal, announce: false })?;
         if let Some(span) = view.ready_after(deadline, now) {
             let announce = queue.turn_away(now);
             return Err(TurnedAway { refusal: Refusal::StartTooLong(span), announce });
         }
         self.bytes.held.fetch_add(bytes, Ordering::Relaxed);
-        let arrival = queue.arrivals;
-        queue.arrivals += 1;
-        queue.sums.start(now.micros());
-        queue.waiters.insert(arrival, Waiter { answer, bytes, passed });
+        let quiet = terms.no_wake.is_some();
+        let arrival = queue.join(Waiter { answer, bytes, terms }, now);
         self.waiting.0.fetch_add(1, Ordering::SeqCst);
         let unclaimed = self.hand_out(&mut queue, now);
-        let announce = queue.announce(now);
+        let announce = !quiet && queue.announce(now);
         drop(queue);
         drop(unclaimed);
-        Ok(Ticket { gate: self.clone(), arrival, answer: receiver, announce })
+        Ok(Ticket { gate: self.clone(), arrival, answer: receiver, announce, quiet, has_left: false })
     }
 
-    fn may_wait(&self, queue: &Queue, view: &View, now: Moment, bytes: u64) -> Result<(), Refusal> {
+    fn may_wait(
+        &self,
+        queue: &Queue,
+        view: &View,
+        now: Moment,
+        bytes: u64,
+        terms: Terms,
+    ) -> Result<(), Refusal> {
         if view.removed {
             return Err(Refusal::NoRoute);
+        }
+        if let Some(status) = terms.no_wake.filter(|_| !view.is_serving()) {
+            return Err(Refusal::NoWake(status));
         }
         if let Some(refusal) = view.known_failure(now) {
             return Err(refusal);
@@ -261,40 +255,30 @@ impl Gate {
 
     /// Whether more wait than was announced, which is announced by this; none if nobody waits.
     pub(crate) fn has_grown(&self, now: Moment) -> Option<bool> {
-        let mut queue = self.lock();
-        let (waiting, announced) = (queue.waiters.len() as u32, queue.announced);
-        if waiting > announced {
-            (queue.announced, queue.announced_at) = (waiting, now);
-        }
-        (waiting > 0).then_some(waiting > announced)
+        self.lock().has_grown(now)
     }
 
     /// What was read last was reported: those who were turned away before wait no more.
     pub(crate) fn reported(&self) {
         let now = self.now();
-        let mut queue = self.lock();
-        for _ in 0..std::mem::take(&mut queue.told) {
-            queue.turned_away -= 1;
-            queue.sums.finish(now.micros());
-        }
+        self.lock().reported(now);
     }
 
-    fn leave(&self, arrival: u64) {
+    /// Returns whether nobody of whom the control line hears waits any more.
+    fn leave(&self, arrival: u64) -> bool {
         let now = self.now();
         let mut queue = self.lock();
         if let Some(waiter) = queue.waiters.remove(&arrival) {
             self.left(&mut queue, &waiter, now);
         }
+        queue.counted() == 0
     }
 
     /// Counts a waiter that is in the queue no more.
     fn left(&self, queue: &mut Queue, waiter: &Waiter, now: Moment) {
-        queue.sums.finish(now.micros());
+        queue.left(waiter, now);
         self.bytes.held.fetch_sub(waiter.bytes, Ordering::Relaxed);
-        if self.waiting.0.fetch_sub(1, Ordering::SeqCst) == 1 {
-            queue.announced = 0;
-            queue.stuck_since = None;
-        }
+        self.waiting.0.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Hands free slots to those who wait, in their order.
@@ -317,7 +301,7 @@ impl Gate {
         let mut unclaimed = None;
         let (slots, limit) = if view.owners.is_empty() { (&view.slots, limit) } else { (&view.owners, 0) };
         while let Some(first) = queue.waiters.first_entry() {
-            if first.get().passed && !view.owners.is_empty() {
+            if first.get().terms.passed && !view.owners.is_empty() {
                 let waiter = first.remove();
                 self.left(queue, &waiter, now);
                 // The slot that it came for is another proxy's.
@@ -347,6 +331,9 @@ impl Gate {
         self.release();
         let now = self.now();
         let view = self.view.load();
+        if !view.removed && !view.is_serving() {
+            self.dismiss_quiet();
+        }
         let refusal = if view.removed { Some(Refusal::NoRoute) } else { view.known_failure(now) };
         if let Some(refusal) = refusal {
             self.dismiss(&refusal);
@@ -363,32 +350,22 @@ impl Gate {
             let _ = waiter.answer.send(Err(refusal.clone()));
         }
     }
-}
 
-impl Queue {
-    /// Counts a request that can't be served in time as one that waits, so that the workload is started for the next.
-    /// Returns whether that is to be reported now.
-    fn turn_away(&mut self, now: Moment) -> bool {
-        self.sums.start(now.micros());
-        self.turned_away += 1;
-        let due = self.turned_away == 1 || now.since(self.announced_at) >= ANNOUNCE_AGAIN;
-        if due {
-            self.announced_at = now;
+    /// No replica is ready any more: those who wake nothing are answered.
+    fn dismiss_quiet(&self) {
+        let now = self.now();
+        let mut queue = self.lock();
+        if queue.quiet == 0 {
+            return;
         }
-        due
-    }
-
-    /// Whether those who wait are to be reported now: the first, twice as many, or 10 ms later.
-    fn announce(&mut self, now: Moment) -> bool {
-        let waiting = self.waiters.len() as u32;
-        let due = waiting >= self.announced.saturating_mul(2).max(1)
-            || now.since(self.announced_at) >= ANNOUNCE_AGAIN;
-        if waiting == 0 || !due {
-            return false;
+        let status = |(arrival, waiter): (&u64, &Waiter)| Some((*arrival, waiter.terms.no_wake?));
+        let quiet: Vec<(u64, u16)> = queue.waiters.iter().filter_map(status).collect();
+        for (arrival, status) in quiet {
+            let Some(waiter) = queue.waiters.remove(&arrival) else { continue };
+            self.left(&mut queue, &waiter, now);
+            // Who has left needs no answer.
+            let _ = waiter.answer.send(Err(Refusal::NoWake(status)));
         }
-        self.announced = waiting;
-        self.announced_at = now;
-        true
     }
 }
 

@@ -78,7 +78,8 @@ pub struct Config {
 pub struct Limits {
     /// Most connections of one client address (of one /64 with IPv6); one more is closed at once. 0: no limit.
     pub connections_per_client: usize,
-    /// Clients that aren't bounded so: other proxies, which speak for many.
+    /// Clients that aren't bounded so: other proxies, which speak for many. What they say of those (`X-Forwarded-*`,
+    /// `Forwarded`, `X-Real-IP`) is believed; it is from nobody else.
     pub trusted: Vec<Network>,
     /// The folder of the cgroup whose memory the proxy keeps within, see [`cgroup`].
     pub memory: Option<PathBuf>,

@@ -36,7 +36,11 @@ impl FromStr for Network {
             text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
         let longest = bits(address).1;
-        let prefix = prefix.map_or(Ok(longest), str::parse).map_err(|_| wrong())?;
+        let digits = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let prefix = match prefix {
+            Some(text) => text.parse().ok().filter(|_| digits(&text)).ok_or_else(wrong)?,
+            None => longest,
+        };
         if prefix > longest { Err(wrong()) } else { Ok(Network { address, prefix }) }
     }
 }
@@ -65,7 +69,17 @@ mod tests {
 
     #[test]
     fn what_is_no_range_is_refused() {
-        for text in ["", "10.0.0.0/33", "::/129", "10/8", "10.0.0.0/", "10.0.0.0/-1", "a/8", "10.0.0.0/8/8"] {
+        for text in [
+            "",
+            "10.0.0.0/33",
+            "::/129",
+            "10/8",
+            "10.0.0.0/",
+            "10.0.0.0/-1",
+            "10.0.0.0/+8",
+            "a/8",
+            "10.0.0.0/8/8",
+        ] {
             assert!(text.parse::<Network>().is_err(), "{text:?}");
         }
     }

@@ -47,6 +47,9 @@ pub enum Refusal {
     ResponseTimeout,
     /// The client didn't send its request in time.
     RequestTimeout,
+    /// No replica is ready, and a request for this path wakes none: with the status that the workload's policy has for
+    /// it. No error; the answer says nothing else.
+    NoWake(u16),
 }
 
 /// How much of the inside an answer may tell.
@@ -82,6 +85,7 @@ impl Refusal {
             Refusal::QueueTimeout => (504, "queue-timeout", "No replica was ready in time"),
             Refusal::ResponseTimeout => (504, "response-timeout", "The replica did not answer in time"),
             Refusal::RequestTimeout => (408, "request-timeout", "The request did not arrive in time"),
+            Refusal::NoWake(status) => (*status, "no-wake", "The workload sleeps"),
         }
     }
 
@@ -100,7 +104,7 @@ impl Refusal {
         http::StatusCode::from_u16(self.status())
             .ok()
             .and_then(|status| status.canonical_reason())
-            .unwrap_or("Error")
+            .unwrap_or_default()
     }
 
     /// When it is worth trying again, where a retry can help.
@@ -178,6 +182,7 @@ impl Refusal {
             Refusal::RequestTimeout => {
                 "The request's head and body must arrive without long pauses.".to_owned()
             }
+            Refusal::NoWake(_) => "The status is that of the path in the knob no-wake-paths.".to_owned(),
         }
     }
 
@@ -216,5 +221,11 @@ mod tests {
         assert_eq!(full["type"], "https://kaos.dev/problems/start-failed");
         assert_eq!(full["workload"], "local/shop");
         assert_eq!((refusal.status(), refusal.retry_after()), (503, Some(2)));
+    }
+
+    #[test]
+    fn a_status_that_nobody_has_named_has_no_phrase() {
+        let phrase = |status| Refusal::NoWake(status).phrase();
+        assert_eq!((phrase(204), phrase(404), phrase(299)), ("No Content", "Not Found", ""));
     }
 }

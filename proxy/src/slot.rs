@@ -111,7 +111,7 @@ impl Slot {
             let below = |count: u32| (count < limit).then_some(count + 1);
             self.in_flight.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, below).is_ok()
         };
-        if counted && !self.open.load(Ordering::SeqCst) {
+        if counted && !self.is_open() {
             self.give();
             return false;
         }
@@ -126,6 +126,10 @@ impl Slot {
     /// Opens or closes it. After it was closed, [`Slot::in_flight`] only falls.
     pub(crate) fn set_open(&self, open: bool) {
         self.open.store(open, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Ordering::SeqCst)
     }
 
     /// Bounds what this proxy may have in flight on it.

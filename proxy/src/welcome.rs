@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use crate::buffer::{Input, READ_SIZE};
-use crate::clients::Counted;
+use crate::clients::{Client, Counted};
 use crate::http1::serve::Connection;
 use crate::refuse::Refusal;
 use crate::rounds::Watched;
@@ -65,12 +64,11 @@ pub(crate) fn welcome(worker: &Rc<Worker>, stream: TcpStream) {
     let worker = worker.clone();
     tokio::task::spawn_local(async move {
         let socket = Socket::new(stream);
-        let Ok(client) = socket.peer() else { return };
-        let client = client.ip().to_canonical();
-        let believed = worker.shared.believed.contains(client);
-        let Ok(counted) = (if believed { Ok(None) } else { worker.shared.clients.enter(client) }) else {
-            return;
-        };
+        let Ok(peer) = socket.peer() else { return };
+        let clients = &worker.shared.clients;
+        let client = clients.recognise(peer.ip().to_canonical());
+        let believed = worker.shared.believed.contains(client.address);
+        let Ok(counted) = (if believed { Ok(None) } else { clients.enter(client) }) else { return };
         serve(worker, Arc::new(socket), client, place, counted).await;
     });
 }
@@ -78,7 +76,7 @@ pub(crate) fn welcome(worker: &Rc<Worker>, stream: TcpStream) {
 async fn serve(
     worker: Rc<Worker>,
     socket: Arc<Socket>,
-    client: IpAddr,
+    client: Client,
     mut place: Place,
     _counted: Option<Counted>,
 ) {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
-use kaos_core::Moment;
 use kaos_core::route::RouteTable;
+use kaos_core::{Moment, Workload};
 use tokio::sync::mpsc;
 
 use crate::Config;
@@ -32,10 +32,11 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// Idle connections that are closed at once when descriptors run out.
 const SHED: usize = 32;
 
-/// Where requests go: the routes, and the gate of each workload at its index.
+/// Where requests go: the routes, and each workload and its gate at its index.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub(crate) routes: Arc<RouteTable>,
+    pub(crate) workloads: Arc<[Arc<Workload>]>,
     pub(crate) gates: Vec<Arc<Gate>>,
 }
 
@@ -157,17 +158,20 @@ impl Worker {
         id
     }
 
-    /// The seat of the workload that `host` and `path` belong to.
-    pub(crate) fn find(&self, host: &str, path: &str) -> Option<Rc<Seat>> {
+    /// The seat of the workload that `host` and `path` belong to; and the status that answers the request where no replica
+    /// is ready, if its path wakes none.
+    pub(crate) fn find(&self, host: &str, path: &str) -> Option<(Rc<Seat>, Option<u16>)> {
         let mut cache = self.table.borrow_mut();
         let table = cache.load();
-        let gate = table.gates.get(table.routes.find(host, path)?)?;
+        let at = table.routes.find(host, path)?;
+        let gate = table.gates.get(at)?;
+        let no_wake = table.workloads.get(at)?.policy.no_wake(path);
         if let Some(seat) = self.seats.borrow().get(&gate.key) {
-            return Some(seat.clone());
+            return Some((seat.clone(), no_wake));
         }
         let seat = Rc::new(Seat { gate: gate.clone(), ledger: Ledger::default() });
         self.seats.borrow_mut().insert(gate.key, seat.clone());
-        Some(seat)
+        Some((seat, no_wake))
     }
 
     /// This worker's connections to a replica.

@@ -18,7 +18,7 @@ const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 /// Proxies by these names that know each other, over a workload with this hard limit.
 fn proxies(names: [&str; 2], limit: &str) -> [Rig; 2] {
-    let knobs = [("container-concurrency", limit)];
+    let knobs = [("container-concurrency", limit), ("no-wake-paths", "/healthz=204")];
     let rigs =
         names.map(|name| Rig::with(&knobs, |config| config.id = ProxyId::new(name), Limits::default()));
     let all = [0, 1].map(|at| (ProxyId::new(names[at]), rigs[at].address));
@@ -86,6 +86,29 @@ fn who_has_no_slot_passes_its_requests_on_once_and_they_are_counted_once() {
     until("the owner counts it", || rigs[owner].counted(200) == before[owner] + 1);
     assert_eq!(rigs[other].counted(200), before[other], "and nobody else");
     assert_eq!(rigs[other].shop().counts.running.finished, 0);
+    drop(client);
+    end(rigs);
+}
+
+#[test]
+fn what_wakes_nothing_is_nobodys_use_here_or_where_it_is_passed_on_to() {
+    let mut rigs = proxies(["a", "b"], "1");
+    for rig in &rigs {
+        assert_eq!(rig.connect().get("/healthz").status(), 204);
+    }
+    let replica = Replica::hello();
+    add(&mut rigs, "one", replica.address);
+    let (owner, other) = owner(&rigs);
+    until("nothing is in flight", || rigs.iter().all(|rig| rig.in_flight() == 0));
+    let used = |at: usize| {
+        let counts = rigs[at].shop().counts;
+        (counts.last_activity, counts.running)
+    };
+    let (before, counted) = ([0, 1].map(used), rigs[owner].counted(200));
+    let mut client = stranger(rigs[other].address);
+    assert_eq!(client.get("/healthz").text(), "hello");
+    until("the owner counts it", || rigs[owner].counted(200) == counted + 1);
+    assert_eq!([0, 1].map(used), before);
     drop(client);
     end(rigs);
 }

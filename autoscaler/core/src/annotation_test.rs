@@ -67,6 +67,7 @@ fn everything_that_can_be_said_is_read() {
         ("kaos.dev/mode", "off"),
         ("kaos.dev/accept-risks", "bypass"),
         ("kaos.dev/idle-timeout", " 90s "),
+        ("kaos.dev/no-wake-paths", "/healthz=200, /metrics=404"),
         ("kaos.dev/hold", "{ anything"),
         ("kubernetes.io/other", "x"),
     ]);
@@ -76,6 +77,7 @@ fn everything_that_can_be_said_is_read() {
     assert_eq!((all.port, all.protocol), (Some(Port::Number(8080)), Some(Protocol::H2c)));
     assert_eq!((all.mode, all.accepts_bypass, all.says_readiness), (Asked::Off, true, true));
     assert_eq!((all.policy.idle_timeout.as_secs(), &all.policy.readiness), (90, &Readiness::Ready));
+    assert_eq!(all.policy.no_wake("/metrics"), Some(404));
     assert_eq!(adopted(&[("kaos.dev/port", "http")]).port, Some(Port::Name("http".into())));
     assert!(matches!(adopted(&[("kaos.dev/mode", "observe")]).mode, Asked::Observe(_)));
 }
@@ -118,6 +120,7 @@ fn garbage_is_named() {
         ("kaos.dev/max-scale", &["", "-1", "ten", "1e9"]),
         ("kaos.dev/idle-timeout", &["30", "-1s"]),
         ("kaos.dev/readiness", &["exec", "GET /"]),
+        ("kaos.dev/no-wake-paths", &["", "/healthz", "/a=200,/a=404", "/a=301"]),
         ("kaos.dev/no-such", &["x"]),
         ("kaos.dev/", &["x"]),
         ("autoscaling.knative.dev/class", &["", "mine"]),
@@ -169,7 +172,7 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn value() -> impl Strategy<Value = String> {
-    prop_oneof![3 => "[0-9]{1,3}", 2 => "[0-9]{1,2}[smh]", 1 => "/[a-z]{0,4}|rps|ready|probe|h2c|off|bypass", 2 => ".*"]
+    prop_oneof![3 => "[0-9]{1,3}", 2 => "[0-9]{1,2}[smh]", 1 => "/[a-z]{0,4}|rps|ready|probe|h2c|off|bypass", 1 => "/[ab]=[2-5]0[04](,/[ab]=[2-5]0[04])?", 2 => ".*"]
 }
 
 proptest! {

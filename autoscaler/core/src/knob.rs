@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::duration;
-use crate::policy::{Metric, Policy, Readiness};
+use crate::policy::{Metric, NoWakePath, Policy, Readiness};
 
 /// One knob of a workload.
 pub struct Knob {
@@ -85,6 +85,38 @@ fn readiness(text: &str) -> Result<Readiness, ()> {
         }
         _ => Err(()),
     }
+}
+
+/// Most paths that don't wake, and the most bytes of one.
+const NO_WAKE_PATHS: usize = 16;
+const NO_WAKE_PATH_BYTES: usize = 256;
+
+fn no_wake_paths(text: &str) -> Result<Box<[NoWakePath]>, ()> {
+    if text == "none" {
+        return Ok(Box::default());
+    }
+    if text.split(',').count() > NO_WAKE_PATHS {
+        return Err(());
+    }
+    let paths: Box<[_]> = text.split(',').map(|one| no_wake_path(one.trim())).collect::<Result<_, _>>()?;
+    let is_twice =
+        |(at, one): (usize, &NoWakePath)| paths.iter().take(at).any(|other| other.path == one.path);
+    if paths.iter().enumerate().any(is_twice) { Err(()) } else { Ok(paths) }
+}
+
+fn no_wake_path(text: &str) -> Result<NoWakePath, ()> {
+    let (path, status) = text.split_once('=').ok_or(())?;
+    let byte = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'=' | b'?' | b'#');
+    let sound = path.starts_with('/') && path.len() <= NO_WAKE_PATH_BYTES && path.bytes().all(byte);
+    // A redirect has nowhere to go, and a 304 speaks of what the client has: neither can be said blindly.
+    let status = whole(status, 200, 599).ok().filter(|status| !(300..400).contains(status));
+    let status = status.and_then(|status| u16::try_from(status).ok()).filter(|_| sound).ok_or(())?;
+    Ok(NoWakePath { path: path.to_owned(), status })
+}
+
+fn show_no_wake_paths(paths: &[NoWakePath]) -> String {
+    let shown: Vec<String> = paths.iter().map(|one| format!("{}={}", one.path, one.status)).collect();
+    if shown.is_empty() { "none".to_owned() } else { shown.join(",") }
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -244,6 +276,14 @@ pub const KNOBS: &[Knob] = &[
         "Nothing in flight or waiting for this long: zero replicas.",
         idle_timeout = |text| span(text, SECOND, DAY),
         show_span
+    ),
+    knob!(
+        "no-wake-paths",
+        "none, or up to 16 paths with a status, such as /healthz=200,/metrics=404: each path once, at most 256 bytes that begin with /, without , = ? # or spaces; a status of 200 to 299 or 400 to 599",
+        "none",
+        "Requests for these paths (exact: /a isn't /a/; the query doesn't count) wake nothing and keep nothing awake: where no replica is ready they are answered at once with this status, else by a replica.",
+        no_wake_paths = no_wake_paths,
+        |paths| show_no_wake_paths(paths)
     ),
     knob!(
         "start-timeout",

@@ -38,6 +38,9 @@ pub struct Policy {
     pub scale_down_delay: Duration,
     /// Nothing in flight or waiting for this long: zero.
     pub idle_timeout: Duration,
+    /// Paths whose requests wake nothing and keep nothing awake. Each path once, at most 16.
+    #[serde(default)]
+    pub no_wake_paths: Box<[NoWakePath]>,
     /// Ready within this, or the start has failed.
     pub start_timeout: Duration,
     /// How a starting replica is found ready.
@@ -54,6 +57,16 @@ pub struct Policy {
     pub response_start_timeout: Duration,
     /// Longest silence on a body or an upgraded connection.
     pub stream_idle_timeout: Duration,
+}
+
+/// A path whose requests wake nothing: they are a replica's where one is ready, else they are answered with `status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NoWakePath {
+    /// The whole path, as requests are routed by it: without the query, exact to the last slash.
+    pub path: String,
+    /// 200 to 299, or 400 to 599.
+    pub status: u16,
 }
 
 /// What a target is a target of.
@@ -98,6 +111,7 @@ impl Default for Policy {
             activation_scale: 1,
             scale_down_delay: Duration::ZERO,
             idle_timeout: Duration::from_secs(60),
+            no_wake_paths: Box::default(),
             start_timeout: Duration::from_secs(600),
             readiness: Readiness::Tcp,
             stop_timeout: Duration::from_secs(10),
@@ -158,6 +172,12 @@ impl Policy {
     /// What one replica is steered to: `max(0.01, target × utilization)` (Knative's `resources/target.go`).
     pub fn steered_target(&self) -> f64 {
         (self.full_target() * self.target_utilization_percentage / 100.0).max(0.01)
+    }
+
+    /// The status that answers a request for `path` where no replica is ready, if it is one that wakes nothing.
+    #[inline]
+    pub fn no_wake(&self, path: &str) -> Option<u16> {
+        self.no_wake_paths.iter().find(|one| one.path == path).map(|one| one.status)
     }
 
     /// How many requests of a backlog one replica is given: the target or the hard limit, whichever is less; for `rps`

@@ -136,6 +136,29 @@ mod tests {
             ("activation-scale", &["0"]),
             ("scale-down-delay", &["2h", "500ms"]),
             ("idle-timeout", &["999ms", "learned", "0"]),
+            (
+                "no-wake-paths",
+                &[
+                    "",
+                    "healthz=200",
+                    "/healthz",
+                    "/healthz=",
+                    "/healthz=ok",
+                    "/a=199",
+                    "/a=600",
+                    "/a=304",
+                    "/a=-200",
+                    "/a?b=200",
+                    "/a#b=200",
+                    "/a b=200",
+                    "/ä=200",
+                    "/a=b=200",
+                    "/a=200,",
+                    ",",
+                    "/a=200,none",
+                    "/a=200,/b=200,/a=404",
+                ],
+            ),
             ("start-timeout", &["0s"]),
             ("readiness", &["Probe", "exec", "http", "path", "/a b", "/\n"]),
             ("queue-limit", &["-1"]),
@@ -145,6 +168,38 @@ mod tests {
                 assert!(with(&[(knob, value)]).is_err(), "{knob} = {value}");
             }
         }
+    }
+
+    #[test]
+    fn paths_that_dont_wake_are_read_shown_and_found_exactly() {
+        let policy = with(&[("no-wake-paths", "/healthz=200, /metrics=404,/=204,/a:b;c&d=599")]).unwrap();
+        let shown = policy.knobs().find(|(name, _)| *name == "no-wake-paths").unwrap().1;
+        assert_eq!(shown, "/healthz=200,/metrics=404,/=204,/a:b;c&d=599");
+        for (path, status) in [
+            ("/healthz", Some(200)),
+            ("/metrics", Some(404)),
+            ("/", Some(204)),
+            ("/a:b;c&d", Some(599)),
+            ("/healthz/", None),
+            ("/Healthz", None),
+            ("/healthz/live", None),
+            ("/health", None),
+            ("", None),
+        ] {
+            assert_eq!(policy.no_wake(path), status, "{path}");
+        }
+        assert_eq!(Policy::default().no_wake("/healthz"), None);
+    }
+
+    #[test]
+    fn paths_that_dont_wake_are_bounded() {
+        let list = |count: usize| (0..count).map(|at| format!("/{at}=200")).collect::<Vec<_>>().join(",");
+        assert_eq!(with(&[("no-wake-paths", &list(16))]).unwrap().no_wake_paths.len(), 16);
+        assert!(with(&[("no-wake-paths", &list(17))]).is_err());
+        assert!(with(&[("no-wake-paths", &",".repeat(1 << 20))]).is_err());
+        let long = |bytes: usize| format!("/{}=200", "x".repeat(bytes - 1));
+        assert!(with(&[("no-wake-paths", &long(256))]).is_ok());
+        assert!(with(&[("no-wake-paths", &long(257))]).is_err());
     }
 
     proptest! {

@@ -66,7 +66,7 @@ fn crowd(gate: &Arc<Gate>) {
                 for round in 0..ROUNDS {
                     let now = gate.now();
                     let grant = gate.admit(now, round, false).or_else(|| {
-                        let mut ticket = gate.enter(now, Moment::NEVER, 1, false).unwrap();
+                        let mut ticket = gate.enter(now, Moment::NEVER, 1, Terms::default()).unwrap();
                         if leaves(round) {
                             return None;
                         }
@@ -133,10 +133,39 @@ fn the_last_who_waits_tells_that_nobody_does() {
     let (gate, slots) = gate();
     slots.iter().for_each(|slot| slot.set_open(false));
     let now = gate.now();
-    let tickets: Vec<_> = (0..3).map(|_| gate.enter(now, Moment::NEVER, 1, false).unwrap()).collect();
+    let tickets: Vec<_> =
+        (0..3).map(|_| gate.enter(now, Moment::NEVER, 1, Terms::default()).unwrap()).collect();
     assert!(tickets[0].announce);
     let told: Vec<bool> = tickets.into_iter().map(Ticket::leave).collect();
     assert_eq!(told, [false, false, true]);
+    is_empty(&gate, &slots);
+}
+
+/// The control line hears nothing of those who wake nothing, whoever waits beside them.
+#[test]
+fn the_quiet_wait_unheard_and_not_for_a_start() {
+    let (gate, slots) = gate();
+    let now = gate.now();
+    let quiet = Terms { no_wake: Some(404), ..Terms::default() };
+    let enter = |terms| gate.enter(now, Moment::NEVER, 1, terms);
+    let full: Vec<Grant> = (0..LIMIT * 2).map(|at| gate.admit(now, at as usize, false).unwrap()).collect();
+    let (first, second) = (enter(quiet).unwrap(), enter(quiet).unwrap());
+    assert_eq!((first.announce, gate.waiting(), gate.waiting_sums().open()), (false, 2, 0));
+    assert_eq!(gate.has_grown(now), None);
+    let loud = enter(Terms::default()).unwrap();
+    assert_eq!((loud.announce, gate.waiting(), gate.waiting_sums().open()), (true, 3, 1));
+    assert_eq!(gate.has_grown(now), Some(false));
+    assert!(!first.leave() && loud.leave(), "it was the last who is heard of");
+    assert_eq!((gate.waiting(), gate.has_grown(now)), (1, None));
+    slots.iter().for_each(|slot| slot.set_open(false));
+    gate.settle();
+    assert_eq!(gate.waiting(), 0);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut second = second;
+    assert_eq!(runtime.block_on(second.wait()).unwrap_err(), Refusal::NoWake(404));
+    assert_eq!(enter(quiet).unwrap_err().refusal, Refusal::NoWake(404));
+    assert!(!second.leave());
+    drop(full);
     is_empty(&gate, &slots);
 }
 
@@ -148,7 +177,8 @@ fn the_last_of_a_burst_are_found_by_looking() {
     slots.iter().for_each(|slot| slot.set_open(false));
     let now = gate.now();
     assert_eq!(gate.has_grown(now), None);
-    let tickets: Vec<_> = (0..7).map(|_| gate.enter(now, Moment::NEVER, 1, false).unwrap()).collect();
+    let tickets: Vec<_> =
+        (0..7).map(|_| gate.enter(now, Moment::NEVER, 1, Terms::default()).unwrap()).collect();
     let announced: Vec<bool> = tickets.iter().map(|ticket| ticket.announce).collect();
     assert_eq!(announced, [true, true, false, true, false, false, false]);
     assert_eq!(gate.has_grown(now), Some(true));

@@ -31,6 +31,11 @@ pub(crate) struct Starts {
 }
 
 impl View {
+    /// Whether a replica is ready and not held.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.slots.iter().any(|slot| slot.is_open())
+    }
+
     /// The answer to those who wait, if nothing is ready or on its way and the start is known to fail.
     pub(crate) fn known_failure(&self, now: Moment) -> Option<Refusal> {
         let failure =

@@ -130,7 +130,7 @@ pub(crate) async fn answer(
         if polled.is_pending() && pump.moved() != seen.replace(pump.moved()) {
             let now = worker.now();
             watch.until(sent.deadline.min(now + silence));
-            routed.seat.ledger.active(now);
+            routed.active(now);
         }
         polled
     });

@@ -118,9 +118,17 @@ pub(crate) fn refusal(
     decimal(out, u64::from(refusal.status()));
     out.push(b' ');
     out.extend_from_slice(refusal.phrase().as_bytes());
-    out.extend_from_slice(b"\r\nContent-Type: application/problem+json\r\nContent-Length: ");
-    decimal(out, body.len() as u64);
     out.extend_from_slice(b"\r\n");
+    match refusal {
+        Refusal::NoWake(_) => out.extend_from_slice(b"Cache-Control: no-store\r\n"),
+        _ => out.extend_from_slice(b"Content-Type: application/problem+json\r\n"),
+    }
+    // A 204 has no length (RFC 9110 §8.6).
+    if refusal.status() != 204 {
+        out.extend_from_slice(b"Content-Length: ");
+        decimal(out, body.len() as u64);
+        out.extend_from_slice(b"\r\n");
+    }
     if let Some(seconds) = refusal.retry_after() {
         out.extend_from_slice(b"Retry-After: ");
         decimal(out, seconds);
@@ -142,8 +150,11 @@ pub(crate) fn refusal(
     }
 }
 
-/// The body of our own answer.
+/// The body of our own answer. Empty where it is no error.
 pub(crate) fn problem(refusal: &Refusal, detail: Detail, record: &crate::admit::Record) -> String {
+    if let Refusal::NoWake(_) = refusal {
+        return String::new();
+    }
     let workload = record.seat.as_ref().map(|seat| &seat.gate.id);
     refusal.problem(detail, workload, &record.request_id)
 }

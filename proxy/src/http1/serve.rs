@@ -1,13 +1,13 @@
 //! One HTTP/1 connection of a client: request after request, each to its end before the next begins.
 
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admit::{Ended, Record, route};
 use crate::buffer::{Input, READ_SIZE};
+use crate::clients::Client;
 use crate::field::{Name, length};
 use crate::forward::{Feed, Trip};
 use crate::head::Head;
@@ -32,7 +32,7 @@ const LINGER_BYTES: usize = 64 * 1024;
 pub(crate) struct Connection {
     worker: Rc<Worker>,
     socket: Arc<Socket>,
-    client: IpAddr,
+    client: Client,
     watch: Watched,
     input: Input,
     head: Box<Head>,
@@ -43,7 +43,7 @@ impl Connection {
     pub(crate) fn new(
         worker: Rc<Worker>,
         socket: Arc<Socket>,
-        client: IpAddr,
+        client: Client,
         watch: Watched,
         input: Input,
     ) -> Self {
@@ -167,7 +167,7 @@ impl Connection {
             return None;
         }
         let said = self.head.fields.values(Name::Passed).next()?;
-        let millis = length(said).filter(|_| believed.contains(self.client))?;
+        let millis = length(said).filter(|_| believed.contains(self.client.address))?;
         Some(Duration::from_millis(millis))
     }
 

@@ -49,7 +49,7 @@ pub(crate) async fn run(
         if moved != seen.replace(moved) {
             let now = worker.now();
             watch.until(sent.deadline.min(now + silence));
-            routed.seat.ledger.active(now);
+            routed.active(now);
         }
         if up_ended && down_ended { Poll::Ready(Ok::<(), ()>(())) } else { Poll::Pending }
     });

@@ -114,7 +114,7 @@ impl Download {
                     return Poll::Ready(None);
                 }
                 Ok(0) | Err(_) => return Poll::Ready(Some(Err(Cut))),
-                Ok(_) => self.routed.seat.ledger.active(now),
+                Ok(_) => self.routed.active(now),
             }
         }
     }

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use kaos_core::Moment;
 use tokio::sync::Notify;
 
 use crate::admit::{Ended, Record, route};
+use crate::clients::Client;
 use crate::forward::{Feed, Sent, Trip};
 use crate::head::Head;
 use crate::http1::respond;
@@ -58,7 +58,7 @@ where
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     socket: Arc<Socket>,
-    client: IpAddr,
+    client: Client,
     watch: Watched,
     read: &[u8],
 ) {
@@ -170,7 +170,7 @@ impl Drop for Open {
 /// One request.
 async fn stream(
     worker: Rc<Worker>,
-    client: IpAddr,
+    client: Client,
     watch: Watched,
     request: Request<Incoming>,
 ) -> Response<Answer> {
@@ -256,13 +256,16 @@ fn answer(
 fn refuse(refusal: &Refusal, mut record: Record, head_only: bool) -> Response<Answer> {
     record.refused(refusal);
     let body = respond::problem(refusal, record.worker.config().error_detail, &record);
-    let body = (!head_only).then(|| Bytes::from(body));
+    let body = (!head_only && !body.is_empty()).then(|| Bytes::from(body));
     let mut response = Response::new(Answer::Own(body));
     if let Ok(status) = http::StatusCode::from_u16(refusal.status()) {
         *response.status_mut() = status;
     }
     let headers = response.headers_mut();
-    say(headers, "content-type", "application/problem+json");
+    match refusal {
+        Refusal::NoWake(_) => say(headers, "cache-control", "no-store"),
+        _ => say(headers, "content-type", "application/problem+json"),
+    }
     say(headers, "x-request-id", &record.request_id);
     if let Some(seconds) = refusal.retry_after() {
         headers.insert(http::header::RETRY_AFTER, seconds.into());

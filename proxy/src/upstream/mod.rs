@@ -2,6 +2,7 @@
 //! the request.
 
 pub(crate) mod answer;
+mod forwarded;
 pub(crate) mod link;
 pub(crate) mod port;
 pub(crate) mod send;

@@ -1,16 +1,19 @@
-//! Writes the head of a request as a replica gets it: hop-by-hop fields gone, forwarding fields rebuilt, framing our own.
+//! Writes the head of a request as a replica gets it: hop-by-hop fields gone, forwarding fields as far as they are
+//! believed, framing our own.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::clients::Client;
 use crate::field::Name;
 use crate::head::Head;
 use crate::http1::framing::Framing;
+use crate::upstream::forwarded::{self, Dropped};
 
 /// What the proxy says of itself and the client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hop<'a> {
-    pub(crate) client: IpAddr,
+    pub(crate) client: Client,
     pub(crate) request_id: &'a str,
     /// For a request that names no host.
     pub(crate) replica: SocketAddr,
@@ -18,8 +21,8 @@ pub(crate) struct Hop<'a> {
     pub(crate) pass: Option<Duration>,
 }
 
-/// Writes `head` to `out`.
-pub(crate) fn head(head: &Head, hop: &Hop<'_>, out: &mut Vec<u8>) {
+/// Writes `head` to `out`. `Err`: it is whole, but for a scheme that the client may not say.
+pub(crate) fn head(head: &Head, hop: &Hop<'_>, out: &mut Vec<u8>) -> Result<(), Dropped> {
     out.extend_from_slice(head.method.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(&head.target);
@@ -30,11 +33,12 @@ pub(crate) fn head(head: &Head, hop: &Hop<'_>, out: &mut Vec<u8>) {
         field(out, b"Host", &head.host);
     }
     let listed = head.fields.lists_more();
+    let mut speaks_for_others = false;
     for known in head.fields.iter() {
         match known.kind {
             Name::Other | Name::Cookie if listed && head.fields.is_listed(&known) => {}
             Name::Other | Name::Cookie => field(out, known.name, known.value),
-            Name::Forwarding if head.passed.is_some() => field(out, known.name, known.value),
+            Name::Forwarding => speaks_for_others = true,
             Name::Trailer if matches!(head.body, Framing::Chunked(_)) => field(out, known.name, known.value),
             _ => {}
         }
@@ -56,9 +60,7 @@ pub(crate) fn head(head: &Head, hop: &Hop<'_>, out: &mut Vec<u8>) {
         None if head.takes_trailers => out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n"),
         None => {}
     }
-    if head.passed.is_none() {
-        forwarding(head, hop, out);
-    }
+    let written = forwarded::write(head, hop.client, speaks_for_others, out);
     field(out, b"X-Request-Id", hop.request_id.as_bytes());
     if let Some(wait) = hop.pass {
         out.extend_from_slice(b"X-Kaos-Hop: ");
@@ -66,29 +68,7 @@ pub(crate) fn head(head: &Head, hop: &Hop<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
-}
-
-/// What the proxy knows of the client, in the old words and in RFC 7239's.
-fn forwarding(head: &Head, hop: &Hop<'_>, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.extend_from_slice(b"X-Forwarded-For: ");
-    address(out, hop.client);
-    let end = out.len();
-    out.extend_from_slice(b"\r\nX-Forwarded-Proto: http\r\n");
-    if !head.host.is_empty() {
-        field(out, b"X-Forwarded-Host", &head.host);
-    }
-    let (open, close): (&[u8], &[u8]) =
-        if hop.client.is_ipv4() { (b"Forwarded: for=", b"") } else { (b"Forwarded: for=\"[", b"]\"") };
-    out.extend_from_slice(open);
-    out.extend_from_within(start + b"X-Forwarded-For: ".len()..end);
-    out.extend_from_slice(close);
-    if !head.host.is_empty() {
-        out.extend_from_slice(b";host=\"");
-        out.extend_from_slice(&head.host);
-        out.push(b'"');
-    }
-    out.extend_from_slice(b";proto=http\r\n");
+    written
 }
 
 pub(crate) fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
@@ -96,20 +76,6 @@ pub(crate) fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
-}
-
-fn address(out: &mut Vec<u8>, address: IpAddr) {
-    match address {
-        IpAddr::V4(address) => {
-            for (at, octet) in address.octets().iter().enumerate() {
-                if at > 0 {
-                    out.push(b'.');
-                }
-                decimal(out, u64::from(*octet));
-            }
-        }
-        IpAddr::V6(address) => out.extend_from_slice(address.to_string().as_bytes()),
-    }
 }
 
 /// Writes a number in digits, without the formatting machinery.
