@@ -19,20 +19,8 @@ fn main() {
 fn snapshot(count: u32, replicas: Replicas) -> Snapshot {
     let policy = Arc::new(Policy::default());
     let workload = |at: u32| {
-        Arc::new(Workload {
-            id: WorkloadId::new("local", &format!("w{at:06}")),
-            hosts: Vec::new(),
-            path: "/".into(),
-            policy: policy.clone(),
-            endpoints: Vec::new(),
-            replicas,
-            hold: None,
-            failure: None,
-            version: 1,
-            mode: kaos_core::snapshot::Mode::default(),
-            checks: Arc::default(),
-            contender: None,
-        })
+        let id = WorkloadId::new("local", &format!("w{at:06}"));
+        Arc::new(Workload { replicas, ..Workload::new(id, policy.clone()) })
     };
     Snapshot { version: 1, workloads: (0..count).map(workload).collect(), ..Snapshot::default() }
 }

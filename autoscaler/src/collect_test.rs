@@ -224,20 +224,8 @@ proptest! {
     ) {
         let settings = Settings { id: "a".into(), max_starting: 3, earn_sleep: true };
         let mut line = Line::new(settings, Arc::new(Journal::default()));
-        let workload = Workload {
-            id: shop(),
-            hosts: Vec::new(),
-            path: "/".into(),
-            policy: Arc::new(Policy { max_scale: 0, ..Policy::default() }),
-            endpoints: Vec::new(),
-            replicas: Replicas { desired: 1, ready: 1, starting: 0 },
-            hold: None,
-            failure: None,
-            version: 1,
-            mode: kaos_core::snapshot::Mode::default(),
-            checks: Arc::default(),
-            contender: None,
-        };
+        let mut workload = Workload::new(shop(), Policy { max_scale: 0, ..Policy::default() });
+        workload.replicas = Replicas { desired: 1, ready: 1, starting: 0 };
         let workloads = Arc::from([Arc::new(workload)]);
         line.saw(&Snapshot { version: 1, workloads, ..Snapshot::default() }, Moment::ZERO);
         line.lead(true);

@@ -154,22 +154,8 @@ struct World {
 impl World {
     fn new(policy: &[(&str, &str)]) -> Self {
         let id = WorkloadId::new("local", "shop");
-        let policy = Arc::new(Policy::local(4).with(policy.iter().copied()).unwrap());
-        let workload = Workload {
-            id: id.clone(),
-            hosts: Vec::new(),
-            path: "/".into(),
-            policy,
-            endpoints: Vec::new(),
-            replicas: Replicas::default(),
-            hold: None,
-            failure: None,
-            version: 1,
-            mode: kaos_core::snapshot::Mode::default(),
-            checks: Arc::default(),
-            contender: None,
-        };
-        let fake = Fake::new(workload);
+        let policy = Policy::local(4).with(policy.iter().copied()).unwrap();
+        let fake = Fake::new(Workload::new(id.clone(), policy));
         let (reports, received) = mpsc::channel(16);
         let origin = Instant::now();
         let proxy_id = ProxyId::new("one");

@@ -61,6 +61,26 @@ pub struct Workload {
     pub contender: Option<String>,
 }
 
+impl Workload {
+    /// A workload of this name and with these knobs: at zero, under no host, and nothing else is known of it.
+    pub fn new(id: WorkloadId, policy: impl Into<Arc<Policy>>) -> Self {
+        Workload {
+            id,
+            hosts: Vec::new(),
+            path: "/".to_owned(),
+            policy: policy.into(),
+            endpoints: Vec::new(),
+            replicas: Replicas::default(),
+            hold: None,
+            failure: None,
+            version: 1,
+            mode: Mode::default(),
+            checks: Arc::default(),
+            contender: None,
+        }
+    }
+}
+
 /// Whether the count of a workload is Kaos's to change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
