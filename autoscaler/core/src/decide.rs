@@ -180,7 +180,8 @@ fn raise(policy: &Policy, seen: &Observation, to: u32, because: Because, now: Mo
     if let Some(failure) = seen.failure.as_ref().filter(|failure| failure.retry_at > now) {
         return Verdict::until(Why::StartFailed, failure.retry_at, Then::Start);
     }
-    if seen.waiting == 0 && seen.contested_until > now {
+    // A wake is nobody's fight: without it those who wait would be answered by nothing. Above zero something answers.
+    if because != Because::Wake && seen.contested_until > now {
         return Verdict::until(Why::Contested, seen.contested_until, Then::Start);
     }
     let to = policy.capped(to).min(desired.saturating_add(seen.allowance.unwrap_or(u32::MAX)));

@@ -107,9 +107,11 @@ proptest! {
             let desired = seen.replicas.desired;
             let Decision::Scale { to, .. } = verdict.decision else { continue };
             prop_assert_ne!(to, desired);
+            let wakes = desired == 0 && seen.waiting > 0;
+            prop_assert!(wakes || seen.contested_until <= now, "at most once a minute, but for wakes");
             if to > desired {
                 prop_assert!(policy.max_scale == 0 || to <= policy.max_scale);
-                prop_assert!(seen.leading || desired == 0 && seen.waiting > 0);
+                prop_assert!(seen.leading || wakes);
                 prop_assert!(seen.allowance.is_none_or(|allowance| to - desired <= allowance));
                 prop_assert!(seen.failure.as_ref().is_none_or(|failure| failure.retry_at <= now));
             } else {

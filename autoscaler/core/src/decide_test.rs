@@ -248,6 +248,13 @@ fn another_writer_and_a_hold_that_failed_are_waited_for() {
     scene.seen.replicas = counts(2, 2);
     scene.seen.contested_until = at(200.0);
     assert_eq!(scene.says(100.0), (2, "contested"));
+    scene.seen.waiting = 1000;
+    assert_eq!(scene.says(100.0), (2, "contested"), "what is there answers");
+    assert_eq!(scene.verdict(100.0).next, Some(Next { at: at(200.0), then: Then::Start }));
+    assert_eq!(scene.says(200.0), (10, "backlog"));
+    scene.seen.replicas = counts(0, 0);
+    assert_eq!(scene.says(100.0), (10, "wake"), "nothing answers");
+    (scene.seen.waiting, scene.seen.replicas) = (0, counts(2, 2));
     scene.seen.contested_until = Moment::ZERO;
     scene.seen.rest_until = at(150.0);
     assert_eq!(scene.says(149.0), (2, "hold-cancelled"));

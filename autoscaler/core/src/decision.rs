@@ -212,7 +212,7 @@ fn explain_stay(why: Why, policy: &Policy, seen: &Observation) -> String {
         Why::HoldCancelled => "proxies didn't confirm in time that replicas are empty".into(),
         Why::Contested => {
             let who = seen.contender.as_deref().unwrap_or("something else");
-            format!("{who} changes the count too: Kaos writes at most once a minute unless requests wait")
+            format!("{who} changes the count too: Kaos writes at most once a minute, but for wakes")
         }
         Why::Following => "another autoscaler leads".into(),
         Why::Off => "mode off: the count is left alone".into(),

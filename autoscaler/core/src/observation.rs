@@ -39,7 +39,7 @@ pub struct Observation {
     pub allowance: Option<u32>,
     /// Not before this moment is another hold tried; zero if none failed.
     pub rest_until: Moment,
-    /// Something else writes the count too: not before this moment is it written again, unless requests wait.
+    /// Something else writes the count too: not before this moment is it written again, but for a wake from zero.
     pub contested_until: Moment,
     /// Who that is, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
