@@ -2,6 +2,8 @@
 
 pub mod action;
 mod average;
+#[cfg(test)]
+mod burst_test;
 pub mod collect;
 #[cfg(test)]
 mod collect_test;
@@ -13,6 +15,7 @@ pub mod run;
 #[cfg(test)]
 mod run_test;
 mod track;
+mod write;
 
 pub use action::Action;
 pub use journal::Journal;

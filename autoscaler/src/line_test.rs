@@ -27,20 +27,7 @@ struct Desk {
 impl Desk {
     fn new(count: usize, max_starting: u32, knobs: &[(&str, &str)]) -> Self {
         let policy = Arc::new(Policy::default().with(knobs.iter().copied()).unwrap());
-        let workload = |at: usize| Workload {
-            id: WorkloadId::new("local", &format!("w{at}")),
-            hosts: Vec::new(),
-            path: "/".into(),
-            policy: policy.clone(),
-            endpoints: Vec::new(),
-            replicas: Replicas::default(),
-            hold: None,
-            failure: None,
-            version: 1,
-            mode: Mode::default(),
-            checks: Arc::default(),
-            contender: None,
-        };
+        let workload = |at: usize| Workload::new(WorkloadId::new("local", &format!("w{at}")), policy.clone());
         let journal = Arc::new(Journal::default());
         let settings = Settings { id: "a".into(), max_starting, earn_sleep: false };
         let mut desk = Desk {
@@ -247,6 +234,110 @@ fn others_who_keep_writing_are_answered_once_a_minute() {
     desk.one_waits(0);
     let woken = desk.told();
     assert_eq!(woken, ["w0 1"], "who waits doesn't pay for it");
+}
+
+#[test]
+fn requests_that_wait_above_zero_are_no_reason_to_fight() {
+    let knobs = [("container-concurrency", "10"), ("idle-timeout", "1h")];
+    let mut desk = Desk::new(1, 20, &knobs);
+    for _ in 0..80 {
+        desk.readings[0].waiting.start(0);
+    }
+    let mut minutes = [0; 10];
+    for second in 0..600 {
+        if second % 5 == 0 {
+            desk.counts(0, 1, 1);
+        }
+        desk.wait(1);
+        for action in desk.turn() {
+            minutes[second / 60] += 1;
+            desk.done(&action);
+        }
+    }
+    assert!(minutes[0] <= 4 && minutes[1..].iter().all(|writes| *writes <= 1), "{minutes:?}");
+    assert!(minutes[1..].iter().sum::<u32>() >= 8, "but it goes on trying: {minutes:?}");
+    assert_eq!(desk.word(0), "contested");
+}
+
+#[test]
+fn a_wake_in_a_contest_gets_what_it_lacks() {
+    let mut desk = Desk::new(1, 20, &[("container-concurrency", "10")]);
+    for count in [1, 0, 1, 0] {
+        desk.counts(0, count, count);
+    }
+    desk.one_waits(0);
+    let wake = desk.turn();
+    desk.done(&wake[0]);
+    for _ in 1..80 {
+        desk.readings[0].waiting.start(0);
+    }
+    desk.report();
+    assert_eq!(desk.told(), ["w0 8"], "nobody has written since the wake");
+}
+
+#[test]
+fn replicas_that_nobody_asked_for_keep_nobody_from_starting() {
+    let mut desk = Desk::new(2, 2, &[("container-concurrency", "1"), ("max-scale", "0")]);
+    // A person, or a rollout that takes replicas away for a while.
+    desk.counts(0, 50, 30);
+    desk.one_waits(1);
+    assert_eq!(desk.told(), ["w1 1"]);
+}
+
+#[test]
+fn replicas_that_never_get_ready_keep_others_from_starting_for_a_while() {
+    let mut desk = Desk::new(3, 2, &[("container-concurrency", "1")]);
+    desk.one_waits(0);
+    desk.one_waits(0);
+    let stuck = desk.turn();
+    assert_eq!(stuck.len(), 1);
+    desk.done(&stuck[0]);
+    desk.one_waits(1);
+    assert_eq!(desk.told(), [""; 0]);
+    assert_eq!(desk.word(1), "start-budget");
+    let mut waited = 0;
+    while desk.word(1) == "start-budget" {
+        assert!(waited < 60, "two that are stuck stop everybody");
+        desk.wait(1);
+        waited += 1;
+        desk.told();
+    }
+    assert!(waited >= 29, "{waited}");
+    // One that another autoscaler asked for counts as ours do.
+    let mut desk = Desk::new(2, 1, &[]);
+    desk.version += 1;
+    (desk.workloads[0].replicas.desired, desk.workloads[0].version) = (1, desk.version);
+    desk.show();
+    desk.one_waits(1);
+    assert_eq!(desk.told(), [""; 0]);
+    desk.counts(0, 1, 1);
+    assert_eq!(desk.told(), ["w1 1"]);
+}
+
+#[test]
+fn a_picture_that_came_before_the_refusal_is_gone_by_at_once() {
+    let mut desk = Desk::new(1, 20, &[("container-concurrency", "10")]);
+    for _ in 0..80 {
+        desk.readings[0].waiting.start(0);
+    }
+    desk.report();
+    let burst = desk.turn();
+    // Another autoscaler heard of the first request only, and was quicker.
+    desk.version += 1;
+    (desk.workloads[0].replicas.desired, desk.workloads[0].version) = (1, desk.version);
+    desk.show();
+    assert_eq!(desk.told(), [""; 0], "a write is on its way");
+    desk.line.done(&burst[0], &Err(Refusal::Conflict), desk.now);
+    assert_eq!(desk.told(), ["w0 8"]);
+    // Replicas that come and go say nothing of the count that was refused.
+    let mut desk = Desk::new(1, 20, &[]);
+    desk.one_waits(0);
+    let wake = desk.turn();
+    desk.line.done(&wake[0], &Err(Refusal::Conflict), desk.now);
+    desk.shown[0] = Arc::new(desk.workloads[0].clone());
+    let workloads = desk.shown.clone().into();
+    desk.line.saw(&Snapshot { version: 99, workloads, ..Snapshot::default() }, desk.now);
+    assert_eq!(desk.told(), [""; 0]);
 }
 
 #[test]

@@ -1,29 +1,22 @@
 //! The live loop: hands snapshots, reports and answers to the [`Line`] as they come, and its writes to the platform.
 //!
-//! Nothing here waits for the platform: every write is a task of its own with a deadline, and their number is bounded.
+//! Nothing here waits for the platform: `write.rs` does, in tasks of its own.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use foldhash::fast::FixedState;
 use kaos_core::platform::{Platform, Refusal};
 use kaos_core::{Moment, ProxyId, Report, Snapshot};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
-use tokio::time::{sleep_until, timeout_at};
+use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
 use crate::action::Action;
 use crate::collect::Use;
 use crate::journal::Journal;
 use crate::line::{self, Line};
-
-/// A write that isn't answered in this time, its wait for a turn included, has failed as far as we know.
-pub const WRITE_DEADLINE: Duration = Duration::from_secs(2);
-
-/// Most writes at once.
-const WRITES: usize = 64;
+use crate::write::Writes;
 
 /// Most reports that are taken before the next turn.
 const REPORTS: usize = 64;
@@ -91,14 +84,13 @@ pub async fn run<P: Platform>(platform: Arc<P>, inputs: Inputs, journal: Arc<Jou
     let Settings { id, max_starting, earn_sleep, origin } = settings;
     let now = || Moment::at(origin, tokio::time::Instant::now().into_std());
     let mut line = Line::new(line::Settings { id, max_starting, earn_sleep }, journal);
-    let mut writes =
-        Writes { platform, running: JoinSet::new(), asked: HashMap::default(), queue: VecDeque::new() };
+    let mut writes = Writes::new(platform);
     line.saw(&snapshots.borrow_and_update().clone(), now());
     line.lead(*lead.borrow_and_update());
     line.proxies(&proxies.borrow_and_update());
     loop {
         for action in line.turn(now()) {
-            writes.queue.push_back((action, tokio::time::Instant::now() + WRITE_DEADLINE));
+            writes.ask(action);
         }
         for late in writes.start() {
             line.done(&late, &Err(Refusal::Failed("too many writes at once".into())), now());
@@ -143,64 +135,13 @@ fn tell(action: &Action, result: &Result<u64, Refusal>) {
     let workload = action.workload();
     match (action, result) {
         (Action::Scale { scale, .. }, Ok(_)) => info!(%workload, replicas = scale.to, "scaled"),
+        // Two autoscalers that hear the same request ask for the same: one of them is second.
+        (_, Err(why @ Refusal::Conflict)) => debug!(%workload, %why, "not written"),
         (Action::Scale { scale, .. }, Err(why)) => warn!(%workload, replicas = scale.to, %why, "not scaled"),
         (Action::Hold { hold, .. }, Ok(_)) => debug!(%workload, hold = %hold.id, "held"),
         (Action::Release { .. }, Ok(_)) => debug!(%workload, "released"),
         (Action::Hold { .. } | Action::Release { .. }, Err(why)) => {
             warn!(%workload, %why, "hold not written");
         }
-    }
-}
-
-/// Writes on their way. The queue is bounded by the line: one write per workload.
-struct Writes<P> {
-    platform: Arc<P>,
-    running: JoinSet<Result<u64, Refusal>>,
-    asked: HashMap<tokio::task::Id, Action, FixedState>,
-    queue: VecDeque<(Action, tokio::time::Instant)>,
-}
-
-impl<P: Platform> Writes<P> {
-    /// Starts as many as may run. Returns those whose time was over before their turn.
-    fn start(&mut self) -> Vec<Action> {
-        let mut late = Vec::new();
-        while self.running.len() < WRITES {
-            let Some((action, deadline)) = self.queue.pop_front() else { break };
-            if deadline <= tokio::time::Instant::now() {
-                late.push(action);
-                continue;
-            }
-            let (platform, ask) = (self.platform.clone(), action.clone());
-            let task = self.running.spawn(async move {
-                let answer = timeout_at(deadline, write(&*platform, &ask)).await;
-                answer.unwrap_or_else(|_| Err(Refusal::Failed("the platform didn't answer in 2 s".into())))
-            });
-            self.asked.insert(task.id(), action);
-        }
-        late
-    }
-
-    /// The next answer; never, while nothing is asked.
-    async fn answer(&mut self) -> (Action, Result<u64, Refusal>) {
-        loop {
-            let (id, result) = match self.running.join_next_with_id().await {
-                Some(Ok((id, result))) => (id, result),
-                Some(Err(error)) => {
-                    (error.id(), Err(Refusal::Failed(format!("the platform's code failed: {error}"))))
-                }
-                None => std::future::pending().await,
-            };
-            if let Some(action) = self.asked.remove(&id) {
-                return (action, result);
-            }
-        }
-    }
-}
-
-async fn write<P: Platform>(platform: &P, action: &Action) -> Result<u64, Refusal> {
-    match action {
-        Action::Scale { workload, scale } => platform.scale(workload, scale.clone()).await,
-        Action::Hold { workload, hold } => platform.hold(workload, Some(hold.clone())).await,
-        Action::Release { workload } => platform.hold(workload, None).await,
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kaos_core::decide::Memory;
-use kaos_core::platform::{Refusal, Scale};
+use kaos_core::platform::{Expected, Refusal, Scale};
 use kaos_core::snapshot::{Hold, Phase, Replicas, Workload};
 use kaos_core::zero::{Ask, Descent};
 use kaos_core::{EndpointUid, Moment, Observation, Policy, WorkloadId};
@@ -19,10 +19,15 @@ use crate::journal::{Book, Counts};
 /// What we wrote is believed for so long, though the platform doesn't show it.
 const BELIEF: Duration = Duration::from_secs(60);
 
-/// So many changes by others within [`CONTEST_SPAN`] are a contest; then at most one write per [`CONTEST_PAUSE`].
+/// So many changes by others within [`CONTEST_SPAN`] are a contest; then at most one write per [`CONTEST_PAUSE`]. A wake
+/// from zero isn't one of them: it neither waits nor is waited after.
 const CONTEST: usize = 3;
 const CONTEST_SPAN: Duration = Duration::from_secs(600);
 const CONTEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// A replica that isn't ready this long after it was asked for keeps nobody else from starting: of those that never get
+/// ready, a cluster that is full or a broken image can make as many as may start at once.
+const START: Duration = Duration::from_secs(30);
 
 /// A platform that asks to wait for longer is asked again after this.
 const LONGEST_REFUSAL: Duration = Duration::from_secs(60);
@@ -39,13 +44,19 @@ pub(crate) struct Track {
     pub(crate) write: Option<Write>,
     /// When the last write was begun.
     begun: Moment,
+    /// The version that the platform showed then.
+    begun_on: u64,
     /// After a refusal, no write of that kind before.
     pub(crate) scale_retry: Retry,
     pub(crate) hold_retry: Retry,
     /// When it is to be looked at though nothing happens.
     pub(crate) due: Option<Moment>,
-    /// Replicas on their way, as the start budget counts them.
+    /// Replicas on their way, as they are counted in the line's start budget.
     pub(crate) starting: u32,
+    /// Replicas that were asked for and aren't ready yet.
+    asked: u32,
+    /// When the last of them were.
+    asked_at: Moment,
     /// Waits for the start budget.
     pub(crate) held_back: bool,
     belief: Option<Belief>,
@@ -54,6 +65,7 @@ pub(crate) struct Track {
     ripe: Vec<EndpointUid>,
     seen: bool,
     foreign: VecDeque<Moment>,
+    /// When the count was last written, wakes aside.
     last_scale: Option<Moment>,
     used: Used,
 }
@@ -74,6 +86,16 @@ impl Write {
             Write::Raise(scale) | Write::Descent(Ask::Lower(scale)) => scale.to == desired,
             Write::Descent(Ask::Hold(_) | Ask::Release) => true,
         }
+    }
+
+    /// Whether it is a count.
+    fn scales(&self) -> bool {
+        !matches!(self, Write::Descent(Ask::Hold(_) | Ask::Release))
+    }
+
+    /// Whether it is a count for what is at zero.
+    fn wakes(&self) -> bool {
+        matches!(self, Write::Raise(scale) if scale.expected == Expected::Replicas(0))
     }
 
     /// As it is asked of the platform.
@@ -113,12 +135,13 @@ struct Used {
 pub(crate) struct Retry {
     pub(crate) after: Moment,
     failures: u32,
-    /// The refusal was about what the platform shows: something newer from it ends the wait.
-    stale: bool,
+    /// The refusal was about what the platform showed at this version: something newer from it ends the wait.
+    stale: Option<u64>,
 }
 
 impl Retry {
-    fn took(&mut self, refusal: Option<&Refusal>, now: Moment) {
+    /// Takes the result of a write that was begun on a picture of version `shown`.
+    fn took(&mut self, refusal: Option<&Refusal>, shown: u64, now: Moment) {
         let Some(refusal) = refusal else {
             *self = Retry::default();
             return;
@@ -135,11 +158,11 @@ impl Retry {
         };
         self.after = now + (first * 2_u32.pow(self.failures.min(10))).min(longest);
         self.failures += 1;
-        self.stale = matches!(refusal, Refusal::Conflict | Refusal::Gone);
+        self.stale = matches!(refusal, Refusal::Conflict | Refusal::Gone).then_some(shown);
     }
 
-    fn saw(&mut self, now: Moment) {
-        if self.stale {
+    fn saw(&mut self, version: u64, now: Moment) {
+        if self.stale.is_some_and(|stale| version > stale) {
             self.after = self.after.min(now);
         }
     }
@@ -156,10 +179,13 @@ impl Track {
             book,
             write: None,
             begun: Moment::ZERO,
+            begun_on: 0,
             scale_retry: Retry::default(),
             hold_retry: Retry::default(),
             due: None,
             starting: 0,
+            asked: if workload.contender.is_none() { workload.replicas.desired } else { 0 },
+            asked_at: now,
             held_back: false,
             belief: None,
             ready_since: now,
@@ -186,15 +212,18 @@ impl Track {
             self.belief = None;
         }
         let after = self.replicas().desired;
-        let count = |write: &Write| !matches!(write, Write::Descent(Ask::Hold(_) | Ask::Release));
-        let ours = self.write.as_ref().is_some_and(|write| count(write) && write.is_to(after));
+        let ours = self.write.as_ref().is_some_and(|write| write.scales() && write.is_to(after));
         // Another autoscaler's write is no contest, nor are starts that fail and that a platform gives up.
         let contends = workload.contender.is_some() && workload.failure.is_none();
         if after != before && !ours && contends {
             self.contest(now);
         }
-        self.scale_retry.saw(now);
-        self.hold_retry.saw(now);
+        // Another autoscaler's raise. What a person or a rollout starts was none of the budget's to begin with.
+        if after > before && !ours && workload.contender.is_none() {
+            self.asked_for(after - before, now);
+        }
+        self.scale_retry.saw(workload.version, now);
+        self.hold_retry.saw(workload.version, now);
     }
 
     /// Somebody else has set the count.
@@ -207,7 +236,7 @@ impl Track {
 
     /// Begins a write.
     pub(crate) fn begin(&mut self, write: Write, now: Moment) {
-        (self.write, self.begun) = (Some(write), now);
+        (self.write, self.begun, self.begun_on) = (Some(write), now, self.workload.version);
     }
 
     /// Whether a replica became ready that wasn't before. One that is ready, not ready and ready again is none: else one
@@ -241,11 +270,13 @@ impl Track {
 
     /// Takes the result of the write in flight.
     pub(crate) fn wrote(&mut self, write: &Write, result: &Result<u64, Refusal>, now: Moment) {
-        let scales = matches!(write, Write::Raise(_) | Write::Descent(Ask::Lower(_)));
+        let scales = write.scales();
         let retry = if scales { &mut self.scale_retry } else { &mut self.hold_retry };
-        retry.took(result.as_ref().err(), now);
+        retry.took(result.as_ref().err(), self.begun_on, now);
+        // The picture may have come before the refusal that was due to it.
+        retry.saw(self.workload.version, now);
         let Ok(version) = *result else { return };
-        if scales {
+        if scales && !write.wakes() {
             self.last_scale = Some(now);
         }
         if self.workload.version >= version {
@@ -352,12 +383,26 @@ impl Track {
         self.used = Used { since: now, busy, idle: (ready - busy).saturating_add(starting) };
     }
 
-    /// Replicas beyond `desired` that the write in flight asks for.
-    pub(crate) fn reserved(&self, desired: u32) -> u32 {
-        match &self.write {
-            Some(Write::Raise(scale)) => scale.to.saturating_sub(desired),
+    /// So many more replicas are asked for.
+    pub(crate) fn asked_for(&mut self, count: u32, now: Moment) {
+        self.asked = self.asked.saturating_add(count);
+        self.asked_at = now;
+    }
+
+    /// Replicas that were asked for and are on their way: what the start budget counts. `seen` is what is known at `now`.
+    pub(crate) fn on_their_way(&mut self, seen: &Observation, now: Moment) -> u32 {
+        let reserved = match &self.write {
+            Some(Write::Raise(scale)) => scale.to.saturating_sub(seen.replicas.desired),
             _ => 0,
-        }
+        };
+        let late = now.since(self.asked_at) >= START;
+        self.asked = if late { 0 } else { self.asked.min(seen.coming().saturating_add(reserved)) };
+        self.asked
+    }
+
+    /// When those on their way stop counting, if they aren't ready before.
+    pub(crate) fn late_at(&self) -> Option<Moment> {
+        (self.asked > 0).then(|| self.asked_at + START)
     }
 
     /// Whether a tick each second changes anything.

@@ -86,7 +86,7 @@ impl Line {
         let total = self.collect.total(&track.workload.id);
         let seen = track.observe(total, self.hearing, self.leading);
         track.account(&seen, now);
-        let starting = seen.coming().saturating_add(track.reserved(seen.replicas.desired));
+        let starting = track.on_their_way(&seen, now);
         self.starting = self.starting - u64::from(track.starting) + u64::from(starting);
         track.starting = starting;
         let before = track.memory.clone();
@@ -197,6 +197,7 @@ impl Line {
                 let write = Write::Raise(Scale { to, victims: Vec::new(), expected });
                 actions.push(write.action(&track.workload.id));
                 track.begin(write, now);
+                track.asked_for(grant, now);
                 track.starting += grant;
                 self.starting += u64::from(grant);
             }
@@ -219,7 +220,8 @@ impl Line {
         }
         let tick = track.ticks(seen).then(|| Moment::from_secs(now.secs() + 1));
         let retries = [track.scale_retry.after, track.hold_retry.after];
-        let later = [verdict.next.map(|next| next.at), tick, track.descent.due(), track.ages()];
+        let next = verdict.next.map(|next| next.at);
+        let later = [next, tick, track.descent.due(), track.ages(), track.late_at()];
         let due = later.into_iter().flatten().chain(retries).filter(|due| *due > now).min();
         if track.due != due {
             if let Some(old) = track.due {
