@@ -17,7 +17,7 @@ use crate::fail::{Failing, Seen};
 use crate::gather;
 use crate::infer::{self, Way};
 use crate::note::{Kind, Note};
-use crate::object::{Deployment, Pod, Service, Slice, Trouble};
+use crate::object::{Deployment, PROGRESS_DEADLINE, Pod, Service, Slice, Trouble};
 
 /// What surrounds a Deployment.
 pub(crate) struct Around<'a> {
@@ -98,7 +98,9 @@ pub(crate) fn build(deployment: &Deployment, around: &Around<'_>, memory: &mut M
     let spared = memory.condemned.due(deployment.replicas);
     // Those that are listed as ready aren't what is waited for.
     let waking = waking || spared.is_some();
-    let due = memory.failing.due(&seen).into_iter().chain(spared).min();
+    let due = memory.failing.due(&seen, around.now).into_iter().chain(spared).min();
+    let failing = seen.trouble.filter(|_| memory.failing.stands(&seen, around.now));
+    let starting = starting(deployment, around.pods, failing).min(deployment.replicas.saturating_sub(ready));
     let mode = mode(deployment, usable.as_ref().map(|(good, _)| &good.adoption), &leading, &mut notes);
     let entry = Entry {
         uid: deployment.uid.clone(),
@@ -126,11 +128,7 @@ pub(crate) fn build(deployment: &Deployment, around: &Around<'_>, memory: &mut M
             path: good.adoption.path,
             policy: good.adoption.policy,
             endpoints,
-            replicas: Replicas {
-                desired: deployment.replicas,
-                ready,
-                starting: deployment.replicas.saturating_sub(ready),
-            },
+            replicas: Replicas { desired: deployment.replicas, ready, starting },
             hold,
             failure: memory.failing.failure().cloned(),
             version,
@@ -260,13 +258,36 @@ impl Memory {
 
 /// What keeps the pods of the newest template from starting.
 fn stuck(pods: Option<&HashMap<Box<str>, Pod>>) -> Option<&Trouble> {
-    let pods = pods?;
-    let newest = pods.values().max_by_key(|pod| (pod.created, &pod.template))?;
-    let of_it = pods.iter().filter(|(_, pod)| pod.template == newest.template);
-    of_it
-        .filter_map(|(uid, pod)| Some((uid, pod.trouble.as_ref()?)))
-        .min_by_key(|(uid, _)| *uid)
-        .map(|it| it.1)
+    let troubled = newest(pods?).filter_map(|(name, pod)| Some((name, pod.trouble.as_ref()?)));
+    troubled.min_by_key(|(name, _)| *name).map(|it| it.1)
+}
+
+/// The pods of the newest template.
+fn newest(pods: &HashMap<Box<str>, Pod>) -> impl Iterator<Item = (&str, &Pod)> {
+    let newest = pods.values().max_by_key(|pod| (pod.created, &pod.template)).map(|pod| &pod.template);
+    pods.iter().filter(move |(_, pod)| Some(&pod.template) == newest).map(|(name, pod)| (&**name, pod))
+}
+
+/// At most how many replicas are on their way. Those of which the platform says that they don't start aren't: who waits
+/// for nothing else is told.
+fn starting(
+    deployment: &Deployment,
+    pods: Option<&HashMap<Box<str>, Pod>>,
+    failing: Option<&Trouble>,
+) -> u32 {
+    let coming = |pod: &Pod| {
+        let ready = pod.address.as_ref().is_some_and(|address| address.phase == Phase::Ready);
+        pod.lives && pod.trouble.is_none() && !ready
+    };
+    match (failing, pods) {
+        (None, _) => deployment.replicas,
+        (Some(trouble), _) if trouble.because == PROGRESS_DEADLINE => 0,
+        (Some(_), Some(pods)) => {
+            u32::try_from(newest(pods).filter(|(_, pod)| coming(pod)).count()).unwrap_or(u32::MAX)
+        }
+        // Which of them start isn't known, but what was refused isn't among them.
+        (Some(_), None) => deployment.updated,
+    }
 }
 
 fn mode(

@@ -7,13 +7,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Service;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kaos_core::{Moment, Snapshot, WorkloadId};
-use kube::core::NamespaceResourceScope;
-use kube::{Api, Client, Resource};
-use serde::de::DeserializeOwned;
+use kube::{Api, Client};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
@@ -22,11 +17,12 @@ use crate::claim::HostRules;
 use crate::directory::Directory;
 use crate::follow::{Follow, Said, config};
 use crate::note::Notes;
+use crate::object::{Deployment, Service, Slice};
 use crate::picture::Picture;
-use crate::reduce;
 use crate::state::{Change, Part};
 use crate::task::Task;
 use crate::waking::Waking;
+use crate::wire::{Watched, Wire};
 
 /// Least time between two snapshots.
 pub const PACE: Duration = Duration::from_millis(20);
@@ -113,25 +109,22 @@ impl Cluster {
 fn follow(client: &Client, scope: Option<&str>, out: &mpsc::Sender<Change>) -> [Task; 3] {
     let of = |part: Option<&str>| part.map(str::to_owned);
     let (one, two, three) = (of(scope), of(scope), of(scope));
-    let deployments = Follow::<Deployment, _> {
+    let deployments = Follow::<Deployment> {
         what: "deployments",
         api: api(client, scope),
         config: config(),
-        reduce: reduce::deployment,
         change: Box::new(move |said: Said<_>| Change::Deployments(said.part(one.as_deref()))),
     };
-    let services = Follow::<Service, _> {
+    let services = Follow::<Service> {
         what: "services",
         api: api(client, scope),
         config: config(),
-        reduce: reduce::service,
         change: Box::new(move |said: Said<_>| Change::Services(said.part(two.as_deref()))),
     };
-    let slices = Follow::<EndpointSlice, _> {
+    let slices = Follow::<Slice> {
         what: "endpointslices",
         api: api(client, scope),
         config: config(),
-        reduce: reduce::slice,
         change: Box::new(move |said: Said<_>| Change::Slices(said.part(three.as_deref()))),
     };
     [
@@ -141,10 +134,7 @@ fn follow(client: &Client, scope: Option<&str>, out: &mpsc::Sender<Change>) -> [
     ]
 }
 
-fn api<K>(client: &Client, scope: Option<&str>) -> Api<K>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
-{
+fn api<T: Watched>(client: &Client, scope: Option<&str>) -> Api<Wire<T>> {
     match scope {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),

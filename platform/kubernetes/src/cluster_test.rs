@@ -118,6 +118,74 @@ async fn a_relist_swaps_whole_and_never_shows_an_empty_picture() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_cant_be_read_stays_as_it_was_and_others_go_on() {
+    let fake = listed();
+    let (_cluster, mut snapshots) = read(&fake).await;
+    let count = |replicas: Value| {
+        let mut shop = deployment("shop", &enabled());
+        shop["spec"]["replicas"] = replicas;
+        shop
+    };
+    let gone = json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"});
+    let desired =
+        |snapshot: &Snapshot, name: &str| snapshot.workload(&id(name)).map(|it| it.replicas.desired);
+    // In a watch.
+    fake.say("services", "ADDED", &service("late", "late"));
+    fake.say("deployments", "MODIFIED", &count(json!("three")));
+    fake.say("deployments", "ADDED", &deployment("late", &enabled()));
+    let both = until(&mut snapshots, |snapshot| desired(snapshot, "late").is_some()).await;
+    assert_eq!(desired(&both, "shop"), Some(1));
+    // In a list: what isn't there is gone, what can't be read isn't.
+    fake.have("deployments", vec![count(json!({})), deployment("last", &enabled())]);
+    fake.have("services", vec![service("shop", "shop"), service("last", "last")]);
+    fake.say("deployments", "ERROR", &gone);
+    fake.say("services", "ERROR", &gone);
+    let found =
+        |snapshot: &Snapshot| desired(snapshot, "last").is_some() && desired(snapshot, "late").is_none();
+    let relisted = until(&mut snapshots, found).await;
+    assert_eq!(desired(&relisted, "shop"), Some(1));
+    fake.until_asked("deployments?&watch=true", 2).await;
+    fake.say("deployments", "MODIFIED", &count(json!(3)));
+    until(&mut snapshots, |snapshot| desired(snapshot, "shop") == Some(3)).await;
+    // What is gone is gone, whatever is wrong with it.
+    fake.say("deployments", "DELETED", &count(json!("three")));
+    until(&mut snapshots, |snapshot| desired(snapshot, "shop").is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_list_is_whole_though_one_of_it_cant_be_read() {
+    let fake = listed();
+    let mut odd = deployment("odd", &enabled());
+    odd["spec"] = json!("none");
+    let mut nameless = deployment("x", &enabled());
+    nameless["metadata"] = json!([]);
+    fake.have("deployments", vec![odd, nameless, deployment("shop", &enabled())]);
+    let (cluster, snapshots) = read(&fake).await;
+    assert_eq!((ready(&snapshots.borrow()), snapshots.borrow().workloads.len()), (1, 1));
+    assert!(cluster.directory().entry(&id("odd")).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_without_a_node_fails_those_who_wait_within_5_s() {
+    let fake = listed();
+    fake.have("endpointslices", vec![]);
+    let mut unplaced = pod("a", "1", None, None);
+    unplaced["status"]["conditions"] = json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]);
+    fake.have("pods", vec![unplaced]);
+    let begun = Instant::now();
+    let (_cluster, mut snapshots) = read(&fake).await;
+    let shop = |snapshot: &Snapshot| snapshot.workload(&id("shop")).cloned();
+    let told =
+        until(&mut snapshots, |snapshot| shop(snapshot).is_some_and(|shop| shop.failure.is_some())).await;
+    assert!(begun.elapsed() <= Duration::from_secs(5), "{:?}", begun.elapsed());
+    let told = shop(&told).unwrap();
+    assert_eq!(
+        (told.failure.as_ref().unwrap().because.as_str(), told.replicas.starting),
+        ("unschedulable", 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn half_written_json_and_ended_watches_are_gone_on_from() {
     let fake = listed();
     let (_cluster, mut snapshots) = read(&fake).await;

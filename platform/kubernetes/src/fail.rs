@@ -8,13 +8,17 @@ use std::time::Duration;
 use kaos_core::Moment;
 use kaos_core::snapshot::StartFailure;
 
-use crate::object::Trouble;
+use crate::object::{Trouble, UNSCHEDULABLE};
 
 /// After the first failure; it doubles.
 const FIRST: Duration = Duration::from_secs(5);
 
 /// After any failure.
 const LONGEST: Duration = Duration::from_secs(60);
+
+/// How long a pod is without a node before its start has failed. Room that another pod is just leaving is found within it;
+/// a node that has to be made takes longer than those who wait would.
+const PLACE: Duration = Duration::from_secs(3);
 
 /// What is seen of a workload's start.
 pub(crate) struct Seen<'a> {
@@ -33,15 +37,25 @@ pub(crate) struct Seen<'a> {
 pub(crate) struct Failing {
     failure: Option<StartFailure>,
     template: u64,
+    /// Since when no node takes a pod.
+    unplaced: Option<Moment>,
+}
+
+impl Seen<'_> {
+    fn failing(&self) -> Option<&Trouble> {
+        self.trouble.filter(|_| self.ready == 0 && self.desired > 0)
+    }
 }
 
 impl Failing {
     /// Takes what is seen at `now`.
     pub(crate) fn see(&mut self, seen: &Seen<'_>, now: Moment) {
         if seen.ready > 0 || seen.template != self.template {
-            *self = Failing { failure: None, template: seen.template };
+            *self = Failing { failure: None, template: seen.template, unplaced: self.unplaced };
         }
-        let Some(trouble) = seen.trouble.filter(|_| seen.ready == 0 && seen.desired > 0) else { return };
+        let unplaced = seen.failing().is_some_and(|trouble| trouble.because == UNSCHEDULABLE);
+        self.unplaced = if unplaced { self.unplaced.or(Some(now)) } else { None };
+        let Some(trouble) = seen.failing().filter(|_| self.settled(now)) else { return };
         let before = self.failure.take();
         let (attempts, retry_at) = match before {
             Some(failure) if now < failure.retry_at => (failure.attempts, failure.retry_at),
@@ -64,9 +78,22 @@ impl Failing {
         self.failure.as_ref()
     }
 
+    /// Whether what is seen at `now` is a failure, and not only what was seen before.
+    pub(crate) fn stands(&self, seen: &Seen<'_>, now: Moment) -> bool {
+        seen.failing().is_some() && self.settled(now)
+    }
+
     /// When to look again though nothing has changed: what still fails then has failed once more.
-    pub(crate) fn due(&self, seen: &Seen<'_>) -> Option<Moment> {
-        let failing = seen.trouble.is_some() && seen.ready == 0 && seen.desired > 0;
-        self.failure.as_ref().filter(|_| failing).map(|failure| failure.retry_at)
+    pub(crate) fn due(&self, seen: &Seen<'_>, now: Moment) -> Option<Moment> {
+        seen.failing()?;
+        if !self.settled(now) {
+            return self.unplaced.map(|since| since + PLACE);
+        }
+        self.failure.as_ref().map(|failure| failure.retry_at)
+    }
+
+    /// Whether a pod that had no node had time to find one.
+    fn settled(&self, now: Moment) -> bool {
+        self.unplaced.is_none_or(|since| now >= since + PLACE)
     }
 }

@@ -83,9 +83,9 @@ impl Fake {
         known.watches.clear();
     }
 
-    /// Sends a line to every watch of `resource`.
+    /// Sends a line to every watch of `resource`: the type first, as an API server does.
     pub(crate) fn say(&self, resource: &str, kind: &str, object: &Value) {
-        self.raw(resource, &format!("{}\n", json!({"type": kind, "object": object})));
+        self.raw(resource, &format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n"));
     }
 
     /// Sends bytes to every watch of `resource`.

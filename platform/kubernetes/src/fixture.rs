@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 
 use crate::claim::HostRules;
 use crate::note::Kind;
+use crate::object::Pod;
 use crate::picture::{Picture, Published};
-use crate::reduce;
 use crate::state::Part;
+use crate::wire::{Watched, Wire};
 
 pub(crate) fn rules() -> HostRules {
     HostRules {
@@ -103,37 +104,34 @@ impl Scene {
         scene
     }
 
-    pub(crate) fn put(&mut self, object: Value) {
+    pub(crate) fn put(&mut self, object: impl Into<Value>) {
+        let object = object.into();
         let (name, state) = (name(&object), &mut self.0.state);
         match object["kind"].as_str().unwrap() {
-            "Deployment" => state.deployments(Part::One(name, reduce::deployment(&read(object)))),
-            "Service" => state.take_services(Part::One(name, reduce::service(&read(object)))),
-            "EndpointSlice" => state.take_slices(Part::One(name, reduce::slice(&read(object)))),
+            "Deployment" => state.deployments(Part::One(name, kept(&object))),
+            "Service" => state.take_services(Part::One(name, kept(&object))),
+            "EndpointSlice" => state.take_slices(Part::One(name, kept(&object))),
             other => panic!("{other}"),
         }
     }
 
     /// All lists again, with these and nothing else.
     pub(crate) fn relist<'a>(&mut self, objects: impl Iterator<Item = &'a Value> + Clone) {
-        fn all<'a, K: serde::de::DeserializeOwned, T>(
-            objects: impl Iterator<Item = &'a Value>,
-            kind: &str,
-            reduce: fn(&K) -> Option<T>,
-        ) -> Part<T> {
+        fn all<'a, T: Watched>(objects: impl Iterator<Item = &'a Value>, kind: &str) -> Part<T> {
             let of_kind = objects.filter(|object| object["kind"] == kind);
-            Part::All(None, of_kind.filter_map(|it| Some((name(it), reduce(&read(it.clone()))?))).collect())
+            Part::All(None, of_kind.filter_map(|it| Some((name(it), Some(kept(it)?)))).collect())
         }
         let state = &mut self.0.state;
-        state.deployments(all(objects.clone(), "Deployment", reduce::deployment));
-        state.take_services(all(objects.clone(), "Service", reduce::service));
-        state.take_slices(all(objects, "EndpointSlice", reduce::slice));
+        state.deployments(all(objects.clone(), "Deployment"));
+        state.take_services(all(objects.clone(), "Service"));
+        state.take_slices(all(objects, "EndpointSlice"));
     }
 
     /// The pods of the Deployment `shop`, as their watch has them.
     pub(crate) fn pods(&mut self, pods: Vec<Value>) {
         let one = |pod: Value| {
             let name = pod["metadata"]["name"].as_str().unwrap().into();
-            (name, reduce::pod(&serde_json::from_value(pod).unwrap()).unwrap())
+            (name, kept::<Pod>(&pod).unwrap())
         };
         let pods = pods.into_iter().map(one).collect();
         self.0.pods.insert(id("shop"), pods);
@@ -160,6 +158,11 @@ fn name(object: &Value) -> crate::object::Name {
     (text("namespace"), text("name"))
 }
 
-fn read<K: serde::de::DeserializeOwned>(object: Value) -> K {
-    serde_json::from_value(object).unwrap()
+/// `object` as a watch reads it.
+pub(crate) fn wire<T: Watched>(object: &Value) -> Wire<T> {
+    serde_json::from_str(&object.to_string()).unwrap()
+}
+
+fn kept<T: Watched>(object: &Value) -> Option<T> {
+    wire(object).kept.unwrap()
 }

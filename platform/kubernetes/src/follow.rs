@@ -1,24 +1,23 @@
 //! One watch: objects of one kind become changes, relists whole, for ever.
 //!
-//! Errors never empty anything: what was known stays until a whole list takes its place.
+//! Errors never empty anything: what was known stays until a whole list takes its place, and what was known of one object
+//! until that object can be read again.
 
-use std::fmt::Debug;
 use std::pin::pin;
 use std::time::Duration;
 
 use futures::StreamExt;
+use kube::Api;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Resource};
-use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
 use crate::object::Name;
-use crate::reduce;
 use crate::state::{Change, Part};
+use crate::wire::{Watched, Wire};
 
 /// A watch that says nothing for so long is begun again: the API server ends it, or we do five seconds later.
 const WATCH: u32 = 60;
@@ -76,20 +75,19 @@ impl Backoff for Patience {
 }
 
 /// One watch, and what becomes of what it says.
-pub(crate) struct Follow<K, T> {
+pub(crate) struct Follow<T> {
     /// For the log, such as `deployments`.
     pub(crate) what: &'static str,
-    pub(crate) api: Api<K>,
+    pub(crate) api: Api<Wire<T>>,
     pub(crate) config: watcher::Config,
-    /// What is kept of an object.
-    pub(crate) reduce: fn(&K) -> Option<T>,
-    /// What is said of it.
+    /// What is said of an object.
     pub(crate) change: Box<dyn Fn(Said<T>) -> Change + Send + Sync>,
 }
 
 /// What a watch says, before it has a place.
 pub(crate) enum Said<T> {
-    All(Vec<(Name, T)>),
+    /// `None`: it is there, and can't be read.
+    All(Vec<(Name, Option<T>)>),
     One(Name, Option<T>),
 }
 
@@ -111,11 +109,20 @@ enum Left {
     Unheard,
 }
 
-impl<K, T> Follow<K, T>
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-    T: Send,
-{
+/// A list that isn't whole yet.
+struct List<T> {
+    objects: Vec<(Name, Option<T>)>,
+    /// How many of them can't be read, and what is wrong with one.
+    unread: Option<(usize, String)>,
+}
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        List { objects: Vec::new(), unread: None }
+    }
+}
+
+impl<T: Watched> Follow<T> {
     /// Runs until nobody listens to `out`.
     pub(crate) async fn run(self, out: mpsc::Sender<Change>) {
         let mut patience = Patience::default();
@@ -127,7 +134,7 @@ where
 
     async fn stream(&self, out: &mpsc::Sender<Change>) -> Left {
         let mut stream = pin!(watcher(self.api.clone(), self.config.clone()).backoff(Patience::default()));
-        let mut list: Option<Vec<(Name, T)>> = Some(Vec::new());
+        let mut list = Some(List::default());
         let mut broken = false;
         loop {
             let event = match &list {
@@ -157,21 +164,36 @@ where
         }
     }
 
-    fn take(&self, event: Event<K>, list: &mut Option<Vec<(Name, T)>>) -> Option<Said<T>> {
+    fn take(&self, event: Event<Wire<T>>, list: &mut Option<List<T>>) -> Option<Said<T>> {
         match event {
             Event::Init => {
-                *list = Some(Vec::new());
+                *list = Some(List::default());
                 None
             }
             Event::InitApply(object) => {
-                let kept = reduce::name(&object).zip((self.reduce)(&object));
-                list.get_or_insert_default().extend(kept);
+                list.get_or_insert_default().take(object);
                 None
             }
-            Event::InitDone => Some(Said::All(list.take().unwrap_or_default())),
-            Event::Apply(object) => Some(Said::One(reduce::name(&object)?, (self.reduce)(&object))),
-            Event::Delete(object) => Some(Said::One(reduce::name(&object)?, None)),
+            Event::InitDone => {
+                let List { objects, unread } = list.take().unwrap_or_default();
+                if let Some((count, wrong)) = unread {
+                    self.unread(count, &wrong);
+                }
+                Some(Said::All(objects))
+            }
+            Event::Apply(object) => match object.kept {
+                Ok(kept) => Some(Said::One(object.name?, kept)),
+                Err(wrong) => {
+                    self.unread(1, &said_of(object.name.as_ref(), &wrong));
+                    None
+                }
+            },
+            Event::Delete(object) => Some(Said::One(object.name?, None)),
         }
+    }
+
+    fn unread(&self, count: usize, wrong: &str) {
+        warn!(what = self.what, count, "can't be read, stays as it was last read: {wrong}");
     }
 
     fn complain(&self, error: &watcher::Error, again: bool) {
@@ -180,5 +202,27 @@ where
         } else {
             warn!(what = self.what, %error, "a watch broke: the last picture stays, and it is tried again");
         }
+    }
+}
+
+impl<T> List<T> {
+    fn take(&mut self, object: Wire<T>) {
+        let kept = match object.kept {
+            Ok(None) => return,
+            Ok(kept) => kept,
+            Err(wrong) => {
+                let first = || (0, said_of(object.name.as_ref(), &wrong));
+                self.unread.get_or_insert_with(first).0 += 1;
+                None
+            }
+        };
+        self.objects.extend(object.name.map(|name| (name, kept)));
+    }
+}
+
+fn said_of(name: Option<&Name>, wrong: &str) -> String {
+    match name {
+        Some((namespace, name)) => format!("{namespace}/{name}: {wrong}"),
+        None => format!("an object without a name: {wrong}"),
     }
 }

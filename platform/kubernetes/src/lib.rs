@@ -17,6 +17,8 @@ mod contest;
 pub mod directory;
 mod fail;
 #[cfg(test)]
+mod fail_test;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod fixture;
@@ -38,6 +40,9 @@ pub mod rights;
 mod state;
 mod task;
 mod waking;
+mod wire;
+#[cfg(test)]
+mod wire_test;
 
 pub use claim::HostRules;
 pub use cluster::{Cluster, PACE, ReadSettings};

@@ -31,6 +31,8 @@ pub(crate) struct Deployment {
     pub(crate) replicas: u32,
     /// Label selector of its pods, as a query writes it. `None`: one that can't be written so.
     pub(crate) selector: Option<Box<str>>,
+    /// Pods of its newest template that exist, as its controller last said.
+    pub(crate) updated: u32,
     /// An update of its pods isn't finished, or not begun.
     pub(crate) rolling: bool,
     /// Who writes its count beside Kaos.
@@ -155,10 +157,18 @@ pub(crate) struct Address {
     pub(crate) phase: Phase,
 }
 
+/// No node takes a pod: the one trouble that may pass within seconds, when another pod's room becomes free.
+pub(crate) const UNSCHEDULABLE: &str = "unschedulable";
+
+/// The Deployment's controller waits no longer for its pods to get ready.
+pub(crate) const PROGRESS_DEADLINE: &str = "progress-deadline";
+
 /// A pod of a workload that is waking.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Pod {
     pub(crate) address: Option<Address>,
+    /// Neither on its way out nor ended.
+    pub(crate) lives: bool,
     /// Named TCP ports of its containers.
     pub(crate) ports: Box<[(Box<str>, u16)]>,
     /// Seconds since 1970.

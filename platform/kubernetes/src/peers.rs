@@ -3,15 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kaos_core::ProxyId;
 use kaos_core::snapshot::Phase;
 use kube::{Api, Client};
 use tokio::sync::{mpsc, watch};
 
 use crate::follow::{Follow, Said, config};
-use crate::object::Slice;
-use crate::reduce;
+use crate::object::{Name, Slice};
 use crate::state::{Change, Part};
 use crate::task::Task;
 
@@ -45,11 +43,10 @@ impl Peers {
         let (tell_data, data) = watch::channel(Addresses::new());
         let (tell_admin, admin) = watch::channel(Addresses::new());
         let (out, heard) = mpsc::channel(64);
-        let follow = Follow::<EndpointSlice, _> {
+        let follow = Follow::<Slice> {
             what: "peers",
             api: Api::namespaced(client.clone(), &service.namespace),
             config: config().labels(&format!("kubernetes.io/service-name={}", service.name)),
-            reduce: reduce::slice,
             change: Box::new(|said: Said<_>| Change::Slices(said.part(None))),
         };
         let tasks = [Task::spawn(follow.run(out)), Task::spawn(tell(service, heard, tell_data, tell_admin))];
@@ -73,10 +70,17 @@ async fn tell(
     data: watch::Sender<Addresses>,
     admin: watch::Sender<Addresses>,
 ) {
-    let mut slices = HashMap::new();
+    let mut slices: HashMap<Name, Slice> = HashMap::new();
     while let Some(change) = heard.recv().await {
         match change {
-            Change::Slices(Part::All(_, all)) => slices = all.into_iter().collect(),
+            Change::Slices(Part::All(_, all)) => {
+                // One that can't be read stays as it is known.
+                let read = |(name, slice): (Name, Option<Slice>)| {
+                    let slice = slice.or_else(|| slices.remove(&name))?;
+                    Some((name, slice))
+                };
+                slices = all.into_iter().filter_map(read).collect();
+            }
             Change::Slices(Part::One(name, Some(slice))) => drop(slices.insert(name, slice)),
             Change::Slices(Part::One(name, None)) => drop(slices.remove(&name)),
             _ => {}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kaos_core::snapshot::{Mode, Phase};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::fixture::{Scene, deployment, enabled, id, pod, service, slice};
 use crate::note::Kind;
@@ -105,78 +105,6 @@ fn a_waking_pods_address_is_known_before_any_slice_has_it() {
     scene.put(slice("s", "shop", &[]));
     assert_eq!(endpoints(&scene.at(4)), []);
     assert_eq!(scene.0.waking().count(), 0);
-}
-
-#[test]
-fn failed_starts_are_told_with_their_reason_and_back_off() {
-    let mut scene = Scene::shop(&enabled());
-    let failure = |published: &Published| {
-        let failure = published.snapshot.workload(&id("shop")).unwrap().failure.clone();
-        failure.map(|it| (it.because, it.attempts, it.retry_at.secs()))
-    };
-    assert_eq!(failure(&scene.at(1)), None);
-    scene.pods(vec![pod("a", "1", None, Some("ContainerCreating"))]);
-    assert_eq!(failure(&scene.at(2)), None);
-    scene.pods(vec![pod("a", "1", None, Some("ImagePullBackOff"))]);
-    let told = scene.at(10);
-    assert_eq!(failure(&told), Some(("image-pull".into(), 1, 15)));
-    let shop = told.snapshot.workload(&id("shop")).unwrap().failure.clone().unwrap();
-    assert_eq!(shop.detail, "container app (app:1): ImagePullBackOff: Back-off pulling image \"app:1\"");
-    assert!(shop.known);
-    // It is looked at again though nothing changes: what still fails has failed once more.
-    assert_eq!(scene.0.next_due().map(kaos_core::Moment::secs), Some(15));
-    assert_eq!(failure(&scene.at(12)), Some(("image-pull".into(), 1, 15)));
-    assert_eq!(failure(&scene.at(15)), Some(("image-pull".into(), 2, 25)));
-    // A pod of a newer template is what counts.
-    scene.pods(vec![
-        pod("a", "1", None, Some("ImagePullBackOff")),
-        pod("b", "22", None, Some("CrashLoopBackOff")),
-    ]);
-    assert_eq!(failure(&scene.at(16)), Some(("crash-loop".into(), 2, 25)));
-    // At zero nothing fails, and what was learned stays.
-    let mut zero = deployment("shop", &enabled());
-    zero["spec"]["replicas"] = json!(0);
-    scene.put(zero);
-    assert_eq!(failure(&scene.at(26)), Some(("crash-loop".into(), 2, 25)));
-    assert_eq!(scene.0.next_due(), None);
-    // A ready replica clears it, and so does another template.
-    scene.put(deployment("shop", &enabled()));
-    assert_eq!(failure(&scene.at(27)), Some(("crash-loop".into(), 3, 47)));
-    scene.put(slice("s", "shop", &[("c", "10.1.0.1", true)]));
-    assert_eq!(failure(&scene.at(28)), None);
-}
-
-#[test]
-fn quota_deadline_and_placement_are_reasons_too() {
-    let because = |conditions: &Value, pods: Vec<Value>, generation: i64| {
-        let mut shop = deployment("shop", &enabled());
-        shop["status"]["conditions"] = conditions.clone();
-        shop["metadata"]["generation"] = json!(generation);
-        let mut scene = Scene::shop(&enabled());
-        scene.put(shop);
-        scene.pods(pods);
-        let failure = scene.at(1).snapshot.workload(&id("shop")).unwrap().failure.clone();
-        failure.map(|failure| failure.because)
-    };
-    let condition = |kind: &str, status: &str, reason: &str, message: &str| json!([{"type": kind, "status": status, "reason": reason, "message": message}]);
-    let quota =
-        condition("ReplicaFailure", "True", "FailedCreate", "pods \"a\" is forbidden: exceeded quota: q");
-    assert_eq!(because(&quota, vec![], 1).as_deref(), Some("quota"));
-    // Said of an earlier spec.
-    assert_eq!(because(&quota, vec![], 2), None);
-    let refused = condition("ReplicaFailure", "True", "FailedCreate", "admission webhook denied the request");
-    assert_eq!(because(&refused, vec![], 1).as_deref(), Some("refused"));
-    let late = condition(
-        "Progressing",
-        "False",
-        "ProgressDeadlineExceeded",
-        "ReplicaSet has timed out progressing.",
-    );
-    assert_eq!(because(&late, vec![], 1).as_deref(), Some("progress-deadline"));
-    let mut unplaced = pod("a", "1", None, None);
-    unplaced["status"]["conditions"] =
-        condition("PodScheduled", "False", "Unschedulable", "0/3 nodes are available");
-    assert_eq!(because(&json!([]), vec![unplaced], 1).as_deref(), Some("unschedulable"));
 }
 
 #[test]

@@ -16,8 +16,9 @@ const MANY: usize = 100;
 /// What a watch has to say of objects of one kind.
 #[derive(Debug)]
 pub(crate) enum Part<T> {
-    /// These are all there are in this namespace (`None`: in the cluster).
-    All(Option<Box<str>>, Vec<(Name, T)>),
+    /// These are all there are in this namespace (`None`: in the cluster). One that can't be read is `None`: it stays as
+    /// it is known.
+    All(Option<Box<str>>, Vec<(Name, Option<T>)>),
     /// This one is as given; `None`: gone, or of no concern.
     One(Name, Option<T>),
 }
@@ -35,7 +36,8 @@ pub(crate) enum Change {
 /// Pods of a waking workload, by name.
 #[derive(Debug)]
 pub(crate) enum Pods {
-    All(HashMap<Box<str>, Pod>),
+    /// One that can't be read is `None`: it stays as it is known.
+    All(HashMap<Box<str>, Option<Pod>>),
     One(Box<str>, Option<Box<Pod>>),
 }
 
@@ -44,6 +46,11 @@ impl Pods {
     pub(crate) fn put(self, known: &mut HashMap<Box<str>, Pod>) -> bool {
         match self {
             Pods::All(all) => {
+                let read = |(name, pod): (Box<str>, Option<Pod>)| {
+                    let pod = pod.or_else(|| known.get(&name).cloned())?;
+                    Some((name, pod))
+                };
+                let all = all.into_iter().filter_map(read).collect();
                 let changed = *known != all;
                 *known = all;
                 changed
@@ -142,15 +149,16 @@ impl State {
         let mut changed = Vec::new();
         for ((namespace, name), service) in self.each(part, known) {
             let all = self.services.entry(namespace.clone()).or_default();
-            let before = match &service {
-                Some(service) => all.insert(name, service.clone()),
-                None => all.remove(&name),
-            };
+            let before = all.get(&name);
+            if before != service.as_ref() && changed.len() <= MANY {
+                changed.push((namespace.clone(), [before.cloned(), service.clone()]));
+            }
+            match service {
+                Some(service) => drop(all.insert(name, service)),
+                None => drop(all.remove(&name)),
+            }
             if all.is_empty() {
                 self.services.remove(&namespace);
-            }
-            if before != service {
-                changed.push((namespace, [before, service]));
             }
         }
         // To find out whom each of ten thousand Services concerns costs more than to build everything again.
@@ -221,21 +229,23 @@ impl State {
     }
 
     /// The single objects that `part` is about: with a relist, those that are gone too.
-    fn each<T>(
+    fn each<T, F: Fn(&State, Option<&str>) -> HashSet<Name>>(
         &self,
         part: Part<T>,
-        known: impl Fn(&State, Option<&str>) -> HashSet<Name>,
-    ) -> Vec<(Name, Option<T>)> {
-        match part {
-            Part::One(name, object) => vec![(name, object)],
-            Part::All(scope, objects) => {
+        known: F,
+    ) -> impl Iterator<Item = (Name, Option<T>)> + use<T, F> {
+        let (gone, there) = match part {
+            Part::One(name, None) => (HashSet::from([name]), Vec::new()),
+            Part::One(name, object) => (HashSet::new(), vec![(name, object)]),
+            Part::All(scope, there) => {
                 let mut gone = known(self, scope.as_deref());
-                for (name, _) in &objects {
+                for (name, _) in &there {
                     gone.remove(name);
                 }
-                let gone = gone.into_iter().map(|name| (name, None));
-                gone.chain(objects.into_iter().map(|(name, object)| (name, Some(object)))).collect()
+                (gone, there)
             }
-        }
+        };
+        let read = there.into_iter().filter(|(_, object)| object.is_some());
+        gone.into_iter().map(|name| (name, None)).chain(read)
     }
 }

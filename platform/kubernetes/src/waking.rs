@@ -5,14 +5,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use k8s_openapi::api::core::v1 as core;
 use kaos_core::WorkloadId;
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 
 use crate::follow::{Follow, Said, config};
 use crate::object::Pod;
-use crate::reduce;
 use crate::state::{Change, Pods};
 use crate::task::Task;
 
@@ -80,9 +78,8 @@ impl Waking {
         let workload = id.clone();
         let follow = Follow {
             what: "pods",
-            api: Api::<core::Pod>::namespaced(self.client.clone(), id.namespace()),
+            api: Api::namespaced(self.client.clone(), id.namespace()),
             config: config().labels(selector),
-            reduce: reduce::pod,
             change: Box::new(move |said| Change::Pods(workload.clone(), number, pods(said))),
         };
         let task = Task::spawn(follow.run(self.out.clone()));

@@ -1,58 +1,68 @@
 //! What is kept of a Deployment.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::{self as apps, DeploymentCondition};
-use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ManagedFieldsEntry, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kaos_core::{WorkloadId, annotation};
+use serde_json::value::RawValue;
 
-use super::{line, number, pairs, ports, target};
-use crate::object::{Action, Container, Deployment, Probe, Template, Trouble};
+use super::{line, number, ports, target};
+use crate::object::{Action, Container, Deployment, PROGRESS_DEADLINE, Probe, Template, Trouble};
+use crate::wire::{self, Condition, DeploymentSpec, DeploymentStatus, Meta, Parts, Watched, Writer};
 
 /// The field manager that Kaos writes as.
 const OURSELVES: &str = "kaos";
 
-/// What the names of annotations begin with that are read.
-const READ: [&str; 2] = [annotation::PREFIX, "autoscaling.knative.dev/"];
+/// Of no concern is one that carries no annotation of Kaos, or is on its way out: nothing but its metadata is read.
+impl Watched for Deployment {
+    const GROUP: &'static str = "apps";
+    const VERSION: &'static str = "v1";
+    const KIND: &'static str = "Deployment";
+    const PLURAL: &'static str = "deployments";
 
-/// What is kept of `deployment`. `None`: it carries no annotation of Kaos, or is on its way out.
-pub(crate) fn deployment(deployment: &apps::Deployment) -> Option<Deployment> {
-    let meta = &deployment.metadata;
-    let keep = |name: &str| READ.iter().any(|prefix| name.starts_with(prefix));
-    let annotations = pairs(meta.annotations.as_ref(), keep);
-    let ours = annotations.iter().any(|(name, _)| name.starts_with(annotation::PREFIX));
-    if !ours || meta.deletion_timestamp.is_some() {
-        return None;
+    fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String> {
+        let ours = meta.annotations.iter().any(|(name, _)| name.starts_with(annotation::PREFIX));
+        if !ours || meta.deletion_timestamp.is_some() {
+            return Ok(None);
+        }
+        let (Some(namespace), Some(name), Some(uid)) = (&meta.namespace, &meta.name, &meta.uid) else {
+            return Ok(None);
+        };
+        let spec: DeploymentSpec<'_> = parts.spec()?.unwrap_or_default();
+        let status: Option<DeploymentStatus> = parts.status()?;
+        let replicas = u32::try_from(spec.replicas.unwrap_or(1)).unwrap_or(0);
+        let generation = meta.generation.unwrap_or(0);
+        let writers: Vec<Writer> = meta.writers()?.into_iter().filter(Writer::writes_count).collect();
+        Ok(Some(Deployment {
+            id: WorkloadId::new(namespace, name),
+            uid: (**uid).into(),
+            version: meta.resource_version.as_deref().and_then(|version| version.parse().ok()),
+            generation,
+            created: meta.creation_timestamp.as_ref().map_or(i64::MAX, |created| created.0.as_second()),
+            replicas,
+            selector: spec.selector.as_ref().and_then(selector),
+            updated: status.as_ref().map_or(0, |status| count(status.updated_replicas)),
+            rolling: rolling(status.as_ref(), generation, replicas),
+            contender: contender(&writers),
+            owner: owner(&meta, &writers),
+            template: template(spec.template)?,
+            trouble: trouble(status.as_ref(), generation),
+            annotations: meta.annotations,
+        }))
     }
-    let spec = &deployment.spec;
-    let replicas = u32::try_from(spec.replicas.unwrap_or(1)).unwrap_or(0);
-    let (contender, owner) = (contender(meta), owner(meta));
-    Some(Deployment {
-        id: WorkloadId::new(meta.namespace.as_deref()?, meta.name.as_deref()?),
-        uid: meta.uid.as_deref()?.into(),
-        version: meta.resource_version.as_deref().and_then(|version| version.parse().ok()),
-        generation: meta.generation.unwrap_or(0),
-        created: meta.creation_timestamp.as_ref().map_or(i64::MAX, |created| created.0.as_second()),
-        annotations,
-        replicas,
-        selector: selector(&spec.selector),
-        rolling: rolling(deployment, replicas),
-        contender,
-        owner,
-        template: template(&spec.template),
-        trouble: trouble(deployment),
-    })
 }
 
 /// As `kubectl rollout status` has it: the controller has seen the last change, and no pod of an older template is left.
-fn rolling(deployment: &apps::Deployment, replicas: u32) -> bool {
-    let Some(status) = &deployment.status else { return true };
-    let count = |count: Option<i32>| u32::try_from(count.unwrap_or(0)).unwrap_or(0);
-    let unseen = status.observed_generation.unwrap_or(0) < deployment.metadata.generation.unwrap_or(0);
+fn rolling(status: Option<&DeploymentStatus>, generation: i64, replicas: u32) -> bool {
+    let Some(status) = status else { return true };
+    let unseen = status.observed_generation.unwrap_or(0) < generation;
     let (all, updated) = (count(status.replicas), count(status.updated_replicas));
     unseen || updated < replicas.min(all) || all > updated
+}
+
+fn count(pods: Option<i32>) -> u32 {
+    u32::try_from(pods.unwrap_or(0)).unwrap_or(0)
 }
 
 fn selector(selector: &LabelSelector) -> Option<Box<str>> {
@@ -71,10 +81,9 @@ fn selector(selector: &LabelSelector) -> Option<Box<str>> {
     (!terms.is_empty()).then(|| terms.join(",").into())
 }
 
-/// Whoever owns `spec.replicas` by the API server's own books, the last writer first, unless that is Kaos.
-fn contender(meta: &ObjectMeta) -> Option<Box<str>> {
-    let writers = meta.managed_fields.iter().flatten().filter(|entry| writes_count(entry));
-    let last = writers.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
+/// Whoever owns `spec.replicas` by the API server's own books, the last of its `writers` first, unless that is Kaos.
+fn contender(writers: &[Writer]) -> Option<Box<str>> {
+    let last = writers.iter().max_by_key(|writer| writer.time.as_ref().map(|time| time.0))?;
     let manager = last.manager.as_deref().filter(|manager| *manager != OURSELVES)?;
     Some(match last.subresource.as_deref().filter(|subresource| !subresource.is_empty()) {
         Some(subresource) => format!("{} ({})", line(manager), line(subresource)).into(),
@@ -82,59 +91,55 @@ fn contender(meta: &ObjectMeta) -> Option<Box<str>> {
     })
 }
 
-fn writes_count(entry: &ManagedFieldsEntry) -> bool {
-    let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
-    fields.is_some_and(|fields| fields.get("f:spec").is_some_and(|spec| spec.get("f:replicas").is_some()))
-}
-
 /// Who else decides between zero and one.
-fn owner(meta: &ObjectMeta) -> Option<Box<str>> {
-    let knative = |owner: &str| owner.split('/').next().is_some_and(|group| group.ends_with("knative.dev"));
-    let owned = meta.owner_references.iter().flatten().find(|owner| knative(&owner.api_version));
-    let label = meta.labels.iter().flatten().find(|(name, _)| name.starts_with("serving.knative.dev/"));
-    if let Some(owner) = owned {
-        return Some(format!("Knative ({} {})", line(&owner.kind), line(&owner.name)).into());
+fn owner(meta: &Meta<'_>, writers: &[Writer]) -> Option<Box<str>> {
+    let text = |text: &Option<Box<str>>| line(text.as_deref().unwrap_or_default());
+    let knative =
+        |version: &str| version.split('/').next().is_some_and(|group| group.ends_with("knative.dev"));
+    let mut owners = meta.owner_references.iter().flatten();
+    let label = meta.labels.iter().find(|(name, _)| name.starts_with("serving.knative.dev/"));
+    if let Some(owner) = owners.find(|owner| owner.api_version.as_deref().is_some_and(knative)) {
+        return Some(format!("Knative ({} {})", text(&owner.kind), text(&owner.name)).into());
     }
     if let Some((name, value)) = label {
         return Some(format!("Knative ({} {})", line(name), line(value)).into());
     }
-    let keda = |entry: &&ManagedFieldsEntry| {
-        writes_count(entry) && entry.manager.as_deref().is_some_and(|manager| manager.starts_with("keda"))
-    };
-    let scaled = meta.labels.as_ref().and_then(|labels| labels.get("scaledobject.keda.sh/name"));
-    match (scaled, meta.managed_fields.iter().flatten().find(keda)) {
-        (Some(name), _) => Some(format!("KEDA (ScaledObject {})", line(name)).into()),
-        (None, Some(_)) => Some("KEDA (it wrote the count)".into()),
-        (None, None) => None,
+    let keda = |writer: &Writer| writer.manager.as_deref().is_some_and(|manager| manager.starts_with("keda"));
+    match meta.label("scaledobject.keda.sh/name") {
+        Some(name) => Some(format!("KEDA (ScaledObject {})", line(name)).into()),
+        None => writers.iter().any(keda).then(|| "KEDA (it wrote the count)".into()),
     }
 }
 
-fn template(template: &core::PodTemplateSpec) -> Template {
-    let spec = template.spec.as_ref();
-    let sidecar = |container: &&core::Container| container.restart_policy.as_deref() == Some("Always");
-    let sidecars = spec.into_iter().flat_map(|spec| spec.init_containers.iter().flatten()).filter(sidecar);
-    let containers = spec.into_iter().flat_map(|spec| &spec.containers);
+fn template(sent: Option<&RawValue>) -> Result<Template, String> {
+    let template: wire::PodTemplate = wire::part("spec.template", sent)?.unwrap_or_default();
+    let spec = template.spec.unwrap_or_default();
+    let sidecar = |container: &&wire::Container| container.restart_policy.as_deref() == Some("Always");
+    let sidecars = spec.init_containers.iter().flatten().filter(sidecar);
+    let containers = spec.containers.iter().flatten();
+    // The text itself changes with anything in it, and with nothing else: the API server writes fields in the order of
+    // its structs and maps by their sorted keys (https://pkg.go.dev/encoding/json#Marshal). Were it written otherwise
+    // without a change, a failure of starts would be forgotten, and found again.
     let mut hasher = DefaultHasher::new();
-    // What can't be written as JSON wasn't read as JSON.
-    serde_json::to_string(template).unwrap_or_default().hash(&mut hasher);
-    Template {
-        labels: pairs(template.metadata.as_ref().and_then(|meta| meta.labels.as_ref()), |_| true),
+    hasher.write(sent.map_or("", RawValue::get).as_bytes());
+    Ok(Template {
         containers: sidecars.chain(containers).map(container).collect(),
-        gated: spec.is_some_and(|spec| spec.readiness_gates.as_ref().is_some_and(|gates| !gates.is_empty())),
+        gated: spec.readiness_gates.is_some_and(|gates| !gates.is_empty()),
+        labels: template.metadata.map(|meta| meta.labels).unwrap_or_default(),
         hash: hasher.finish(),
-    }
+    })
 }
 
-fn container(container: &core::Container) -> Container {
+fn container(container: &wire::Container) -> Container {
     Container {
-        name: container.name.as_str().into(),
+        name: container.name.as_deref().unwrap_or_default().into(),
         ports: ports(container).collect(),
         startup: container.startup_probe.as_ref().map(probe),
         readiness: container.readiness_probe.as_ref().map(probe),
     }
 }
 
-fn probe(probe: &core::Probe) -> Probe {
+fn probe(probe: &wire::Probe) -> Probe {
     let seconds = u64::try_from(probe.timeout_seconds.unwrap_or(1)).unwrap_or(1).clamp(1, 3600);
     Probe {
         timeout: Duration::from_secs(seconds),
@@ -143,26 +148,25 @@ fn probe(probe: &core::Probe) -> Probe {
     }
 }
 
-fn action(probe: &core::Probe) -> Option<Action> {
-    let elsewhere = |host: &Option<String>| host.as_deref().is_some_and(|host| !host.is_empty());
+fn action(probe: &wire::Probe) -> Option<Action> {
+    let elsewhere = |host: &Option<Box<str>>| host.as_deref().is_some_and(|host| !host.is_empty());
     if let Some(http) = &probe.http_get {
+        let text = |text: &Option<Box<str>>| text.clone().unwrap_or_default();
         let headers = http.http_headers.iter().flatten();
         return Some(Action::Http {
             host: elsewhere(&http.host),
-            port: target(&http.port)?,
+            port: target(http.port.as_ref()?)?,
             path: path(http.path.as_deref()),
             tls: http.scheme.as_deref().is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")),
-            headers: headers
-                .map(|header| (header.name.as_str().into(), header.value.as_str().into()))
-                .collect(),
+            headers: headers.map(|header| (text(&header.name), text(&header.value))).collect(),
         });
     }
     if let Some(tcp) = &probe.tcp_socket {
-        return Some(Action::Tcp { host: elsewhere(&tcp.host), port: target(&tcp.port)? });
+        return Some(Action::Tcp { host: elsewhere(&tcp.host), port: target(tcp.port.as_ref()?)? });
     }
     let grpc = probe.grpc.as_ref()?;
     let service = grpc.service.as_deref().unwrap_or_default().into();
-    Some(Action::Grpc { port: number(grpc.port)?, service })
+    Some(Action::Grpc { port: number(grpc.port?)?, service })
 }
 
 /// The kubelet asks for `/` where none is said, and puts a slash before what has none.
@@ -173,26 +177,24 @@ fn path(path: Option<&str>) -> Box<str> {
     }
 }
 
-fn trouble(deployment: &apps::Deployment) -> Option<Trouble> {
+fn trouble(status: Option<&DeploymentStatus>, generation: i64) -> Option<Trouble> {
     // What was said of an earlier spec says nothing of this one.
-    let seen = |status: &&apps::DeploymentStatus| {
-        status.observed_generation.unwrap_or(0) >= deployment.metadata.generation.unwrap_or(0)
-    };
-    let conditions = deployment.status.as_ref().filter(seen).and_then(|status| status.conditions.as_ref());
+    let seen = |status: &&DeploymentStatus| status.observed_generation.unwrap_or(0) >= generation;
+    let conditions = status.filter(seen).and_then(|status| status.conditions.as_ref());
     let find = |kind: &str, status: &str| {
-        let is = |found: &&DeploymentCondition| {
-            found.type_.as_deref() == Some(kind) && found.status.as_deref() == Some(status)
+        let is = |found: &&Condition| {
+            found.kind.as_deref() == Some(kind) && found.status.as_deref() == Some(status)
         };
         conditions.into_iter().flatten().find(is)
     };
-    let message = |condition: &DeploymentCondition| line(condition.message.as_deref().unwrap_or_default());
+    let message = |condition: &Condition| line(condition.message.as_deref().unwrap_or_default());
     if let Some(failure) = find("ReplicaFailure", "True") {
         let message = message(failure);
         let because = if message.contains("exceeded quota") { "quota" } else { "refused" };
         let detail = format!("the cluster refuses its pods: {message}").into();
         return Some(Trouble { because, detail });
     }
-    let late = |found: &&DeploymentCondition| found.reason.as_deref() == Some("ProgressDeadlineExceeded");
+    let late = |found: &&Condition| found.reason.as_deref() == Some("ProgressDeadlineExceeded");
     let late = find("Progressing", "False").filter(late)?;
-    Some(Trouble { because: "progress-deadline", detail: message(late).into() })
+    Some(Trouble { because: PROGRESS_DEADLINE, detail: message(late).into() })
 }

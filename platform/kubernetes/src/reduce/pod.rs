@@ -1,59 +1,68 @@
 //! What is kept of a pod of a waking workload: its address, and why it doesn't start.
 
-use k8s_openapi::api::core::v1 as core;
 use kaos_core::EndpointUid;
 use kaos_core::snapshot::Phase;
 
 use super::slice::reachable;
 use super::{line, ports};
-use crate::object::{Address, Pod, Trouble};
+use crate::object::{Address, Pod, Trouble, UNSCHEDULABLE};
+use crate::wire::{Condition, ContainerStatus, Meta, Parts, PodSpec, PodStatus, Watched};
 
 /// The label by which a Deployment's controller tells the pods of its templates apart.
 const TEMPLATE: &str = "pod-template-hash";
 
-/// What is kept of `pod`. `None`: it isn't complete.
-pub(crate) fn pod(pod: &core::Pod) -> Option<Pod> {
-    let uid = EndpointUid::new(pod.metadata.uid.as_deref()?);
-    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-    let address = address(pod, &uid);
-    let template = pod.metadata.labels.as_ref().and_then(|labels| labels.get(TEMPLATE));
-    Some(Pod {
-        address,
-        ports: containers.flat_map(ports).collect(),
-        created: pod.metadata.creation_timestamp.as_ref().map_or(0, |created| created.0.as_second()),
-        template: template.map_or_else(Box::default, |hash| hash.as_str().into()),
-        trouble: trouble(pod),
-    })
+impl Watched for Pod {
+    const GROUP: &'static str = "";
+    const VERSION: &'static str = "v1";
+    const KIND: &'static str = "Pod";
+    const PLURAL: &'static str = "pods";
+
+    fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String> {
+        let Some(uid) = meta.uid.as_deref().map(EndpointUid::new) else { return Ok(None) };
+        let spec: PodSpec = parts.spec()?.unwrap_or_default();
+        let status: PodStatus = parts.status()?.unwrap_or_default();
+        let ended = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+        let lives = !ended && meta.deletion_timestamp.is_none();
+        Ok(Some(Pod {
+            // The address of one that has ended may be another pod's by now.
+            address: if ended { None } else { address(&meta, &status, uid) },
+            ports: spec.containers.iter().flatten().flat_map(ports).collect(),
+            created: meta.creation_timestamp.as_ref().map_or(0, |created| created.0.as_second()),
+            template: meta.label(TEMPLATE).unwrap_or_default().into(),
+            lives,
+            trouble: if lives { trouble(&status) } else { None },
+        }))
+    }
 }
 
-fn address(pod: &core::Pod, uid: &EndpointUid) -> Option<Address> {
-    let status = pod.status.as_ref()?;
-    // Its address may be another pod's by now.
-    if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
-        return None;
-    }
+fn address(meta: &Meta<'_>, status: &PodStatus, uid: EndpointUid) -> Option<Address> {
     let ready = holds(status, "Ready", "True").is_some();
-    let phase = match (&pod.metadata.deletion_timestamp, ready) {
+    let phase = match (&meta.deletion_timestamp, ready) {
         (Some(_), _) => Phase::Terminating,
         (None, true) => Phase::Ready,
         (None, false) => Phase::Starting,
     };
     let ip = status.pod_ip.as_deref()?.parse().ok().filter(reachable)?;
-    Some(Address { uid: uid.clone(), pod: pod.metadata.name.as_deref()?.into(), ip, phase })
+    Some(Address { uid, pod: meta.name.as_deref()?.into(), ip, phase })
 }
 
-fn holds<'a>(status: &'a core::PodStatus, kind: &str, is: &str) -> Option<&'a core::PodCondition> {
-    status.conditions.iter().flatten().find(|found| found.type_ == kind && found.status == is)
+fn holds<'a>(status: &'a PodStatus, kind: &str, is: &str) -> Option<&'a Condition> {
+    let found = |it: &&Condition| it.kind.as_deref() == Some(kind) && it.status.as_deref() == Some(is);
+    status.conditions.iter().flatten().find(found)
 }
 
 /// Why it doesn't start, as soon as the platform knows.
-fn trouble(pod: &core::Pod) -> Option<Trouble> {
-    let status = pod.status.as_ref().filter(|_| pod.metadata.deletion_timestamp.is_none())?;
+fn trouble(status: &PodStatus) -> Option<Trouble> {
     let unplaced = holds(status, "PodScheduled", "False");
     if let Some(unplaced) = unplaced.filter(|found| found.reason.as_deref() == Some("Unschedulable")) {
+        // A node that is on its way, or is being cleared for it: the pod waits for a place that is its own
+        // (KEP-5278 "Nominated node name for an expected pod placement"; pod preemption).
+        if status.nominated_node_name.as_deref().is_some_and(|node| !node.is_empty()) {
+            return None;
+        }
         let why = line(unplaced.message.as_deref().unwrap_or_default());
         return Some(Trouble {
-            because: "unschedulable",
+            because: UNSCHEDULABLE,
             detail: format!("no node takes its pod: {why}").into(),
         });
     }
@@ -61,7 +70,7 @@ fn trouble(pod: &core::Pod) -> Option<Trouble> {
     all.filter_map(stuck).next()
 }
 
-fn stuck(container: &core::ContainerStatus) -> Option<Trouble> {
+fn stuck(container: &ContainerStatus) -> Option<Trouble> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let reason = waiting.reason.as_deref()?;
     let because = match reason {
@@ -81,10 +90,12 @@ fn stuck(container: &core::ContainerStatus) -> Option<Trouble> {
         | "PostStartHookError" => "container-error",
         _ => return None,
     };
-    let mut detail = format!("container {} ({}): {reason}", line(&container.name), line(&container.image));
+    let text = |text: &Option<Box<str>>| line(text.as_deref().unwrap_or_default());
+    let mut detail = format!("container {} ({}): {reason}", text(&container.name), text(&container.image));
     let ended = container.last_state.as_ref().and_then(|last| last.terminated.as_ref());
     if let Some(ended) = ended.filter(|_| because == "crash-loop") {
-        detail.push_str(&format!(", exit status {}, {} restarts", ended.exit_code, container.restart_count));
+        let (status, restarts) = (ended.exit_code.unwrap_or(0), container.restart_count.unwrap_or(0));
+        detail.push_str(&format!(", exit status {status}, {restarts} restarts"));
     } else if let Some(message) = waiting.message.as_deref() {
         detail.push_str(&format!(": {}", line(message)));
     }

@@ -2,41 +2,41 @@
 
 use std::net::IpAddr;
 
-use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use kaos_core::EndpointUid;
 use kaos_core::snapshot::Phase;
 
 use super::number;
 use crate::object::{Address, Slice};
+use crate::wire::{Conditions, Meta, Parts, SliceEndpoint, SlicePort, Watched};
 
 /// The label that names a slice's Service.
 const SERVICE: &str = "kubernetes.io/service-name";
 
-/// What is kept of `slice`. `None`: it is no Service's, or its addresses aren't numbers.
-pub(crate) fn slice(slice: &EndpointSlice) -> Option<Slice> {
-    if !matches!(slice.address_type.as_str(), "IPv4" | "IPv6") {
-        return None;
+/// Of no concern is one that is no Service's, or whose addresses aren't numbers.
+impl Watched for Slice {
+    const GROUP: &'static str = "discovery.k8s.io";
+    const VERSION: &'static str = "v1";
+    const KIND: &'static str = "EndpointSlice";
+    const PLURAL: &'static str = "endpointslices";
+
+    fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String> {
+        if !matches!(parts.address_type()?.as_deref(), Some("IPv4" | "IPv6")) {
+            return Ok(None);
+        }
+        let Some(service) = meta.label(SERVICE).map(Into::into) else { return Ok(None) };
+        let (Some(namespace), Some(name)) = (meta.namespace.as_deref(), meta.name) else { return Ok(None) };
+        let tcp = |port: &&SlicePort| port.protocol.as_deref().unwrap_or("TCP") == "TCP";
+        let port =
+            |port: &SlicePort| Some((port.name.as_deref().unwrap_or_default().into(), number(port.port?)?));
+        let ports = parts.ports()?.unwrap_or_default().iter().filter(tcp).filter_map(port).collect();
+        let endpoints = parts.endpoints()?.unwrap_or_default();
+        let addresses = endpoints.iter().filter_map(|endpoint| address(endpoint, namespace)).collect();
+        Ok(Some(Slice { name, service, ports, addresses }))
     }
-    let meta = &slice.metadata;
-    let tcp = |port: &&EndpointPort| port.protocol.as_deref().unwrap_or("TCP") == "TCP";
-    let port =
-        |port: &EndpointPort| Some((port.name.as_deref().unwrap_or_default().into(), number(port.port?)?));
-    let namespace = meta.namespace.as_deref()?;
-    Some(Slice {
-        name: meta.name.as_deref()?.into(),
-        service: meta.labels.as_ref()?.get(SERVICE)?.as_str().into(),
-        ports: slice.ports.iter().flatten().filter(tcp).filter_map(port).collect(),
-        addresses: slice
-            .endpoints
-            .iter()
-            .flatten()
-            .filter_map(|endpoint| address(endpoint, namespace))
-            .collect(),
-    })
 }
 
 /// The first address of `endpoint`: the others are of the same pod. `None` if it is no pod's.
-fn address(endpoint: &Endpoint, namespace: &str) -> Option<Address> {
+fn address(endpoint: &SliceEndpoint, namespace: &str) -> Option<Address> {
     let pod = endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"))?;
     if pod.namespace.as_deref().is_some_and(|of| of != namespace) {
         return None;
@@ -44,14 +44,14 @@ fn address(endpoint: &Endpoint, namespace: &str) -> Option<Address> {
     Some(Address {
         uid: EndpointUid::new(pod.uid.as_deref()?),
         pod: pod.name.as_deref()?.into(),
-        ip: endpoint.addresses.first()?.parse().ok().filter(reachable)?,
-        phase: phase(endpoint.conditions.as_ref()),
+        ip: endpoint.addresses.as_ref()?.first()?.parse().ok().filter(reachable)?,
+        phase: phase(endpoint.conditions),
     })
 }
 
 /// Absent conditions are unknown; an unknown `ready` is to be read as true (the API's own words).
-fn phase(conditions: Option<&EndpointConditions>) -> Phase {
-    let said = |read: fn(&EndpointConditions) -> Option<bool>| conditions.and_then(read);
+fn phase(conditions: Option<Conditions>) -> Phase {
+    let said = |read: fn(Conditions) -> Option<bool>| conditions.and_then(read);
     match (said(|all| all.terminating), said(|all| all.ready)) {
         (Some(true), _) => Phase::Terminating,
         (_, Some(false)) => Phase::Starting,

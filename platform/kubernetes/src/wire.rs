@@ -1,0 +1,172 @@
+//! Objects as the API server sends them, read straight from their bytes.
+//!
+//! Where an object's parts begin and end is found in one pass, and only what something is decided from is read: what isn't
+//! read may have any shape. An object that can't be read says so, and is no reason not to read the others. What is kept of
+//! each kind, and why, is said in `reduce`.
+
+mod deployment;
+mod meta;
+mod pod;
+mod service;
+mod slice;
+
+use std::borrow::Cow;
+use std::fmt::Debug;
+
+use kube::Resource;
+use kube::core::{NamespaceResourceScope, ObjectMeta};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+pub(crate) use deployment::{
+    Condition, Container, ContainerPort, DeploymentSpec, DeploymentStatus, PodTemplate, Probe,
+};
+pub(crate) use meta::{Meta, Writer};
+pub(crate) use pod::{ContainerStatus, PodSpec, PodStatus};
+pub(crate) use service::{ServiceSpec, ServiceSpecPort};
+pub(crate) use slice::{Conditions, SliceEndpoint, SlicePort};
+
+use crate::object::Name;
+use crate::reduce::line;
+
+/// A kind of objects that is watched.
+pub(crate) trait Watched: Clone + Debug + Send + Sized + 'static {
+    /// Such as `apps`; empty for the core group.
+    const GROUP: &'static str;
+    /// Such as `v1`.
+    const VERSION: &'static str;
+    /// Such as `Deployment`.
+    const KIND: &'static str;
+    /// Such as `deployments`.
+    const PLURAL: &'static str;
+
+    /// What is kept of an object. `None`: nothing, for it is of no concern. `Err`: what couldn't be read, and why.
+    fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String>;
+}
+
+/// The parts of an object, as they were sent.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Parts<'a> {
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    spec: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+    #[serde(borrow)]
+    address_type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    endpoints: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ports: Option<&'a RawValue>,
+}
+
+impl<'a> Parts<'a> {
+    /// The part `spec`, if there is one.
+    pub(crate) fn spec<P: Deserialize<'a>>(&self) -> Result<Option<P>, String> {
+        part("spec", self.spec)
+    }
+
+    /// The part `status`, if there is one.
+    pub(crate) fn status<P: Deserialize<'a>>(&self) -> Result<Option<P>, String> {
+        part("status", self.status)
+    }
+
+    /// The kind of addresses of an EndpointSlice.
+    pub(crate) fn address_type(&self) -> Result<Option<Box<str>>, String> {
+        part("addressType", self.address_type)
+    }
+
+    /// The endpoints of an EndpointSlice.
+    pub(crate) fn endpoints(&self) -> Result<Option<Vec<SliceEndpoint>>, String> {
+        part("endpoints", self.endpoints)
+    }
+
+    /// The ports of an EndpointSlice.
+    pub(crate) fn ports(&self) -> Result<Option<Vec<SlicePort>>, String> {
+        part("ports", self.ports)
+    }
+}
+
+/// Reads what was set aside as `name`.
+pub(crate) fn part<'a, P: Deserialize<'a>>(
+    name: &str,
+    sent: Option<&'a RawValue>,
+) -> Result<Option<P>, String> {
+    let read = sent.map(|sent| serde_json::from_str(sent.get()));
+    // What it got may be of any length.
+    read.transpose().map_err(|error| format!("{name}: {}", line(&error.to_string())))
+}
+
+/// One object, reduced as it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Wire<T> {
+    /// Namespace and name. `None`: it hasn't both, or they can't be read.
+    pub(crate) name: Option<Name>,
+    /// What is kept of it. `Ok(None)`: it is of no concern. `Err`: what couldn't be read, and why.
+    pub(crate) kept: Result<Option<T>, String>,
+    /// Only the version, which a watch goes on from.
+    meta: ObjectMeta,
+}
+
+/// What an object is called, whatever else is wrong with it.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Called {
+    namespace: Option<Box<str>>,
+    name: Option<Box<str>>,
+    resource_version: Option<String>,
+}
+
+/// Needs the text itself: an object that was already taken apart isn't read. In the events of a watch the type comes
+/// before the object, so that nothing has to be set aside until it is known
+/// (`WatchEvent` of k8s.io/apimachinery `pkg/apis/meta/v1/watch.go`: structs are written in the order of their fields).
+impl<'de, T: Watched> Deserialize<'de> for Wire<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let parts = Parts::deserialize(from)?;
+        let meta = part::<Meta<'_>>("metadata", parts.metadata).map(Option::unwrap_or_default);
+        let called = match &meta {
+            Ok(meta) => Called {
+                namespace: meta.namespace.clone(),
+                name: meta.name.clone(),
+                resource_version: meta.resource_version.as_deref().map(str::to_owned),
+            },
+            Err(_) => part("metadata", parts.metadata).ok().flatten().unwrap_or_default(),
+        };
+        Ok(Wire {
+            name: called.namespace.zip(called.name),
+            kept: meta.and_then(|meta| T::reduce(meta, &parts)),
+            meta: ObjectMeta { resource_version: called.resource_version, ..ObjectMeta::default() },
+        })
+    }
+}
+
+impl<T: Watched> Resource for Wire<T> {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        T::KIND.into()
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        T::GROUP.into()
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        T::VERSION.into()
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        T::PLURAL.into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.meta
+    }
+}
