@@ -60,7 +60,7 @@ pub(crate) async fn watch(
     let settings = ReadSettings {
         namespaces: member.namespaces.clone(),
         hosts: HostRules {
-            domain: member.domain.clone(),
+            domain: member.inferred.domain.clone(),
             cluster_domain: member.cluster_domain.clone(),
             any_host: member.any_host,
             allowed: member.allow_hosts.clone(),
@@ -72,7 +72,7 @@ pub(crate) async fn watch(
         Said::Fixed(proxies) => Proxies::Fixed(watch::Sender::new(proxies.clone())),
         Said::Service(namespace, name) => {
             let service = PeerService {
-                namespace: namespace.as_ref().unwrap_or(&member.system_namespace).clone(),
+                namespace: namespace.as_ref().unwrap_or(&member.home.system_namespace).clone(),
                 name: name.clone(),
                 data_port: REQUESTS.into(),
                 admin_port: ADMIN.into(),

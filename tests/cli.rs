@@ -68,6 +68,18 @@ fn a_wrong_command_line_is_2_and_says_what_is_allowed() {
         (&["up", "--host", "a b", "--", "true"], &["--host", "'a b'", "a host such as"]),
         (&["up", "--error-detail", "some"], &["--error-detail", "'some'", "full or brief"]),
         (&["up", "--max-header-size", "1"], &["--max-header-size", "8KiB to 1MiB"]),
+        (
+            &["up", "--no-wake-paths", "/a=200,/a=404", "--", "true"],
+            &["--no-wake-paths", "'/a=200,/a=404'", "such as /healthz=200,/metrics=404", "each path once"],
+        ),
+        (
+            &["up", "--trusted-proxies", "10.0.0.0/33"],
+            &["--trusted-proxies", "'10.0.0.0/33'", "such as 10.0.0.0/8,fd00::/8"],
+        ),
+        (
+            &["up", "--max-connections-per-client", "-1"],
+            &["--max-connections-per-client", "a whole number, 0 to 1000000 (0: no limit)"],
+        ),
         (&["up", "--config", "kaos.toml", "--", "true"], &["--config", "cannot be used with"]),
         (&["up", "true"], &["unexpected argument 'true'"]),
         (&["ls", "--admin", "nowhere"], &["nowhere", "http://127.0.0.1:9090"]),
@@ -117,6 +129,10 @@ fn a_wrong_file_is_78_and_one_line_before_anything_is_bound() {
         (
             format!("{SHOP}readiness = \"ready\""),
             "kaos.toml:4: readiness = \"ready\": allowed is tcp, or a path that begins with / and is answered with 200 to 399; probe and ready are for workloads of a cluster",
+        ),
+        (
+            format!("trusted-proxies = [\"10.0.0.0/8\", \"all\"]\n{SHOP}"),
+            "kaos.toml:1: trusted-proxies = [\"10.0.0.0/8\", \"all\"]: allowed is a list of addresses and ranges, such as 10.0.0.0/8,fd00::/8, at most 100 of them",
         ),
         (
             format!("listen = \"x\"\n{SHOP}"),

@@ -114,7 +114,7 @@ impl Cluster {
 impl Leader {
     /// The autoscaler that holds the Lease.
     pub(crate) async fn find(cluster: Cluster, asked: &InCluster) -> Result<Leader, Failure> {
-        let namespace = &asked.system_namespace;
+        let namespace = &asked.home.system_namespace;
         let lease = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}");
         let lease = cluster.json(&lease).await.map_err(|failure| match failure {
             Failure::Failed(why) => Failure::Failed(format!(

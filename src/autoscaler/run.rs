@@ -110,7 +110,7 @@ fn start(
         watched.client.clone(),
         watched.sources(),
         change::Settings {
-            namespace: args.member.system_namespace.clone(),
+            namespace: args.member.home.system_namespace.clone(),
             lease: change::LEASE.into(),
             pod: name.into(),
             clock: change::Clock::boot(),

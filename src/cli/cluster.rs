@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use kaos_core::ProxyId;
+use kaos_proxy::Network;
 
 use crate::config::{ErrorDetail, Settings, is_label, settings as setting};
 
@@ -28,6 +30,30 @@ pub(crate) const DOMAIN: &str = "localhost";
 /// The headless Service of the proxies.
 pub(crate) const PEERS: &str = "kaos-proxy-peers";
 
+/// Where Kaos itself is.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Home {
+    /// Namespace of Kaos itself: of its Lease, its ConfigMaps and its Services
+    #[arg(long, env = "KAOS_SYSTEM_NAMESPACE", value_name = "NAMESPACE", default_value = SYSTEM, value_parser = label)]
+    pub(crate) system_namespace: String,
+}
+
+/// Where Kaos is put, or taken from.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Place {
+    /// Namespace of Kaos itself
+    #[arg(long, env = "KAOS_SYSTEM_NAMESPACE", value_name = "NAMESPACE", default_value = SYSTEM, value_parser = label)]
+    pub(crate) namespace: String,
+}
+
+/// Which hosts are inferred.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Inferred {
+    /// Domain of inferred hosts: NAME.NAMESPACE.DOMAIN
+    #[arg(long, env = "KAOS_DOMAIN", value_name = "DOMAIN", default_value = DOMAIN, value_parser = domain)]
+    pub(crate) domain: String,
+}
+
 /// What is watched in the cluster, and who one is there. Both parts must be told the same.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Member {
@@ -36,9 +62,8 @@ pub(crate) struct Member {
     /// Namespace to watch; may be repeated [default: all]
     #[arg(long = "namespace", short = 'n', env = "KAOS_NAMESPACE", value_name = "NAMESPACE", value_delimiter = ',', value_parser = label)]
     pub(crate) namespaces: Vec<String>,
-    /// Domain of inferred hosts: NAME.NAMESPACE.DOMAIN
-    #[arg(long, env = "KAOS_DOMAIN", value_name = "DOMAIN", default_value = DOMAIN, value_parser = domain)]
-    pub(crate) domain: String,
+    #[command(flatten)]
+    pub(crate) inferred: Inferred,
     /// Domain of the cluster's own names
     #[arg(long, env = "KAOS_CLUSTER_DOMAIN", value_name = "DOMAIN", default_value = "cluster.local", value_parser = domain)]
     pub(crate) cluster_domain: String,
@@ -52,9 +77,8 @@ pub(crate) struct Member {
     /// take requests, for an autoscaler their admin ports)
     #[arg(long, env = "KAOS_PEERS", value_name = "PEERS", default_value = PEERS, value_parser = peers)]
     pub(crate) peers: Peers,
-    /// Namespace of Kaos itself: of its Lease, its ConfigMaps and its Services
-    #[arg(long, env = "KAOS_SYSTEM_NAMESPACE", value_name = "NAMESPACE", default_value = SYSTEM, value_parser = label)]
-    pub(crate) system_namespace: String,
+    #[command(flatten)]
+    pub(crate) home: Home,
     /// Name of this process among its like [default: the host's name, which is the pod's]
     #[arg(long, env = "KAOS_ID", value_name = "NAME", value_parser = subdomain)]
     pub(crate) id: Option<String>,
@@ -83,9 +107,8 @@ pub(crate) struct InCluster {
     /// Namespace of a NAME without one; asks in the cluster [default: that of the context]
     #[arg(long, short = 'n', env = "KAOS_ASK_NAMESPACE", value_name = "NAMESPACE", value_parser = label)]
     pub(crate) namespace: Option<String>,
-    /// Namespace of Kaos itself
-    #[arg(long, env = "KAOS_SYSTEM_NAMESPACE", value_name = "NAMESPACE", default_value = SYSTEM, value_parser = label)]
-    pub(crate) system_namespace: String,
+    #[command(flatten)]
+    pub(crate) home: Home,
 }
 
 impl InCluster {
@@ -128,8 +151,14 @@ pub(crate) struct Proxy {
     #[arg(long, env = "KAOS_MAX_HEADER_SIZE", value_name = "SIZE", value_parser = setting::header_size)]
     pub(crate) max_header_size: Option<usize>,
     /// Most client connections at once [default: 10000, or what the limit of open files allows]
-    #[arg(long, env = "KAOS_MAX_CONNECTIONS", value_name = "N", value_parser = setting::max_connections)]
+    #[arg(long, env = "KAOS_MAX_CONNECTIONS", value_name = "N", allow_negative_numbers = true, value_parser = setting::max_connections)]
     pub(crate) max_connections: Option<usize>,
+    /// Most connections of one client's address at once, of one /64 with IPv6; 0 for no limit [default: 0]
+    #[arg(long, env = "KAOS_MAX_CONNECTIONS_PER_CLIENT", value_name = "N", allow_negative_numbers = true, value_parser = setting::max_connections_per_client)]
+    pub(crate) max_connections_per_client: Option<usize>,
+    /// Proxies whose X-Forwarded-* and Forwarded are believed, and whose connections aren't limited [default: none]
+    #[arg(long, env = "KAOS_TRUSTED_PROXIES", value_name = "CIDR,…", value_parser = setting::trusted_proxies)]
+    pub(crate) trusted_proxies: Option<Arc<[Network]>>,
     /// Most bytes that waiting requests may hold together [default: 256MiB]
     #[arg(long, env = "KAOS_QUEUE_BYTES", value_name = "SIZE", value_parser = setting::queue_bytes)]
     pub(crate) queue_bytes: Option<usize>,
@@ -144,6 +173,8 @@ impl Proxy {
             error_detail: self.error_detail,
             max_header_size: self.max_header_size,
             max_connections: self.max_connections,
+            max_connections_per_client: self.max_connections_per_client,
+            trusted_proxies: self.trusted_proxies.clone(),
             queue_bytes: self.queue_bytes,
             ..Settings::default()
         }
@@ -159,19 +190,17 @@ pub(crate) struct Autoscaler {
     #[command(flatten)]
     pub(crate) member: Member,
     /// Most replicas, of all workloads together, that start at once
-    #[arg(long, env = "KAOS_MAX_STARTING", value_name = "N", default_value = "20", value_parser = setting::max_starting)]
+    #[arg(long, env = "KAOS_MAX_STARTING", value_name = "N", allow_negative_numbers = true, default_value = "20", value_parser = setting::max_starting)]
     pub(crate) max_starting: usize,
 }
 
 /// `kaos install`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Install {
-    /// Namespace of Kaos itself
-    #[arg(long, env = "KAOS_SYSTEM_NAMESPACE", value_name = "NAMESPACE", default_value = SYSTEM, value_parser = label)]
-    pub(crate) namespace: String,
-    /// Domain of inferred hosts: NAME.NAMESPACE.DOMAIN
-    #[arg(long, env = "KAOS_DOMAIN", value_name = "DOMAIN", default_value = DOMAIN, value_parser = domain)]
-    pub(crate) domain: String,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    #[command(flatten)]
+    pub(crate) inferred: Inferred,
     /// Image to run [default: kaos:VERSION]
     #[arg(long, env = "KAOS_IMAGE", value_name = "IMAGE", value_parser = image)]
     pub(crate) image: Option<String>,
@@ -182,9 +211,8 @@ pub(crate) struct Install {
 pub(crate) struct Uninstall {
     #[command(flatten)]
     pub(crate) kubeconfig: Kubeconfig,
-    /// Namespace of Kaos itself
-    #[arg(long, env = "KAOS_SYSTEM_NAMESPACE", value_name = "NAMESPACE", default_value = SYSTEM, value_parser = label)]
-    pub(crate) namespace: String,
+    #[command(flatten)]
+    pub(crate) place: Place,
     /// Do it, instead of printing what would be done
     #[arg(long)]
     pub(crate) yes: bool,
@@ -290,6 +318,25 @@ mod tests {
     }
 
     #[test]
+    fn the_limits_of_one_client_reach_the_proxy() {
+        let flags = ["--max-connections-per-client", "7", "--trusted-proxies", "10.0.0.0/8,::1"];
+        let cli = Cli::try_parse_from([&["kaos", "proxy"][..], &flags].concat()).unwrap();
+        let Command::Proxy(proxy) = cli.command else { panic!("not proxy") };
+        let limits = crate::process::ports::limits(&proxy.settings());
+        assert_eq!((limits.connections_per_client, limits.trusted.len()), (7, 2));
+        let cli = Cli::try_parse_from(["kaos", "proxy"]).unwrap();
+        let Command::Proxy(proxy) = cli.command else { panic!("not proxy") };
+        let limits = crate::process::ports::limits(&proxy.settings());
+        assert_eq!((limits.connections_per_client, limits.trusted.len()), (0, 0));
+        for wrong in [["--max-connections-per-client", "many"], ["--trusted-proxies", "everybody"]] {
+            let error =
+                Cli::try_parse_from([&["kaos", "proxy"][..], &wrong].concat()).unwrap_err().to_string();
+            let parts = [wrong[0], wrong[1], "allowed is "];
+            assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+        }
+    }
+
+    #[test]
     fn both_parts_are_told_the_same_way() {
         let flags =
             ["--namespace", "a", "-n", "b", "--domain", "example.com", "--any-host", "--peers", "x/y"];
@@ -302,7 +349,7 @@ mod tests {
             };
             assert_eq!(member.namespaces, ["a", "b"]);
             assert_eq!(member.peers, Peers::Service(Some("x".into()), "y".into()));
-            assert_eq!((member.domain.as_str(), member.any_host), ("example.com", true));
+            assert_eq!((member.inferred.domain.as_str(), member.any_host), ("example.com", true));
         }
     }
 }

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::function::{self, Knobs, Placed, unknown};
 use super::settings::NAMES;
-use super::source::{Entry, Source, Wrong, in_order, scalar};
+use super::source::{Entry, Source, Wrong, in_order, scalar, strings};
 use super::{Config, Settings, open_if_alone};
 
 /// Longest file that is read.
@@ -87,8 +87,12 @@ fn functions_of<'t, 'i>(source: &Source<'_>, entry: Entry<'t, 'i>) -> Result<Tab
 }
 
 fn set(source: &Source<'_>, settings: &mut Settings, entry: Entry<'_, '_>) -> Result<(), Wrong> {
-    let text = scalar(entry.1.get_ref()).unwrap_or_default();
-    settings.set(entry.0.get_ref(), &text).map_err(|allowed| source.wrong(entry, &allowed))
+    let name: &str = entry.0.get_ref();
+    let value = entry.1.get_ref();
+    // The one setting that is a list may be written as one.
+    let list = || strings(value).filter(|_| name == "trusted-proxies").map(|items| items.join(","));
+    let text = scalar(value).or_else(list).unwrap_or_default();
+    settings.set(name, &text).map_err(|allowed| source.wrong(entry, &allowed))
 }
 
 /// No two functions share a name or a route.

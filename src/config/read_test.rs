@@ -21,6 +21,8 @@ listen = "127.0.0.1:8081"
 admin = "127.0.0.1:9091"
 max-starting = 2
 max-header-size = "16KiB"
+max-connections-per-client = 20
+trusted-proxies = ["10.0.0.0/8", "fd00::/8"]
 
 [defaults]
 idle-timeout = "30s"
@@ -34,6 +36,7 @@ command = ["python3", "-m", "http.server", "{port}"]
 dir = "/"
 env = { GREETING = "hi", COUNT = 3 }
 readiness = "/healthz"
+no-wake-paths = "/healthz=200,/metrics=404"
 target = 10
 target-utilization-percentage = 62.5
 
@@ -47,6 +50,8 @@ max-scale = "1"
     assert_eq!(config.settings.listen, "127.0.0.1:8081".parse().ok());
     assert_eq!(config.settings.max_starting, Some(2));
     assert_eq!(config.settings.max_header_size, Some(16 * 1024));
+    assert_eq!(config.settings.max_connections_per_client, Some(20));
+    assert_eq!(config.settings.trusted_proxies.as_ref().map(|trusted| trusted.len()), Some(2));
     let [shop, blog] = &config.functions[..] else { panic!("two functions") };
     assert_eq!((shop.name.as_str(), shop.path.as_str()), ("shop", "/cart"));
     assert_eq!(
@@ -58,6 +63,7 @@ max-scale = "1"
     assert_eq!(shop.env, [("GREETING".into(), "hi".into()), ("COUNT".into(), "3".into())]);
     assert_eq!((shop.policy.target, shop.policy.target_utilization_percentage), (Some(10.0), 62.5));
     assert_eq!(shop.policy.idle_timeout, Duration::from_secs(30));
+    assert_eq!(shop.policy.no_wake("/metrics"), Some(404));
     assert_eq!(blog.hosts, [HostPattern::Exact("blog.localhost".into())]);
     assert_eq!((blog.policy.target, blog.policy.max_scale), (Some(5.0), 1));
     assert_eq!(blog.dir, Path::new("."));
@@ -75,6 +81,9 @@ fn a_refusal_is_one_line_with_file_line_key_value_and_what_is_allowed() {
         ("", "kaos.toml:1: there is no [[function]]; allowed is one or more".to_owned()),
         ("a = ", "kaos.toml:1: ".to_owned()),
         ("listen = 8080", "kaos.toml:1: listen = 8080: allowed is an address and a port, ".into()),
+        ("trusted-proxies = true", "kaos.toml:1: trusted-proxies = true: allowed is a list of addr".into()),
+        ("trusted-proxies = []", "kaos.toml:1: trusted-proxies = []: allowed is a list of addr".into()),
+        ("listen = [\"127.0.0.1:1\"]", "kaos.toml:1: listen = [\"127.0.0.1:1\"]: allowed is an addr".into()),
         ("lsten = \"x\"", "kaos.toml:1: lsten = \"x\": there is no such key; allowed are listen, ".into()),
         (
             "target = 5",

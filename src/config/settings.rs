@@ -1,9 +1,11 @@
 //! What holds for the whole process: the same names as flags, as `KAOS_…` and as keys at the top of `kaos.toml`.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kaos_core::duration;
+use kaos_proxy::Network;
 
 /// Settings that somebody has given. Flags come before the environment, the environment before the file.
 #[derive(clap::Args, Clone, Debug, Default, PartialEq)]
@@ -15,7 +17,7 @@ pub(crate) struct Settings {
     #[arg(long, env = "KAOS_ADMIN", value_name = "ADDR", value_parser = address)]
     pub(crate) admin: Option<SocketAddr>,
     /// Most replicas, of all functions together, that start at once [default: the CPU cores]
-    #[arg(long, env = "KAOS_MAX_STARTING", value_name = "N", value_parser = max_starting)]
+    #[arg(long, env = "KAOS_MAX_STARTING", value_name = "N", allow_negative_numbers = true, value_parser = max_starting)]
     pub(crate) max_starting: Option<usize>,
     /// Whether error answers carry internals: full or brief [default: full while listening on loopback]
     #[arg(long, env = "KAOS_ERROR_DETAIL", value_name = "full|brief", value_parser = error_detail)]
@@ -24,8 +26,14 @@ pub(crate) struct Settings {
     #[arg(long, env = "KAOS_MAX_HEADER_SIZE", value_name = "SIZE", value_parser = header_size)]
     pub(crate) max_header_size: Option<usize>,
     /// Most client connections at once [default: 10000, or what the limit of open files allows]
-    #[arg(long, env = "KAOS_MAX_CONNECTIONS", value_name = "N", value_parser = max_connections)]
+    #[arg(long, env = "KAOS_MAX_CONNECTIONS", value_name = "N", allow_negative_numbers = true, value_parser = max_connections)]
     pub(crate) max_connections: Option<usize>,
+    /// Most connections of one client's address at once, of one /64 with IPv6; 0 for no limit [default: 0]
+    #[arg(long, env = "KAOS_MAX_CONNECTIONS_PER_CLIENT", value_name = "N", allow_negative_numbers = true, value_parser = max_connections_per_client)]
+    pub(crate) max_connections_per_client: Option<usize>,
+    /// Proxies whose X-Forwarded-* and Forwarded are believed, and whose connections aren't limited [default: none]
+    #[arg(long, env = "KAOS_TRUSTED_PROXIES", value_name = "CIDR,…", value_parser = trusted_proxies)]
+    pub(crate) trusted_proxies: Option<Arc<[Network]>>,
     /// Most bytes that waiting requests may hold together [default: 256MiB]
     #[arg(long, env = "KAOS_QUEUE_BYTES", value_name = "SIZE", value_parser = queue_bytes)]
     pub(crate) queue_bytes: Option<usize>,
@@ -47,13 +55,15 @@ pub(crate) enum ErrorDetail {
 }
 
 /// Names of the settings, in the order of the reference.
-pub(crate) const NAMES: [&str; 9] = [
+pub(crate) const NAMES: [&str; 11] = [
     "listen",
     "admin",
     "max-starting",
     "error-detail",
     "max-header-size",
     "max-connections",
+    "max-connections-per-client",
+    "trusted-proxies",
     "queue-bytes",
     "drain-timeout",
     "log-level",
@@ -74,6 +84,10 @@ impl Settings {
             "error-detail" => self.error_detail = Some(error_detail(text)?),
             "max-header-size" => self.max_header_size = Some(header_size(text)?),
             "max-connections" => self.max_connections = Some(max_connections(text)?),
+            "max-connections-per-client" => {
+                self.max_connections_per_client = Some(max_connections_per_client(text)?);
+            }
+            "trusted-proxies" => self.trusted_proxies = Some(trusted_proxies(text)?),
             "queue-bytes" => self.queue_bytes = Some(queue_bytes(text)?),
             "drain-timeout" => self.drain_timeout = Some(drain_timeout(text)?),
             "log-level" => self.log_level = Some(log_level(text)?),
@@ -91,6 +105,8 @@ impl Settings {
             self.error_detail == other.error_detail,
             self.max_header_size == other.max_header_size,
             self.max_connections == other.max_connections,
+            self.max_connections_per_client == other.max_connections_per_client,
+            self.trusted_proxies == other.trusted_proxies,
             self.queue_bytes == other.queue_bytes,
             self.drain_timeout == other.drain_timeout,
             self.log_level == other.log_level,
@@ -107,6 +123,8 @@ impl Settings {
             error_detail: self.error_detail.or(other.error_detail),
             max_header_size: self.max_header_size.or(other.max_header_size),
             max_connections: self.max_connections.or(other.max_connections),
+            max_connections_per_client: self.max_connections_per_client.or(other.max_connections_per_client),
+            trusted_proxies: self.trusted_proxies.as_ref().or(other.trusted_proxies.as_ref()).cloned(),
             queue_bytes: self.queue_bytes.or(other.queue_bytes),
             drain_timeout: self.drain_timeout.or(other.drain_timeout),
             log_level: self.log_level.or(other.log_level),
@@ -130,6 +148,26 @@ pub(crate) fn max_starting(text: &str) -> Result<usize, String> {
 /// Reads the setting. The error says what is allowed.
 pub(crate) fn max_connections(text: &str) -> Result<usize, String> {
     count(text, 1, 1_000_000)
+}
+
+/// Reads the setting. The error says what is allowed.
+pub(crate) fn max_connections_per_client(text: &str) -> Result<usize, String> {
+    count(text, 0, 1_000_000).map_err(|allowed| format!("{allowed} (0: no limit)"))
+}
+
+/// Most ranges of trusted proxies: each connection is compared with all of them.
+const TRUSTED: usize = 100;
+
+/// Reads the setting. The error says what is allowed.
+pub(crate) fn trusted_proxies(text: &str) -> Result<Arc<[Network]>, String> {
+    let allowed = || {
+        "allowed is a list of addresses and ranges, such as 10.0.0.0/8,fd00::/8, at most 100 of them"
+            .to_owned()
+    };
+    if text.split(',').count() > TRUSTED {
+        return Err(allowed());
+    }
+    text.split(',').map(|one| one.trim().parse().map_err(|_| allowed())).collect()
 }
 
 fn count(text: &str, least: usize, most: usize) -> Result<usize, String> {
@@ -202,6 +240,8 @@ mod tests {
             ("error-detail", "brief", "some"),
             ("max-header-size", "64KiB", "2MiB"),
             ("max-connections", "1000000", "+1"),
+            ("max-connections-per-client", "0", "-1"),
+            ("trusted-proxies", "10.0.0.0/8, ::1", "10.0.0.0/8,"),
             ("queue-bytes", "1GiB", "1GB"),
             ("drain-timeout", "1m", "30"),
             ("log-level", "debug", "DEBUG"),
@@ -215,6 +255,19 @@ mod tests {
             assert_eq!(Settings::default().or(&settings), settings);
             assert_eq!(Settings::default().differing(&settings), [name]);
         }
+    }
+
+    #[test]
+    fn trusted_proxies_are_ranges_within_a_bound() {
+        let read = trusted_proxies("10.0.0.0/8, fd00::/8,192.0.2.7").unwrap();
+        let trusts = |text: &str| read.iter().any(|network| network.contains(text.parse().unwrap()));
+        assert!(trusts("10.1.2.3") && trusts("fd00::1") && trusts("192.0.2.7"));
+        assert!(!trusts("192.0.2.8") && !trusts("127.0.0.1"));
+        for bad in ["", "all", "10.0.0.0/33", "10.0.0.0/8 fd00::/8", "proxy.example.com", "10.0.0.1:80"] {
+            assert!(trusted_proxies(bad).unwrap_err().contains("such as 10.0.0.0/8"), "{bad}");
+        }
+        assert!(trusted_proxies(&["::1"; TRUSTED].join(",")).is_ok());
+        assert!(trusted_proxies(&["::1"; TRUSTED + 1].join(",")).is_err());
     }
 
     #[test]

@@ -45,8 +45,8 @@ fn manifests(install: &Install) -> String {
     FILES
         .join("---\n")
         .replace(&image_line(&usual_image()), &image_line(&image))
-        .replace(&domain_line(DOMAIN), &domain_line(&install.domain))
-        .replace(SYSTEM, &install.namespace)
+        .replace(&domain_line(DOMAIN), &domain_line(&install.inferred.domain))
+        .replace(SYSTEM, &install.place.namespace)
 }
 
 fn image_line(image: &str) -> String {

@@ -6,9 +6,15 @@ use kaos_kubernetes::rights::{self, Right};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::cli::cluster::{Inferred, Place};
+
+fn install_at(namespace: &str, domain: &str, image: Option<&str>) -> Install {
+    let (place, inferred) = (Place { namespace: namespace.into() }, Inferred { domain: domain.into() });
+    Install { place, inferred, image: image.map(str::to_owned) }
+}
 
 fn usual() -> Install {
-    Install { namespace: SYSTEM.into(), domain: DOMAIN.into(), image: None }
+    install_at(SYSTEM, DOMAIN, None)
 }
 
 fn documents(text: &str) -> Vec<Value> {
@@ -43,11 +49,8 @@ fn what_is_printed_is_the_folder() {
 
 #[test]
 fn every_value_that_is_asked_for_is_put_in_its_place() {
-    let asked = Install {
-        namespace: "serverless".into(),
-        domain: "apps.example.com".into(),
-        image: Some("registry.example.com/kaos@sha256:0123".into()),
-    };
+    let image = "registry.example.com/kaos@sha256:0123";
+    let asked = install_at("serverless", "apps.example.com", Some(image));
     let text = manifests(&asked);
     assert!(!text.contains(SYSTEM) && !text.contains(&usual_image()) && !text.contains("\"localhost\""));
     let all = documents(&text);

@@ -24,9 +24,9 @@ pub(crate) fn uninstall(args: &Uninstall) -> Result<(), Failure> {
 
 async fn leave(args: &Uninstall) -> Result<(), Failure> {
     let cluster = Cluster::connect(&args.kubeconfig).await?;
-    let mut leaving = Leaving::new(cluster.client(), &args.namespace);
+    let mut leaving = Leaving::new(cluster.client(), &args.place.namespace);
     if args.yes {
-        stop(&cluster, &args.namespace).await?;
+        stop(&cluster, &args.place.namespace).await?;
         leaving.lead(PATIENCE).await.map_err(|trouble| Failure::Failed(trouble.to_string()))?;
     }
     let plan = leaving.plan().await.map_err(|trouble| Failure::Failed(trouble.to_string()))?;

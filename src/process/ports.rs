@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use kaos_core::ProxyId;
-use kaos_proxy::{Bound, Detail};
+use kaos_proxy::{Bound, Detail, Limits};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
@@ -45,10 +45,20 @@ pub(crate) fn requests(
         max_connections: settings.max_connections.unwrap_or_else(default_connections),
         queue_bytes: settings.queue_bytes.unwrap_or(QUEUE_BYTES) as u64,
     };
-    kaos_proxy::bind(config).map_err(|error| {
+    let bound = kaos_proxy::bind(config).map_err(|error| {
         let owner = owner(|instance| instance.listen == Some(error.address));
         Failure::Failed(format!("{error}{owner}; choose another with --listen"))
-    })
+    })?;
+    Ok(bound.with_limits(limits(settings)))
+}
+
+/// The bounds that are off unless somebody sets them.
+pub(crate) fn limits(settings: &Settings) -> Limits {
+    Limits {
+        connections_per_client: settings.max_connections_per_client.unwrap_or_default(),
+        trusted: settings.trusted_proxies.as_deref().unwrap_or_default().to_vec(),
+        memory: None,
+    }
 }
 
 /// Binds the admin port: the one that was asked for, else the usual one, else a free one.

@@ -49,7 +49,8 @@ pub(crate) async fn run(args: &Proxy) -> Result<(), Failure> {
         synced = watched.synced() => synced?,
         () = ended(&mut signals) => return Ok(()),
     }
-    let proxy = start(bound, &watched, reports)?;
+    let limits = Limits { memory: kaos_proxy::cgroup(), ..ports::limits(&args.settings()) };
+    let proxy = start(bound.with_limits(limits), &watched, reports)?;
     let _ = standing.proxy.set(Arc::downgrade(&proxy));
     tracing::info!(
         workloads = watched.snapshots.borrow().workloads.len(),
@@ -80,8 +81,7 @@ fn start(
     watched: &Watched,
     reports: tokio::sync::mpsc::Sender<kaos_core::Report>,
 ) -> Result<Arc<kaos_proxy::Proxy>, Failure> {
-    let limits = Limits { memory: kaos_proxy::cgroup(), ..Limits::default() };
-    let proxy = bound.with_limits(limits).with_peers(watched.ready()).run(watched.snapshots.clone(), reports);
+    let proxy = bound.with_peers(watched.ready()).run(watched.snapshots.clone(), reports);
     proxy.map(Arc::new).map_err(|error| Failure::Failed(error.to_string()))
 }
 
