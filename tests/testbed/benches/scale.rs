@@ -27,6 +27,8 @@ const NAMESPACES: usize = 100;
 const WRITERS: usize = 24;
 /// Changes of an endpoint.
 const CHANGES: usize = 300;
+/// How long everything changes.
+const STORM: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() {
@@ -64,6 +66,10 @@ async fn main() {
         took.iter().map(|it| it.0).collect(),
     );
     print("an endpoint's change to the route, from its writing's end", took.iter().map(|it| it.1).collect());
+    print("a request, nothing else happening", asking(&kaos).await);
+    let (spans, updates) = storm(&client, &kaos, deployments).await;
+    print("a request, while everything changes", spans);
+    println!("{:.0} changes a second meanwhile", updates as f64 / STORM.as_secs_f64());
     tokio::time::sleep(Duration::from_secs(30)).await;
     show("later", &kaos);
     drop(kubelet);
@@ -206,6 +212,35 @@ async fn change(client: &Client, kaos: &Kaos, at: usize, to: &(String, String)) 
         })
     );
     (reached, reached.saturating_sub(written))
+}
+
+/// Requests one after the other for as long as a storm lasts: what each took. Those that are asked are changed by nobody.
+async fn asking(kaos: &Kaos) -> Vec<Duration> {
+    let (begun, mut spans) = (Instant::now(), Vec::new());
+    while begun.elapsed() < STORM {
+        let (at, asked) = (spans.len() % CHANGES.min(100), Instant::now());
+        let answer = kaos.get(at % 2, &format!("app-{at}.{}.localhost", namespace(at)), "/").await.unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        spans.push(asked.elapsed());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    spans
+}
+
+/// The same while endpoints change as fast as the API server takes it. Also how many changes that were.
+async fn storm(client: &Client, kaos: &Kaos, deployments: usize) -> (Vec<Duration>, usize) {
+    let (begun, next) = (Instant::now(), AtomicUsize::new(0));
+    let write = async || {
+        while begun.elapsed() < STORM {
+            let change = next.fetch_add(1, Ordering::Relaxed);
+            let at = CHANGES + change % deployments.saturating_sub(CHANGES).max(1);
+            let moved = numbered(&endpoint(&format!("10.{}.@@", 4 + change % 3), 0).to_string(), at);
+            let moved: Value = serde_json::from_str(&moved).unwrap();
+            patch(client, &slice_path(at), &json!({"endpoints": [moved]})).await;
+        }
+    };
+    let (spans, _) = futures::join!(asking(kaos), join_all((0..WRITERS).map(|_| write())));
+    (spans, next.into_inner())
 }
 
 fn show(when: &str, kaos: &Kaos) {
