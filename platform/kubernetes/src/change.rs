@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use kaos_core::{Moment, Snapshot, WorkloadId};
 use kube::Client;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 mod adopt;
 #[cfg(test)]
@@ -114,6 +114,7 @@ pub struct Changing {
     leading: watch::Receiver<bool>,
     lead: Lead,
     tasks: JoinSet<()>,
+    parts: Vec<AbortHandle>,
 }
 
 impl Changing {
@@ -155,14 +156,24 @@ impl Changing {
             left: HashMap::new(),
         };
         let mut tasks = JoinSet::new();
-        tasks.spawn(events::send(api.clone(), notices, pod.clone(), dropped));
-        tasks.spawn(victims::restore(api.clone(), restored));
-        tasks.spawn(compare::compare(api.clone(), events.clone(), choices, looked));
-        tasks.spawn(keeper.run(Signals { snapshots, synced, leading: leading.clone() }));
-        tasks.spawn(announce::announce(sources, leadership.clone(), events, clock));
         let id = format!("{pod}_{:032x}", fastrand::u128(..));
-        let lead = Lead::start(api, Candidate { namespace, lease, id }, leadership, leads);
-        Changing { platform, leading, lead, tasks }
+        let candidate = Candidate { namespace, lease, id };
+        let parts = vec![
+            tasks.spawn(events::send(api.clone(), notices, pod, dropped)),
+            tasks.spawn(victims::restore(api.clone(), restored)),
+            tasks.spawn(compare::compare(api.clone(), events.clone(), choices, looked)),
+            tasks.spawn(keeper.run(Signals { snapshots, synced, leading: leading.clone() })),
+            tasks.spawn(announce::announce(sources, leadership.clone(), events, clock)),
+        ];
+        let lead = Lead::start(api, candidate, leadership, leads);
+        let parts = parts.into_iter().chain([lead.handle()]).collect();
+        Changing { platform, leading, lead, tasks, parts }
+    }
+
+    /// Whether every part still runs: none ends before all are stopped.
+    pub fn runs(&self) -> impl Fn() -> bool + Send + Sync + 'static {
+        let parts = self.parts.clone();
+        move || !parts.iter().any(AbortHandle::is_finished)
     }
 
     /// Where the autoscaler writes.

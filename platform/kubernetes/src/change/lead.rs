@@ -11,14 +11,14 @@ use http::Method;
 use kaos_core::Moment;
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use super::call::{Api, Ask, DEADLINE, Turn};
 use super::clock::{Clock, stamp};
 use super::fault::Fault;
-use super::lease::{Election, PERIOD, RENEWAL, Spec, Standing};
+use super::lease::{Election, Lease, PERIOD, RENEWAL, Spec, Standing};
 use super::object::{FIELD_MANAGER, encode};
 use crate::rights;
 
@@ -72,6 +72,14 @@ pub(crate) struct Candidate {
     pub(crate) id: String,
 }
 
+impl Candidate {
+    /// The Lease's path.
+    pub(crate) fn path(&self) -> String {
+        let (namespace, lease) = (encode(&self.namespace), encode(&self.lease));
+        format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{lease}")
+    }
+}
+
 /// The task that stands for election. Dropping it stops without a release; the Lease then runs out by itself.
 #[derive(Debug)]
 pub(crate) struct Lead {
@@ -88,11 +96,7 @@ impl Lead {
         leading: watch::Sender<bool>,
     ) -> Lead {
         let (stop, stopped) = oneshot::channel();
-        let path = format!(
-            "/apis/coordination.k8s.io/v1/namespaces/{}/leases/{}",
-            encode(&candidate.namespace),
-            encode(&candidate.lease)
-        );
+        let path = candidate.path();
         let standing = Standee {
             api,
             path,
@@ -103,6 +107,11 @@ impl Lead {
             said: String::new(),
         };
         Lead { stop: Some(stop), task: tokio::spawn(standing.run(stopped)) }
+    }
+
+    /// Tells whether it still stands.
+    pub(crate) fn handle(&self) -> AbortHandle {
+        self.task.abort_handle()
     }
 
     /// Stops leading and lets others have the Lease at once. Returns when that is done, or failed within its deadline.
@@ -128,7 +137,7 @@ struct Standee {
     leadership: Leadership,
     leading: watch::Sender<bool>,
     /// The Lease as we last wrote it.
-    lease: Option<Value>,
+    lease: Option<Lease>,
     /// The last fault that was logged, so that each is said once.
     said: String,
 }
@@ -213,7 +222,7 @@ impl Standee {
                 result => return result.map(|()| true),
             }
         }
-        let lease: Value = self.api.read(rights::GET_LEASE, self.path.clone()).await?;
+        let lease: Lease = self.api.read(rights::GET_LEASE, self.path.clone()).await?;
         let spec = Spec::of(&lease);
         match self.election.saw(&spec, self.leadership.clock.now()) {
             Standing::Held => Ok(false),
@@ -227,15 +236,16 @@ impl Standee {
 
     /// Writes `lease` with us as its holder, if nobody has written it since. What the server made of it is kept for the
     /// next renewal, which then needs no reading.
-    async fn write(&mut self, lease: &Value) -> Result<(), Fault> {
+    async fn write(&mut self, lease: &Lease) -> Result<(), Fault> {
         let taken = self.election.taken(lease, &stamp());
         self.lease = Some(self.put(&taken).await?);
         Ok(())
     }
 
-    async fn put(&self, lease: &Value) -> Result<Value, Fault> {
+    async fn put(&self, lease: &Lease) -> Result<Lease, Fault> {
         let path = format!("{}?fieldManager={FIELD_MANAGER}", self.path);
-        let ask = Ask::with(rights::UPDATE_LEASE, Method::PUT, path, "application/json", lease);
+        let body = Value::Object(lease.clone());
+        let ask = Ask::with(rights::UPDATE_LEASE, Method::PUT, path, "application/json", &body);
         self.api.call(&ask, Turn::Other, Instant::now() + DEADLINE, || true).await
     }
 

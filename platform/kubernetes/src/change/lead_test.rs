@@ -17,6 +17,7 @@ enum Weather {
     Fine,
     Hang,
     Refuse(u16),
+    Say(&'static str),
 }
 
 /// One Lease behind an API server.
@@ -41,6 +42,7 @@ impl Server {
         match *self.weather.lock().unwrap() {
             Weather::Hang => return Answer::Hang,
             Weather::Refuse(code) => return no(code),
+            Weather::Say(text) => return Answer::With(200, &[], text.to_owned()),
             Weather::Fine => {}
         }
         let mut lease = self.lease.lock().unwrap();
@@ -173,6 +175,20 @@ async fn a_renewal_whose_answer_was_lost_is_no_loss() {
     for _ in 0..300 {
         sleep(TICK).await;
         assert!(one.leadership.leads() && *one.leading.borrow());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_lease_ends_no_election() {
+    for nonsense in ["[]", "\"lease\"", "7", "null", r#"{"spec":"x"}"#] {
+        let server = Server::new();
+        server.set(Weather::Say(nonsense));
+        let mut one = stand(&server, "one");
+        sleep(Duration::from_secs(5)).await;
+        server.set(Weather::Fine);
+        sleep(Duration::from_secs(5)).await;
+        assert!(until(&mut one, true).await < TICK, "{nonsense}");
+        assert_eq!(server.holder(), "one", "{nonsense}");
     }
 }
 

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use kaos_core::Moment;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+/// A Lease as it was read: what isn't ours is written back as it is.
+pub(crate) type Lease = Map<String, Value>;
 
 /// A holder that doesn't renew for this long has lost the Lease.
 pub(crate) const DURATION: Duration = Duration::from_secs(15);
@@ -35,7 +38,7 @@ pub(crate) struct Spec {
 
 impl Spec {
     /// The `spec` of a Lease. What isn't there or isn't readable says nothing.
-    pub(crate) fn of(lease: &Value) -> Spec {
+    pub(crate) fn of(lease: &Lease) -> Spec {
         lease.get("spec").and_then(|spec| Spec::deserialize(spec).ok()).unwrap_or_default()
     }
 
@@ -89,29 +92,37 @@ impl Election {
     }
 
     /// `lease` as it is written to take or to renew it.
-    pub(crate) fn taken(&self, lease: &Value, stamp: &str) -> Value {
+    pub(crate) fn taken(&self, lease: &Lease, stamp: &str) -> Lease {
         let before = Spec::of(lease);
-        let mut lease = lease.clone();
+        let mut spec = vec![
+            ("holderIdentity", json!(self.id)),
+            ("leaseDurationSeconds", json!(DURATION.as_secs())),
+            ("renewTime", json!(stamp)),
+        ];
         let renewed = before.holder() == Some(&*self.id);
-        let transitions = before.lease_transitions.unwrap_or(0);
-        lease["spec"]["holderIdentity"] = json!(self.id);
-        lease["spec"]["leaseDurationSeconds"] = json!(DURATION.as_secs());
-        lease["spec"]["renewTime"] = json!(stamp);
         if !renewed || before.acquire_time.is_none() {
-            lease["spec"]["acquireTime"] = json!(stamp);
-            lease["spec"]["leaseTransitions"] = json!(transitions.saturating_add(1).min(i64::from(i32::MAX)));
+            let transitions = before.lease_transitions.unwrap_or(0).saturating_add(1);
+            spec.push(("acquireTime", json!(stamp)));
+            spec.push(("leaseTransitions", json!(transitions.min(i64::from(i32::MAX)))));
         }
-        lease
+        with(lease, spec)
     }
 
     /// `lease` as it is written to let others have it at once.
-    pub(crate) fn released(lease: &Value, stamp: &str) -> Value {
-        let mut lease = lease.clone();
-        lease["spec"]["holderIdentity"] = json!("");
-        lease["spec"]["leaseDurationSeconds"] = json!(1);
-        lease["spec"]["renewTime"] = json!(stamp);
-        lease
+    pub(crate) fn released(lease: &Lease, stamp: &str) -> Lease {
+        let spec =
+            [("holderIdentity", json!("")), ("leaseDurationSeconds", json!(1)), ("renewTime", json!(stamp))];
+        with(lease, spec)
     }
+}
+
+/// `lease` with these members in its `spec`, whatever that was.
+fn with(lease: &Lease, members: impl IntoIterator<Item = (&'static str, Value)>) -> Lease {
+    let mut spec = lease.get("spec").and_then(Value::as_object).cloned().unwrap_or_default();
+    spec.extend(members.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    let mut lease = lease.clone();
+    lease.insert("spec".to_owned(), Value::Object(spec));
+    lease
 }
 
 #[cfg(test)]
@@ -122,10 +133,14 @@ mod tests {
         Moment::from_secs(seconds)
     }
 
+    fn lease(value: Value) -> Lease {
+        serde_json::from_value(value).unwrap()
+    }
+
     fn held(holder: &str, renewed: &str) -> Spec {
-        Spec::of(&json!({"spec": {
+        Spec::of(&lease(json!({"spec": {
             "holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": renewed, "leaseTransitions": 3,
-        }}))
+        }})))
     }
 
     #[test]
@@ -160,21 +175,26 @@ mod tests {
             [(json!(-5), 15), (json!(0), 1), (json!(2_000_000_000), 300), (json!("x"), 0)]
         {
             let mut election = Election::new("me".into());
-            let lease =
-                Spec::of(&json!({"spec": {"holderIdentity": "you", "leaseDurationSeconds": seconds}}));
-            election.saw(&lease, at(10));
-            assert_eq!(election.saw(&lease, at(10 + free_after)), Standing::Free, "{seconds}");
+            let spec = json!({"holderIdentity": "you", "leaseDurationSeconds": seconds});
+            let spec = Spec::of(&lease(json!({"spec": spec})));
+            election.saw(&spec, at(10));
+            assert_eq!(election.saw(&spec, at(10 + free_after)), Standing::Free, "{seconds}");
         }
-        assert_eq!(Election::new("me".into()).saw(&Spec::of(&json!(null)), at(0)), Standing::Free);
+        for nonsense in [json!({}), json!({"spec": null}), json!({"spec": "x"}), json!({"spec": []})] {
+            let (mut election, found) = (Election::new("me".into()), lease(nonsense));
+            assert_eq!(election.saw(&Spec::of(&found), at(0)), Standing::Free);
+            assert_eq!(Spec::of(&election.taken(&found, "1")).holder(), Some("me"));
+            assert_eq!(Spec::of(&Election::released(&found, "1")).holder(), None);
+        }
     }
 
     #[test]
     fn taking_keeps_what_others_wrote_and_counts_the_transition() {
         let election = Election::new("me".into());
-        let found = json!({
+        let found = lease(json!({
             "metadata": {"name": "kaos-autoscaler", "resourceVersion": "7", "labels": {"a": "b"}},
             "spec": {"holderIdentity": "you", "leaseTransitions": 3, "acquireTime": "1", "renewTime": "1"},
-        });
+        }));
         let taken = election.taken(&found, "2");
         assert_eq!(taken["metadata"], found["metadata"]);
         assert_eq!(

@@ -17,8 +17,10 @@ use super::call::Api;
 use super::clock::Clock;
 use super::fault::Fault;
 use super::lead::{Candidate, Lead, Leadership};
+use super::lease::{Lease, Spec};
 use super::originals::{Kept, Original, Originals};
 use super::restore::{self, Restoration};
+use crate::rights;
 
 /// What will be put back.
 #[derive(Clone, Debug, Default)]
@@ -73,16 +75,32 @@ impl Uninstall {
         let (leads, mut leading) = watch::channel(false);
         let id = format!("uninstall_{:032x}", fastrand::u128(..));
         let candidate = Candidate { namespace: self.namespace.clone(), lease: LEASE.to_owned(), id };
+        let path = candidate.path();
         self.lead = Some(Lead::start(self.api.clone(), candidate, self.leadership.clone(), leads));
-        let led = timeout(patience, leading.wait_for(|leads| *leads)).await;
-        led.map(drop).map_err(|_| {
-            self.lead = None;
-            Trouble(format!(
-                "the Lease {}/{LEASE} couldn't be taken within {} s: stop what holds it (kubectl get lease -n {} {LEASE} \
-                 says who), or it adopts again what is put back; nothing was put back",
-                self.namespace, patience.as_secs(), self.namespace
-            ))
-        })
+        if timeout(patience, leading.wait_for(|leads| *leads)).await.is_ok_and(|led| led.is_ok()) {
+            return Ok(());
+        }
+        self.lead = None;
+        let (namespace, seconds, why) = (&self.namespace, patience.as_secs(), self.obstacle(path).await);
+        Err(Trouble(format!(
+            "the Lease {namespace}/{LEASE} couldn't be taken within {seconds} s: {why}; nothing was put back"
+        )))
+    }
+
+    /// What keeps the Lease at `path` from being ours.
+    async fn obstacle(&self, path: String) -> String {
+        let lease = match self.api.read::<Lease>(rights::GET_LEASE, path).await {
+            Ok(lease) => lease,
+            Err(fault) => return fault.to_string(),
+        };
+        match Spec::of(&lease).holder() {
+            Some(holder) => format!(
+                "{holder} holds it; stop that, or it adopts again what is put back (kubectl get lease -n {} {LEASE} \
+                 says whether it still does)",
+                self.namespace
+            ),
+            None => "nobody holds it, so it can't be written: that takes the right to update it".to_owned(),
+        }
     }
 
     /// What there is to put back. Changes nothing.
