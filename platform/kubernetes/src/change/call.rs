@@ -4,7 +4,10 @@
 //! workload. kube's own retries are not for writes: fifteen tries with minutes between them outlive every decision.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, StatusCode, header};
@@ -40,7 +43,7 @@ const ANSWER: usize = 8 << 20;
 /// Who goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// Somebody waits for a replica.
+    /// Somebody waits for a replica, or may soon.
     Wake,
     /// Everything else.
     Other,
@@ -101,7 +104,7 @@ impl Api {
         Api { client, wakes: Semaphore::new(WAKES), calls: Semaphore::new(CALLS), said: Mutex::default() }
     }
 
-    /// Sends `ask` until it is answered or `deadline` has come. `may` is looked at right before each sending.
+    /// Sends `ask` until it is answered or `deadline` has come. `may` is looked at before each step of each sending.
     pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         ask: &Ask,
@@ -114,14 +117,10 @@ impl Api {
         let _permit = permit.map_err(|_| Fault::Failed("kaos is shutting down".into()))?;
         let mut broken = false;
         loop {
-            if !may() {
-                return Err(Fault::Deposed);
-            }
-            let fault = match timeout_at(deadline, self.send(ask)).await {
-                Err(_) => return Err(Fault::Late),
-                Ok(Ok((status, _, body))) if status.is_success() => return parse(&body),
-                Ok(Ok((status, headers, body))) => Fault::of(status, &headers, &body),
-                Ok(Err(fault)) => fault,
+            let fault = match fenced(self.send(ask), deadline, &may).await? {
+                Ok((status, _, body)) if status.is_success() => return parse(&body),
+                Ok((status, headers, body)) => Fault::of(status, &headers, &body),
+                Err(fault) => fault,
             };
             let pause = match &fault {
                 Fault::Later(after, _) => *after,
@@ -170,6 +169,31 @@ impl Api {
         let body = Limited::new(body, ANSWER).collect().await.map_err(|why| Fault::Broken(chain(&*why)))?;
         Ok((head.status, head.headers, body.to_bytes().to_vec()))
     }
+}
+
+/// What `sending` comes to, if every step of it is before `deadline` and while it `may` go on.
+///
+/// A connection may have to be made before anything is sent, and the process may be stopped meanwhile: its timers and its
+/// sockets are then looked at together, and what was decided is of old. Who goes on drops the request before it is sent.
+async fn fenced<T>(
+    sending: impl Future<Output = T>,
+    deadline: Instant,
+    may: impl Fn() -> bool,
+) -> Result<T, Fault> {
+    let mut sending = pin!(sending);
+    let mut begun = false;
+    let step = poll_fn(|context| {
+        if Instant::now() >= deadline {
+            return Poll::Ready(Err(Fault::Late));
+        }
+        if !may() {
+            // Once it was begun nobody knows how far it came.
+            return Poll::Ready(Err(if begun { Fault::Late } else { Fault::Deposed }));
+        }
+        begun = true;
+        sending.as_mut().poll(context).map(Ok)
+    });
+    timeout_at(deadline, step).await.unwrap_or(Err(Fault::Late))
 }
 
 /// A success without the object: the write's outcome is known by reading again, as after a broken connection.

@@ -1,11 +1,16 @@
 //! Each class of failure, as a call meets it. Under paused time: a second passes when nothing else can happen.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::{Request, Response};
+use kube::Client;
+use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, advance, sleep};
+use tower::service_fn;
 
 use super::call::{Api, Ask, DEADLINE, Turn};
 use super::fault::Fault;
@@ -101,9 +106,44 @@ async fn who_may_not_write_any_more_sends_nothing_also_not_again() {
     let (api, log) = fake_api(script(vec![throttled, fine]));
     assert_eq!(call(&api, || false).await, Err(Fault::Deposed));
     assert_eq!(log.all().len(), 0);
-    let may = AtomicBool::new(true);
-    assert_eq!(call(&api, || may.swap(false, Ordering::Relaxed)).await, Err(Fault::Deposed));
+    let begun = Instant::now();
+    let may = || begun.elapsed() < Duration::from_millis(500);
+    assert_eq!(call(&api, may).await, Err(Fault::Deposed));
     assert_eq!(log.all().len(), 1);
+}
+
+/// An API that is sent to once a connection was made, which takes a second; and how often it was.
+fn far_away() -> (Api, Arc<AtomicUsize>) {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = sent.clone();
+    let service = service_fn(move |_: Request<Body>| {
+        let count = count.clone();
+        async move {
+            sleep(Duration::from_secs(1)).await;
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, std::io::Error>(Response::new(Body::from(b"{}".to_vec())))
+        }
+    });
+    (Api::new(Client::new(service, "default")), sent)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_decided_before_a_stop_is_not_sent_after_it() {
+    let (api, sent) = far_away();
+    assert_eq!(call(&api, || true).await, Ok(json!({})));
+    assert_eq!(sent.swap(0, Ordering::Relaxed), 1);
+    // The leadership runs out while the connection is made.
+    let begun = Instant::now();
+    let may = || begun.elapsed() < Duration::from_millis(500);
+    assert_eq!(call(&api, may).await, Err(Fault::Late));
+    // SIGSTOP, 3 s, SIGCONT: the deadline and the connection are looked at together.
+    let stopped = async {
+        sleep(Duration::from_millis(10)).await;
+        advance(Duration::from_secs(3)).await;
+    };
+    let (answer, ()) = tokio::join!(call(&api, || true), stopped);
+    assert_eq!(answer, Err(Fault::Late));
+    assert_eq!(sent.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -34,9 +34,9 @@ pub(crate) enum Fault {
     Later(Duration, String),
     /// The connection broke, or the answer isn't what was asked for.
     Broken(String),
-    /// No answer within the deadline.
+    /// No answer within the deadline, or the leadership was over by then: nobody knows whether it was written.
     Late,
-    /// The leadership was over before the write went out. Nothing was written.
+    /// The leadership was over before the write was begun. Nothing was written.
     Deposed,
     /// Anything else that the server says.
     Failed(String),

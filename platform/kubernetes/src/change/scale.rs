@@ -1,14 +1,15 @@
 //! The seam: counts and holds, as the autoscaler asks for them.
 //!
-//! A wake is one PATCH with a test in it, sent as soon as it is heard. What lowers a count is fenced three times: by the
-//! leadership's deadline, by the version of the hold's write, and by the count that is kept for the day Kaos leaves.
+//! A wake is one PATCH with a test in it, sent as soon as it is heard. What lowers a count is fenced: by the leadership's
+//! deadline, by the age and the version of the hold's write, and by the count that is kept for the day Kaos leaves.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use kaos_core::platform::{Expected, Platform, Refusal, Scale};
 use kaos_core::snapshot::{Hold, Targets};
-use kaos_core::{EndpointUid, HoldId, WorkloadId};
+use kaos_core::{EndpointUid, HoldId, Moment, WorkloadId, lease};
 use tokio::time::Instant;
 
 use super::Kubernetes;
@@ -19,7 +20,12 @@ use super::object::{Deployment, Meta, Scaled, deployment, managed};
 use super::patch;
 use crate::rights;
 
-/// What we know of the workloads that are held by us. At most one entry per workload; it goes with the hold.
+/// A count is lowered no later than this after its hold's write began: proxies obey it for longer. The difference is for
+/// the way to the server.
+const HELD: Duration = lease::LONGEST.saturating_sub(Duration::from_secs(1));
+
+/// What we know of the workloads that are held by us. At most one entry per workload; it goes with the hold, or with the
+/// workload.
 #[derive(Debug, Default)]
 pub(crate) struct Holdings(Mutex<HashMap<WorkloadId, Arc<Holding>>>);
 
@@ -27,6 +33,8 @@ pub(crate) struct Holdings(Mutex<HashMap<WorkloadId, Arc<Holding>>>);
 #[derive(Clone, Debug)]
 pub(crate) struct Holding {
     id: HoldId,
+    /// Before its write was sent, on the clock that leadership is measured with.
+    begun: Moment,
     version: u64,
     generation: i64,
     pub(crate) count: u32,
@@ -43,6 +51,13 @@ impl Holdings {
 
     fn of(&self, workload: &WorkloadId, version: u64) -> Option<Arc<Holding>> {
         self.lock().get(workload).filter(|holding| holding.version == version).cloned()
+    }
+
+    /// Keeps `holding`, and those of workloads that are still there: of one that went away no hold is ever released.
+    fn keep(&self, workload: &WorkloadId, holding: Holding, is_there: impl Fn(&WorkloadId) -> bool) {
+        let mut all = self.lock();
+        all.retain(|workload, _| is_there(workload));
+        all.insert(workload.clone(), Arc::new(holding));
     }
 }
 
@@ -74,7 +89,8 @@ impl Kubernetes {
         Ok(entry.uid.to_string())
     }
 
-    /// A count that must still be `from`. From zero it needs no leader: whoever hears who waits, wakes.
+    /// A count that must still be `from`. From zero it needs no leader: whoever hears who waits, wakes. Above zero too it
+    /// has a wake's turn: capacity never waits for what takes it away.
     async fn raise(
         &self,
         workload: &WorkloadId,
@@ -83,8 +99,7 @@ impl Kubernetes {
         to: u32,
         deadline: Instant,
     ) -> Result<u64, Refusal> {
-        let wakes = from == 0;
-        let turn = if wakes { Turn::Wake } else { Turn::Other };
+        let (wakes, turn) = (from == 0, Turn::Wake);
         let may = || wakes || self.leadership.leads();
         let path = managed(&deployment(workload, "/scale"));
         let ask = Ask::patch(rights::PATCH_SCALE, path.clone(), &patch::count(uid, from, to));
@@ -123,6 +138,10 @@ impl Kubernetes {
     ) -> Result<u64, Refusal> {
         self.may_lower(workload, uid)?;
         let holding = self.holdings.of(workload, held_at).ok_or(Refusal::Conflict)?;
+        if !self.is_obeyed(&holding) {
+            let why = "its hold was written too long ago: proxies may not obey it any more";
+            return Err(Refusal::Failed(why.to_owned()));
+        }
         if to == 0 || victims.is_empty() {
             let version = self.lower_since(workload, uid, &holding, to, deadline).await?;
             self.scaled(workload, uid, holding.count, to);
@@ -148,7 +167,7 @@ impl Kubernetes {
         to: u32,
         deadline: Instant,
     ) -> Result<u64, Refusal> {
-        let may = || self.leadership.leads();
+        let may = || self.leadership.leads() && self.is_obeyed(holding);
         let path = managed(&deployment(workload, "/scale"));
         let mut since = holding.version.to_string();
         loop {
@@ -176,6 +195,11 @@ impl Kubernetes {
         }
     }
 
+    /// Whether every proxy surely still obeys this hold of ours.
+    fn is_obeyed(&self, holding: &Holding) -> bool {
+        self.clock.now() < holding.begun + HELD
+    }
+
     async fn mark(
         &self,
         workload: &WorkloadId,
@@ -188,19 +212,23 @@ impl Kubernetes {
         if some && self.directory.entry(workload).is_some_and(|entry| entry.rolling) {
             return Err(rolling());
         }
+        let begun = self.clock.now();
         let path = managed(&deployment(workload, "/status"));
         let ask = Ask::merge(rights::PATCH_STATUS, path, &patch::held(uid, Some(hold)));
         let wrote: Deployment = self.call(&ask, Turn::Other, deadline, || self.leadership.leads()).await?;
         let written = version(&wrote.metadata)?;
         let holding = Holding {
             id: hold.id.clone(),
+            begun,
             version: written,
             generation: wrote.metadata.generation,
             count: wrote.spec.replicas,
             selector: wrote.spec.selector.query(),
             rolling: wrote.is_rolling(),
         };
-        self.holdings.lock().insert(workload.clone(), Arc::new(holding));
+        let is_there =
+            |workload: &WorkloadId| self.directory.entry(workload).is_some_and(|entry| entry.adopted);
+        self.holdings.keep(workload, holding, is_there);
         Ok(written)
     }
 
@@ -267,4 +295,27 @@ fn version(meta: &Meta) -> Result<u64, Refusal> {
         ))
     };
     meta.version().ok_or_else(unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_when_it_goes_away_is_forgotten() {
+        let holding = || Holding {
+            id: HoldId::new("h"),
+            begun: Moment::ZERO,
+            version: 1,
+            generation: 1,
+            count: 1,
+            selector: None,
+            rolling: false,
+        };
+        let (gone, stays) = (WorkloadId::new("shop", "preview-1"), WorkloadId::new("shop", "cart"));
+        let holdings = Holdings::default();
+        holdings.keep(&gone, holding(), |_| true);
+        holdings.keep(&stays, holding(), |workload| *workload == stays);
+        assert_eq!(holdings.lock().keys().collect::<Vec<_>>(), [&stays]);
+    }
 }

@@ -6,6 +6,7 @@ use kaos_core::HoldId;
 use kaos_core::platform::{Expected, Platform, Refusal, Scale};
 use kaos_core::snapshot::{Hold, Mode, Targets};
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::testing::cluster::{CART, Stage, cart};
 
@@ -133,6 +134,30 @@ async fn a_leader_that_was_stopped_lowers_nothing_when_it_goes_on() {
     assert!(matches!(platform.hold(&cart(), hold("a-2")).await, Err(Refusal::Failed(_))));
     assert_eq!(stage.log.lines(), [""; 0], "nothing was sent");
     assert!(platform.hold(&cart(), None).await.is_ok(), "a release needs no leader");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_known_whether_every_part_still_runs() {
+    let stage = Stage::kept(1).await;
+    let runs = stage.changing.runs();
+    assert!(runs());
+    stage.changing.stop().await;
+    assert!(!runs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_that_proxies_may_have_outlived_lowers_nothing() {
+    let stage = Stage::kept(1).await;
+    let platform = stage.changing.platform();
+    let held = platform.hold(&cart(), hold("a-1")).await.unwrap();
+    // The machine sleeps twice, for less than a leadership lasts; timers don't see it.
+    stage.clock.jump(Duration::from_secs(5));
+    sleep(Duration::from_secs(3)).await;
+    stage.clock.jump(Duration::from_secs(5));
+    assert!(*stage.changing.leading().borrow());
+    let refused = platform.scale(&cart(), since(held)).await;
+    assert!(matches!(&refused, Err(Refusal::Failed(why)) if why.contains("too long ago")), "{refused:?}");
+    assert_eq!(stage.replicas(), 1);
 }
 
 #[tokio::test(start_paused = true)]
