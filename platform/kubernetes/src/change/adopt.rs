@@ -47,10 +47,36 @@ pub(crate) struct Keeper {
     pub(crate) leadership: Leadership,
     pub(crate) events: Events,
     pub(crate) notes: watch::Receiver<Notes>,
-    /// Not ours to scale any more, since when.
-    pub(crate) absent: HashMap<WorkloadId, Instant>,
+    /// Not ours to scale any more.
+    pub(crate) absent: HashMap<WorkloadId, Absence>,
     /// Put back since when: the directory may still show the count before.
     pub(crate) left: HashMap<WorkloadId, (Original, Instant)>,
+}
+
+/// One that isn't ours to scale any more.
+#[derive(Debug)]
+pub(crate) struct Absence {
+    since: Instant,
+    /// It couldn't be put back: not tried again before, so that others have their turn.
+    again: Instant,
+    /// The reason that was told last.
+    said: String,
+}
+
+impl Absence {
+    fn new(now: Instant) -> Self {
+        Absence { since: now, again: now, said: String::new() }
+    }
+
+    /// It couldn't be put back, for this reason.
+    fn failed(&mut self, workload: &WorkloadId, fault: &Fault) {
+        self.again = Instant::now() + RETRY;
+        let text = fault.to_string();
+        if self.said != text {
+            warn!(%workload, why = text, "it isn't Kaos's to scale any more and can't be put back; tried again until it can");
+            self.said = text;
+        }
+    }
 }
 
 /// What it listens to.
@@ -77,9 +103,10 @@ impl Keeper {
                         said.clear();
                         next = due.unwrap_or(next);
                     }
+                    // Somebody else wrote a ConfigMap, or a count that was being put back: both are read again.
+                    Err(Fault::Conflict) => (loaded, next) = (false, Instant::now() + RETRY),
                     Err(fault) => {
                         next = Instant::now() + RETRY;
-                        loaded &= fault != Fault::Conflict;
                         let text = fault.to_string();
                         if text != said {
                             warn!(
@@ -116,13 +143,18 @@ impl Keeper {
         let adoptions: Vec<Change> =
             entries.iter().filter_map(|(id, entry)| adoption(id, entry, &kept, before(id))).collect();
         let leadership = self.leadership.clone();
-        self.originals.write(&adoptions, || leadership.leads()).await?;
+        let written = self.originals.write(&adoptions, || leadership.leads()).await;
         for (workload, original) in adoptions.into_iter().filter_map(|(id, kept)| Some((id, kept?))) {
+            if !self.kept.has(&workload, &original.uid) {
+                continue;
+            }
             info!(%workload, replicas = original.replicas, "adopted");
             let note = self.welcome(&workload, original.replicas);
             self.events.tell(Notice { workload, uid: original.uid, reason: Reason::Adopted, note });
         }
-        self.leave(&entries).await
+        // A ConfigMap that can't be written keeps nobody from leaving.
+        let due = self.leave(&entries).await;
+        written.and(due)
     }
 
     /// What an adoption is told with: the count that comes back, and whatever was inferred.
@@ -137,47 +169,55 @@ impl Keeper {
     async fn leave(&mut self, entries: &HashMap<WorkloadId, Arc<Entry>>) -> Result<Option<Instant>, Fault> {
         let now = Instant::now();
         let kept = self.kept.all();
-        self.absent
-            .retain(|id, _| kept.contains_key(id) && !entries.get(id).is_some_and(|entry| is_ours(entry)));
-        let mut due = None;
+        let ours = |id: &WorkloadId| entries.get(id).is_some_and(|entry| is_ours(entry));
+        self.absent.retain(|id, _| kept.contains_key(id) && !ours(id));
+        let mut due: Option<Instant> = None;
         let mut left = Vec::new();
-        for (id, original) in
-            kept.iter().filter(|(id, _)| !entries.get(*id).is_some_and(|entry| is_ours(entry)))
-        {
-            let entry = entries.get(id);
-            let at = *self.absent.entry(id.clone()).or_insert(now) + grace(entry.map(|entry| &**entry));
-            if at > now {
-                due = Some(due.map_or(at, |due: Instant| due.min(at)));
-            } else if left.len() < LEAVES {
-                left.push((original.clone(), why(entry.map(|entry| &**entry))));
+        for (id, original) in kept.iter().filter(|(id, _)| !ours(id)) {
+            let entry = entries.get(id).map(|entry| &**entry);
+            let absence = self.absent.entry(id.clone()).or_insert_with(|| Absence::new(now));
+            let at = (absence.since + grace(entry)).max(absence.again);
+            if at <= now && left.len() < LEAVES {
+                left.push((original.clone(), why(entry)));
             } else {
-                due = Some(now);
+                due = Some(due.map_or(at, |due| due.min(at)).max(now));
             }
         }
-        let mut failed = None;
+        let mut stale = false;
         for (original, why) in left {
             // One that can't be put back is in nobody's way.
             if let Err(fault) = self.put_back(&original, &why).await {
-                failed = Some(fault);
+                stale |= fault == Fault::Conflict;
+                if let Some(absence) = self.absent.get_mut(&original.workload) {
+                    absence.failed(&original.workload, &fault);
+                    due = Some(due.map_or(absence.again, |due| due.min(absence.again)));
+                }
             }
         }
-        failed.map_or(Ok(due), Err)
+        if stale { Err(Fault::Conflict) } else { Ok(due) }
     }
 
+    /// Puts one back, and tells it once its record is gone: until then it is tried again.
     async fn put_back(&mut self, original: &Original, why: &str) -> Result<(), Fault> {
         let leadership = self.leadership.clone();
         let may = || leadership.leads();
         let workload = &original.workload;
-        if let Some(plan) = restore::plan(&self.api, original).await? {
-            restore::apply(&self.api, workload, &plan, may).await?;
-            info!(%workload, from = plan.from, to = plan.to, why, "left");
-            let note = format!("{why}: put back from {} to {} replicas", plan.from, plan.to);
-            let (workload, uid) = (workload.clone(), original.uid.clone());
-            self.events.tell(Notice { workload, uid, reason: Reason::Left, note });
+        let plan = restore::plan(&self.api, original).await?;
+        if let Some(plan) = &plan {
+            restore::apply(&self.api, workload, plan, may).await?;
         }
         self.originals.write(&[(workload.clone(), None)], may).await?;
         self.left.insert(workload.clone(), (original.clone(), Instant::now()));
         self.absent.remove(workload);
+        if let Some(plan) = plan {
+            info!(%workload, from = plan.from, to = plan.to, why, "left");
+            let note = match plan.from == plan.to {
+                true => format!("{why}: it has {} replicas, as it had before, or more", plan.to),
+                false => format!("{why}: put back from {} to {} replicas", plan.from, plan.to),
+            };
+            let (workload, uid) = (workload.clone(), original.uid.clone());
+            self.events.tell(Notice { workload, uid, reason: Reason::Left, note });
+        }
         Ok(())
     }
 }

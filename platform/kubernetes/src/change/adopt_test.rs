@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kaos_core::WorkloadId;
 use kaos_core::snapshot::Mode;
 use serde_json::json;
 use tokio::time::sleep;
 
 use super::testing::cluster::{CART, Stage, cart};
 use super::uninstall::Uninstall;
+use crate::directory::Entry;
 use crate::note::{Kind, Note, Notes};
 
 fn sleeps(stage: &Stage) {
@@ -125,6 +127,72 @@ async fn one_that_cant_be_put_back_is_in_nobodys_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_that_cant_be_put_back_take_nobodys_place() {
+    let stage = Stage::kept(3).await;
+    let path = path_of_cart(&stage);
+    {
+        let mut objects = stage.objects();
+        objects.refusals = vec![("deployments/other", 500)];
+        objects.change(&path, |map| {
+            for at in 0..300 {
+                let workload = format!("shop/other-{at}");
+                let other = json!({"workload": workload, "replicas": 1, "uid": "u-other"}).to_string();
+                map["data"][format!("shop.other-{at}")] = json!(other);
+            }
+        });
+    }
+    // A new leader finds them all.
+    stage.synced.send_replace(false);
+    sleep(Duration::from_secs(1)).await;
+    stage.synced.send_replace(true);
+    sleeps(&stage);
+    stage.show(Mode::Off);
+    stage.comes("it is put back", |stage| stage.replicas() == 3).await;
+    stage.comes("it is forgotten", |stage| !stage.originals().contains_key("shop.cart")).await;
+    assert_eq!(stage.originals().len(), 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configmap_that_cant_be_written_keeps_nobody_from_leaving() {
+    let stage = Stage::kept(3).await;
+    let own = path_of_cart(&stage);
+    let maps = (0..super::SHARDS).map(super::shard_name).filter(|name| !own.ends_with(name));
+    stage.objects().refusals = maps.map(|name| (&*name.leak(), 500)).collect();
+    sleeps(&stage);
+    stage.show(Mode::Off);
+    // Others come, and most of them can't be kept.
+    let mut entries = (*stage.directory.entries()).clone();
+    let cart_now = entries[&cart()].clone();
+    for at in 0..40 {
+        let entry = Entry { uid: format!("u-{at}").into(), mode: Mode::Scale, ..(*cart_now).clone() };
+        entries.insert(WorkloadId::new("shop", &format!("new-{at}")), Arc::new(entry));
+    }
+    stage.directory.replace(entries);
+    stage.comes("it is put back", |stage| stage.replicas() == 3).await;
+    stage.comes("it is forgotten", |stage| !stage.originals().contains_key("shop.cart")).await;
+    // Those that could be kept are told so, and no others.
+    let kept = stage.originals().len();
+    assert!((1..40).contains(&kept), "{kept}");
+    let adopted = |stage: &Stage| stage.reasons().iter().filter(|reason| *reason == "Adopted").count();
+    stage.comes("they are told", |stage| adopted(stage) == kept + 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_left_is_told_so_once_however_long_its_record_stays() {
+    let stage = Stage::kept(3).await;
+    sleeps(&stage);
+    stage.objects().refusals = vec![("PATCH /api/v1/namespaces/kaos-system/configmaps", 500)];
+    stage.show(Mode::Off);
+    stage.comes("it is put back", |stage| stage.replicas() == 3).await;
+    sleep(Duration::from_secs(120)).await;
+    stage.objects().refusals.clear();
+    let left = |stage: &Stage| stage.reasons().iter().filter(|reason| *reason == "Left").count();
+    stage.comes("it is told", |stage| left(stage) > 0).await;
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!((left(&stage), stage.originals().len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_comes_back_at_once_has_not_left() {
     let stage = Stage::kept(3).await;
     sleeps(&stage);
@@ -216,8 +284,13 @@ async fn nothing_is_put_back_under_an_autoscaler_that_leads() {
     let mut uninstall = Uninstall::new(client, "kaos-system");
     let trouble = uninstall.lead(Duration::from_secs(20)).await.unwrap_err().to_string();
     assert!(trouble.contains("kubectl get lease -n kaos-system kaos-autoscaler"), "{trouble}");
+    assert!(trouble.contains(": kaos-autoscaler-0_"), "it says who: {trouble}");
     let plan = uninstall.plan().await.unwrap();
     assert_eq!(uninstall.apply(&plan).await.len(), 1);
     assert_eq!((stage.replicas(), stage.originals().len()), (0, 1));
     assert!(log.all().iter().all(|seen| seen.method == "GET"), "{:?}", log.lines());
+    // Who may not is told that, not to stop somebody.
+    stage.objects().refusals = vec![("leases", 403)];
+    let trouble = uninstall.lead(Duration::from_secs(20)).await.unwrap_err().to_string();
+    assert!(trouble.contains("lacks a right") && !trouble.contains("holds it"), "{trouble}");
 }

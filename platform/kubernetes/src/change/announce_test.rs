@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kaos_core::snapshot::{Mode, Replicas, StartFailure, Workload};
+use kaos_core::snapshot::{Mode, StartFailure, Workload};
 use kaos_core::{Moment, Policy, Snapshot, WorkloadId};
 
 use super::announce::Announcer;
@@ -50,18 +50,9 @@ impl Town {
     fn look(&mut self) -> Vec<String> {
         let id = WorkloadId::new("shop", "cart");
         let workload = Workload {
-            id: id.clone(),
-            hosts: vec![],
-            path: "/".into(),
-            policy: Arc::new(Policy::default()),
-            endpoints: vec![],
-            replicas: Replicas::default(),
-            hold: None,
             failure: self.failure.clone(),
-            version: 1,
             mode: self.entry.mode.clone(),
-            checks: Arc::default(),
-            contender: None,
+            ..Workload::new(id.clone(), Policy::default())
         };
         let snapshot = Snapshot { workloads: Arc::from([Arc::new(workload)]), ..Snapshot::default() };
         let entries = HashMap::from([(id, Arc::new(self.entry.clone()))]);
