@@ -256,18 +256,14 @@ impl Fleet {
         let replicas =
             Replicas { desired: self.desired, ready: count(Phase::Ready), starting: count(Phase::Starting) };
         let shown = Arc::new(Workload {
-            id: self.function.id.clone(),
             hosts: self.function.hosts.clone(),
             path: self.function.path.clone(),
-            policy: Arc::clone(&self.function.policy),
             endpoints,
             replicas,
             hold: self.hold.clone(),
             failure: self.failure.clone(),
             version: self.version,
-            mode: kaos_core::snapshot::Mode::default(),
-            checks: Arc::default(),
-            contender: None,
+            ..Workload::new(self.function.id.clone(), Arc::clone(&self.function.policy))
         });
         self.shown = Some(Arc::clone(&shown));
         shown
