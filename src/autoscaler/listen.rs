@@ -61,7 +61,8 @@ enum Ended {
 }
 
 impl Listen {
-    /// Listens to all `proxies` as they come and go, and says who they are. Ends when their sender is gone.
+    /// Listens to all `proxies` as they come and go, and says who they are. Ends when their sender is gone, or when nobody
+    /// takes reports any more.
     pub(crate) async fn run(
         self,
         mut proxies: watch::Receiver<Proxies>,
@@ -69,7 +70,7 @@ impl Listen {
     ) {
         let mut streams: BTreeMap<ProxyId, (SocketAddr, tokio::task::AbortHandle)> = BTreeMap::new();
         let mut tasks = JoinSet::new();
-        loop {
+        while !self.reports.is_closed() {
             let present = proxies.borrow_and_update().clone();
             // Listed first: until it is heard, an unheard proxy keeps everything up.
             known.send_replace(present.keys().cloned().collect());
@@ -78,11 +79,10 @@ impl Listen {
                 if !stays {
                     stream.abort();
                 }
-                if !present.contains_key(id) {
-                    self.heard.forget(id);
-                }
-                stays
+                // One that has ended by itself has failed: it is begun again.
+                stays && !stream.is_finished()
             });
+            self.heard.keep(|id| present.contains_key(id));
             for (id, address) in present {
                 streams.entry(id).or_insert_with_key(|id| {
                     (address, tasks.spawn(self.clone().follow(id.clone(), address)))
@@ -92,7 +92,7 @@ impl Listen {
                 changed = proxies.changed() => if changed.is_err() {
                     return;
                 },
-                // An aborted stream leaves nothing behind.
+                // What an aborted stream has said last is forgotten with the others.
                 Some(_) = tasks.join_next() => {}
             }
         }

@@ -156,6 +156,7 @@ fn start(
         checks: vec![
             Check::live("autoscaler", decides),
             Check::live("listening", listening),
+            Check::live("writing", changing.runs()),
             Check::ready("cluster", watched.is_synced()),
             Check::ready("staying", move || !*ends.borrow()),
         ],

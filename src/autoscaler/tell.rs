@@ -17,7 +17,8 @@ pub(crate) async fn tell(mut transitions: mpsc::Receiver<(WorkloadId, Entry)>, c
         let line = serde_json::to_string(&told).unwrap_or_default();
         let message = &told.because.sentence;
         match &told.outcome {
-            Outcome::Failed(why) => tracing::warn!(
+            // What the platform refuses is warned of where it refuses; a hold that a request ended is nothing to warn of.
+            Outcome::Failed(why) => tracing::info!(
                 %workload, from = told.from, to = told.to, because, why, entry = line, "not scaled: {message}"
             ),
             Outcome::Observed(why) => tracing::info!(

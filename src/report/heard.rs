@@ -57,10 +57,10 @@ impl Heard {
         }
     }
 
-    /// The proxy is gone.
+    /// Only these proxies are still there.
     #[cfg(feature = "kubernetes")]
-    pub(crate) fn forget(&self, proxy: &ProxyId) {
-        self.proxies().remove(proxy);
+    pub(crate) fn keep(&self, is_there: impl Fn(&ProxyId) -> bool) {
+        self.proxies().retain(|proxy, _| is_there(proxy));
     }
 
     /// When each proxy was last heard.
