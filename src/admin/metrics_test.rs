@@ -22,20 +22,8 @@ fn figures() -> Figures {
         id.clone(),
         WorkloadTotals { counts, waiting: 4, upstream_idle: 3, ..WorkloadTotals::default() },
     );
-    let workload = Workload {
-        id,
-        hosts: Vec::new(),
-        path: "/".into(),
-        policy: Arc::new(Policy::local(1)),
-        endpoints: Vec::new(),
-        replicas: Replicas { desired: 3, ready: 2, starting: 1 },
-        hold: None,
-        failure: None,
-        version: 1,
-        mode: kaos_core::snapshot::Mode::default(),
-        checks: Arc::default(),
-        contender: None,
-    };
+    let mut workload = Workload::new(id, Policy::local(1));
+    workload.replicas = Replicas { desired: 3, ready: 2, starting: 1 };
     let decided =
         Decided { decisions: vec![("wake", 2)], busy: Duration::from_millis(1500), ..Decided::default() };
     Figures {

@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::Instant;
 
 use kaos_core::snapshot::{Hold, Replicas, StartTimes};
@@ -8,10 +7,8 @@ use super::*;
 
 fn workload() -> Workload {
     Workload {
-        id: WorkloadId::new("local", "shop"),
         hosts: vec![HostPattern::parse("shop.localhost").unwrap()],
         path: "/cart".into(),
-        policy: Arc::new(Policy::local(4)),
         endpoints: vec![Endpoint {
             uid: EndpointUid::new("shop-1"),
             address: "127.0.0.1:4000".parse().unwrap(),
@@ -19,12 +16,8 @@ fn workload() -> Workload {
             start: StartTimes { ready: Some(Moment::ZERO), ..StartTimes::default() },
         }],
         replicas: Replicas { desired: 1, ready: 1, starting: 0 },
-        hold: None,
-        failure: None,
         version: 3,
-        mode: kaos_core::snapshot::Mode::default(),
-        checks: Arc::default(),
-        contender: None,
+        ..Workload::new(WorkloadId::new("local", "shop"), Policy::local(4))
     }
 }
 

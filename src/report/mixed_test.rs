@@ -6,7 +6,7 @@ use std::time::Duration;
 use kaos_autoscaler::line::Settings;
 use kaos_autoscaler::{Action, Journal, Line};
 use kaos_core::report::{HoldAnswer, HoldState, REPORT_VERSION, Reading};
-use kaos_core::snapshot::{Hold, Mode, Replicas};
+use kaos_core::snapshot::{Hold, Replicas};
 use kaos_core::{Moment, Policy, ProxyId, Report, Snapshot, Workload, WorkloadId};
 
 use super::Reader;
@@ -40,20 +40,8 @@ impl Scene {
         let settings = Settings { id: "a".into(), max_starting: 1, earn_sleep: false };
         let mut line = Line::new(settings, Arc::new(Journal::default()));
         line.lead(true);
-        let workload = Workload {
-            id: WorkloadId::new("shops", "shop"),
-            hosts: Vec::new(),
-            path: "/".into(),
-            policy: Arc::new(policy),
-            endpoints: Vec::new(),
-            replicas: Replicas { desired: 1, ready: 1, starting: 0 },
-            hold: None,
-            failure: None,
-            version: 1,
-            mode: Mode::Scale,
-            checks: Arc::default(),
-            contender: None,
-        };
+        let mut workload = Workload::new(WorkloadId::new("shops", "shop"), policy);
+        workload.replicas = Replicas { desired: 1, ready: 1, starting: 0 };
         Scene { line, workload, old: Some(read(old)), sequence: 0, now: Moment::ZERO, holds: 0 }
     }
 
