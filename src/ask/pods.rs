@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
+use hyper::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -44,8 +45,11 @@ pub(crate) async fn logs(
         tokio::select! {
             Some(line) = written.recv() => show(&line)?,
             Some(Ok(ended)) = reading.join_next() => {
-                let Ended { pod, last, why } = ended;
+                let Ended { pod, last, why, for_good } = ended;
                 refused = why.or(refused);
+                if follow && for_good {
+                    return refused.map_or(Ok(()), Err);
+                }
                 if follow {
                     // It may only have been silent for longer than a connection lasts.
                     known.remove(&pod);
@@ -81,6 +85,18 @@ struct Ended {
     /// The time of the last line that was shown, as the API server writes it.
     last: Option<String>,
     why: Option<Failure>,
+    /// Asking again is no use: the user has no right to it.
+    for_good: bool,
+}
+
+impl Ended {
+    fn well(pod: String, last: Option<String>) -> Self {
+        Ended { pod, last, why: None, for_good: false }
+    }
+
+    fn badly(pod: String, last: Option<String>, why: Failure, for_good: bool) -> Self {
+        Ended { pod, last, why: Some(why), for_good }
+    }
 }
 
 /// Where the lines of `pod` are; those after `since`, if that is said.
@@ -147,10 +163,12 @@ async fn read(
     let response = match cluster.stream(&path).await {
         Ok(response) if response.status().is_success() => response,
         Ok(response) => {
-            let why = format!("pod {pod}: the API server has no lines of it: {}", response.status());
-            return Ended { pod, last, why: Some(Failure::Failed(why)) };
+            let status = response.status();
+            let why = Failure::Failed(format!("pod {pod}: the API server has no lines of it: {status}"));
+            let for_good = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+            return Ended::badly(pod, last, why, for_good);
         }
-        Err(failure) => return Ended { pod, last, why: Some(failure) },
+        Err(failure) => return Ended::badly(pod, last, failure, false),
     };
     let (mut body, mut pending) = (response.into_body(), Vec::new());
     let mut open = true;
@@ -165,12 +183,12 @@ async fn read(
                 continue;
             }
             if lines.send(shown(&pod, &at, &text)).await.is_err() {
-                return Ended { pod, last, why: None };
+                return Ended::well(pod, last);
             }
             last = if at.is_empty() { last } else { Some(at) };
         }
     }
-    Ended { pod, last, why: None }
+    Ended::well(pod, last)
 }
 
 /// Whether a line of `at` comes after `last`. One without a time can't be told and is shown.

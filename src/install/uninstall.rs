@@ -1,6 +1,7 @@
 //! `kaos uninstall`: prints what Kaos will put back before it goes; `--yes` does it. The manifests are deleted afterwards,
 //! by whoever applied them.
 
+use std::io::Write;
 use std::time::Duration;
 
 use kaos_kubernetes::change::{Plan, Uninstall as Leaving};
@@ -79,7 +80,9 @@ fn shown(plan: &Plan) -> Value {
 async fn stop(cluster: &Cluster, namespace: &str) -> Result<(), Failure> {
     let deployment = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{AUTOSCALER}");
     if !cluster.stop(&deployment).await? {
-        tracing::warn!(
+        // Nobody is left to be told that stderr is closed.
+        let _ = writeln!(
+            std::io::stderr(),
             "there is no Deployment {namespace}/{AUTOSCALER}: autoscalers that run elsewhere must be stopped"
         );
     }
