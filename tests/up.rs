@@ -138,53 +138,6 @@ fn a_path_that_wakes_nothing_is_polled_and_it_sleeps_all_the_same() {
 }
 
 #[test]
-fn a_trusted_proxy_says_for_whom_it_asks_and_anybody_else_doesnt() {
-    let told = |kaos: &Kaos| {
-        let request = "GET /headers HTTP/1.1\r\nHost: shop.localhost\r\nX-Forwarded-For: 192.0.2.7\r\n\
-                       X-Forwarded-Proto: https\r\nConnection: close\r\n\r\n";
-        Reply::parse(&raw(kaos.listen, request.as_bytes())).unwrap().text().to_lowercase()
-    };
-    let trusting = Kaos::shop(&["--trusted-proxies", "10.0.0.0/8,127.0.0.0/8"], &[]);
-    let text = told(&trusting);
-    assert!(text.contains("x-forwarded-for: 192.0.2.7, 127.0.0.1\n"), "{text}");
-    assert!(text.contains("x-forwarded-proto: https\n"), "{text}");
-    let kaos = Kaos::shop(&[], &[]);
-    for _ in 0..3 {
-        let text = told(&kaos);
-        assert!(text.contains("x-forwarded-for: 127.0.0.1\n"), "{text}");
-        assert!(text.contains("x-forwarded-proto: http\n"), "{text}");
-    }
-    let warnings = || kaos.stderr().matches("X-Forwarded-Proto was dropped").count();
-    eventually("it is warned of", || (warnings() > 0).then_some(()));
-    assert!(kaos.stderr().contains("--trusted-proxies"), "the flag is named");
-    assert_eq!(told(&kaos).matches("x-forwarded-proto: http\n").count(), 1);
-    assert_eq!(warnings(), 1, "once");
-    assert!(!trusting.stderr().contains("X-Forwarded-Proto"));
-}
-
-#[test]
-fn one_client_has_as_many_connections_as_it_may_have() {
-    let configuration = format!(
-        "max-connections-per-client = 2\n[[function]]\nname = \"shop\"\ncommand = [\"{}\"]\n",
-        answer()
-    );
-    let is_served = |stream: &mut TcpStream| {
-        stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
-        // A connection that is closed already may refuse the write.
-        let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n");
-        matches!(stream.read(&mut [0; 4096]), Ok(count) if count > 0)
-    };
-    for (flags, most) in
-        [(&[][..], 2), (&["--trusted-proxies", "127.0.0.1"], 5), (&["--max-connections-per-client", "0"], 5)]
-    {
-        let kaos = Kaos::up_in(folder(&configuration), flags);
-        let mut held: Vec<TcpStream> = (0..5).map(|_| TcpStream::connect(kaos.listen).unwrap()).collect();
-        let served = held.iter_mut().map(is_served).filter(|served| *served).count();
-        assert_eq!(served, most, "{flags:?}");
-    }
-}
-
-#[test]
 fn what_replicas_write_is_on_stderr_and_in_the_logs() {
     let script = format!("echo begun; {} & while read line; do echo $line; done <words; wait", answer());
     let dir = tempfile::tempdir().unwrap();

@@ -41,7 +41,18 @@ impl FromStr for Network {
             Some(text) => text.parse().ok().filter(|_| digits(&text)).ok_or_else(wrong)?,
             None => longest,
         };
-        if prefix > longest { Err(wrong()) } else { Ok(Network { address, prefix }) }
+        if prefix > longest {
+            return Err(wrong());
+        }
+        // Clients are known by what they are.
+        let mapped = match address {
+            IpAddr::V6(address) if prefix >= 96 => address.to_ipv4_mapped(),
+            _ => None,
+        };
+        Ok(match mapped {
+            Some(address) => Network { address: address.into(), prefix: prefix - 96 },
+            None => Network { address, prefix },
+        })
     }
 }
 
@@ -55,6 +66,8 @@ mod tests {
             ("10.0.0.0/8", "10.255.0.1", true),
             ("10.0.0.0/8", "11.0.0.1", false),
             ("10.0.0.0/8", "::ffff:10.1.1.1", true),
+            ("::ffff:10.0.0.0/104", "10.255.0.1", true),
+            ("::ffff:10.0.0.1", "10.0.0.2", false),
             ("0.0.0.0/0", "1.2.3.4", true),
             ("0.0.0.0/0", "fd00::1", false),
             ("fd00::/8", "fd12::1", true),
