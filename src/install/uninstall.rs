@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use kaos_kubernetes::change::{Plan, Uninstall as Leaving};
+use kaos_kubernetes::change::{Plan, Trouble, Uninstall as Leaving};
 use serde_json::{Value, json};
 
 use crate::ask::Cluster;
@@ -25,12 +25,15 @@ pub(crate) fn uninstall(args: &Uninstall) -> Result<(), Failure> {
 
 async fn leave(args: &Uninstall) -> Result<(), Failure> {
     let cluster = Cluster::connect(&args.kubeconfig).await?;
-    let mut leaving = Leaving::new(cluster.client(), &args.place.namespace);
+    let namespace = &args.place.namespace;
+    let mut leaving = Leaving::new(cluster.client(), namespace);
+    // What can't be read is known before anything is stopped.
+    let mut plan = leaving.plan().await.map_err(|trouble| failed(&trouble))?;
     if args.yes {
-        stop(&cluster, &args.place.namespace).await?;
-        leaving.lead(PATIENCE).await.map_err(|trouble| Failure::Failed(trouble.to_string()))?;
+        let stopped = stop(&cluster, namespace).await?;
+        leaving.lead(PATIENCE).await.map_err(|trouble| not_led(&trouble, stopped, namespace))?;
+        plan = leaving.plan().await.map_err(|trouble| failed(&trouble))?;
     }
-    let plan = leaving.plan().await.map_err(|trouble| Failure::Failed(trouble.to_string()))?;
     say(args, &plan)?;
     if !args.yes {
         return Ok(());
@@ -50,12 +53,27 @@ async fn leave(args: &Uninstall) -> Result<(), Failure> {
     )))
 }
 
+fn failed(trouble: &Trouble) -> Failure {
+    Failure::Failed(trouble.to_string())
+}
+
+/// Without the autoscalers what sleeps stays asleep: whoever stopped them is told.
+fn not_led(trouble: &Trouble, stopped: bool, namespace: &str) -> Failure {
+    let mut text = trouble.to_string();
+    if stopped {
+        text.push_str(&format!(
+            "\nthe autoscalers are stopped: nothing wakes until this command succeeds, or they are started again with\n  \
+             kubectl scale deployment {AUTOSCALER} -n {namespace} --replicas=2"
+        ));
+    }
+    Failure::Failed(text)
+}
+
 fn say(args: &Uninstall, plan: &Plan) -> Result<(), Failure> {
+    let nothing = plan.restorations.is_empty() && plan.gone.is_empty() && plan.unseen.is_empty();
     match args.output.form {
         Form::Json => print_json(&shown(plan)),
-        Form::Text if plan.restorations.is_empty() && plan.gone.is_empty() => {
-            print("There is nothing to put back.\n")
-        }
+        Form::Text if nothing => print("There is nothing to put back.\n"),
         Form::Text if args.yes => print(&plan.to_string()),
         Form::Text => {
             print(&format!("{plan}Nothing was changed; --yes stops the autoscalers and does it.\n"))
@@ -73,18 +91,26 @@ fn shown(plan: &Plan) -> Value {
             "deletion_costs": restoration.retired,
         })
     });
-    json!({ "restored": put_back.collect::<Vec<_>>(), "gone": plan.gone })
+    let unseen =
+        plan.unseen.iter().map(|(workload, why)| json!({ "workload": workload, "why": why.to_string() }));
+    json!({
+        "restored": put_back.collect::<Vec<_>>(),
+        "gone": plan.gone,
+        "unseen": unseen.collect::<Vec<_>>(),
+    })
 }
 
-/// Stops the autoscalers, where they run as they are installed: others must be stopped by whoever runs them.
-async fn stop(cluster: &Cluster, namespace: &str) -> Result<(), Failure> {
+/// Stops the autoscalers, where they run as they are installed: others must be stopped by whoever runs them. Whether they
+/// are.
+async fn stop(cluster: &Cluster, namespace: &str) -> Result<bool, Failure> {
     let deployment = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{AUTOSCALER}");
-    if !cluster.stop(&deployment).await? {
+    let stopped = cluster.stop(&deployment).await?;
+    if !stopped {
         // Nobody is left to be told that stderr is closed.
         let _ = writeln!(
             std::io::stderr(),
             "there is no Deployment {namespace}/{AUTOSCALER}: autoscalers that run elsewhere must be stopped"
         );
     }
-    Ok(())
+    Ok(stopped)
 }

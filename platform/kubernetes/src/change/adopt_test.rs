@@ -276,6 +276,27 @@ async fn uninstalling_is_a_plan_that_is_shown_and_then_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_cant_be_looked_at_keeps_no_other_from_being_put_back() {
+    let stage = Stage::kept(3).await;
+    sleeps(&stage);
+    let path = path_of_cart(&stage);
+    let other = json!({"workload": "secret/other", "replicas": 1, "uid": "u-other"}).to_string();
+    stage.objects().change(&path, |map| map["data"]["secret.other"] = json!(other));
+    stage.objects().refusals = vec![("namespaces/secret/deployments", 403)];
+    let objects = stage.objects.clone();
+    stage.changing.stop().await;
+    let (client, _) = super::testing::fake(move |seen| objects.lock().unwrap().serve(seen));
+    let mut uninstall = Uninstall::new(client, "kaos-system");
+    uninstall.lead(Duration::from_secs(5)).await.unwrap();
+    let plan = uninstall.plan().await.unwrap();
+    assert!(plan.to_string().contains("secret/other: can't be looked at: Kaos lacks a right"), "{plan}");
+    let failed = uninstall.apply(&plan).await;
+    assert_eq!(failed.iter().map(|(workload, _)| workload.name()).collect::<Vec<_>>(), ["other"]);
+    let again = uninstall.plan().await.unwrap();
+    assert_eq!((again.restorations.len(), again.unseen.len()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_put_back_under_an_autoscaler_that_leads() {
     let stage = Stage::kept(3).await;
     sleeps(&stage);

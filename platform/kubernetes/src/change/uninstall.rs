@@ -29,6 +29,8 @@ pub struct Plan {
     pub restorations: Vec<(WorkloadId, Restoration)>,
     /// These are not there any more; nothing is done but to forget them.
     pub gone: Vec<WorkloadId>,
+    /// These can't be looked at, for this reason; whether they can is tried again when it is done.
+    pub unseen: Vec<(WorkloadId, Trouble)>,
     originals: Vec<Original>,
 }
 
@@ -110,9 +112,11 @@ impl Uninstall {
         originals.sort_by(|one, other| one.workload.cmp(&other.workload));
         let mut plan = Plan::default();
         for original in &originals {
-            match restore::plan(&self.api, original).await? {
-                Some(restoration) => plan.restorations.push((original.workload.clone(), restoration)),
-                None => plan.gone.push(original.workload.clone()),
+            let workload = original.workload.clone();
+            match restore::plan(&self.api, original).await {
+                Ok(Some(restoration)) => plan.restorations.push((workload, restoration)),
+                Ok(None) => plan.gone.push(workload),
+                Err(fault) => plan.unseen.push((workload, fault.into())),
             }
         }
         plan.originals = originals;
@@ -126,12 +130,11 @@ impl Uninstall {
         let may = || leadership.leads();
         let mut failed = Vec::new();
         let mut done: Vec<WorkloadId> = plan.gone.clone();
-        for original in &plan.originals {
+        for original in plan.originals.iter().filter(|original| !plan.gone.contains(&original.workload)) {
             let planned = plan.restorations.iter().find(|(workload, _)| *workload == original.workload);
-            let Some((workload, restoration)) = planned else { continue };
-            match self.put_back(original, restoration).await {
-                Ok(()) => done.push(workload.clone()),
-                Err(fault) => failed.push((workload.clone(), fault.into())),
+            match self.put_back(original, planned.map(|(_, restoration)| restoration)).await {
+                Ok(()) => done.push(original.workload.clone()),
+                Err(fault) => failed.push((original.workload.clone(), fault.into())),
             }
         }
         for workload in done {
@@ -142,12 +145,14 @@ impl Uninstall {
         failed
     }
 
-    /// As planned; if the object was written since, as it is by then.
-    async fn put_back(&self, original: &Original, planned: &Restoration) -> Result<(), Fault> {
+    /// As planned; if there is no plan, or the object was written since, as it is by then.
+    async fn put_back(&self, original: &Original, planned: Option<&Restoration>) -> Result<(), Fault> {
         let may = || self.leadership.leads();
-        match restore::apply(&self.api, &original.workload, planned, may).await {
-            Err(Fault::Conflict) => {}
-            result => return result,
+        if let Some(planned) = planned {
+            match restore::apply(&self.api, &original.workload, planned, may).await {
+                Err(Fault::Conflict) => {}
+                result => return result,
+            }
         }
         match restore::plan(&self.api, original).await? {
             Some(again) => restore::apply(&self.api, &original.workload, &again, may).await,
@@ -175,6 +180,9 @@ impl fmt::Display for Plan {
         }
         for workload in &self.gone {
             writeln!(out, "{workload}: not there any more")?;
+        }
+        for (workload, why) in &self.unseen {
+            writeln!(out, "{workload}: can't be looked at: {why}")?;
         }
         Ok(())
     }
