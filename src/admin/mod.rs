@@ -32,6 +32,8 @@ use problem::Problem;
 
 pub(crate) use health::Check;
 pub(crate) use serve::{bind, serve};
+#[cfg(feature = "kubernetes")]
+pub(crate) use workload::told;
 pub(crate) use workload::url;
 
 /// Most followers of logs at once.

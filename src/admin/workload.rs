@@ -125,16 +125,18 @@ fn last_wake(book: &Book, workload: &Workload, clock: &Clock) -> Option<Value> {
     }))
 }
 
-/// The journal of a workload, newest first. The moments in `observed` are timestamps.
+/// The journal of a workload, newest first.
 pub(crate) fn journal(book: &Book, clock: &Clock) -> Value {
-    let entry = |entry: Entry| {
-        let mut shown = json!(entry.told(|moment| clock.rfc3339(moment)));
-        if let Some(observed) = shown.get_mut("observed").and_then(Value::as_object_mut) {
-            stamp(observed, clock);
-        }
-        shown
-    };
-    book.entries().into_iter().map(entry).collect()
+    book.entries().iter().map(|entry| told(entry, clock)).collect()
+}
+
+/// One entry of a journal. Moments are timestamps, those in `observed` too.
+pub(crate) fn told(entry: &Entry, clock: &Clock) -> Value {
+    let mut shown = json!(entry.told(|moment| clock.rfc3339(moment)));
+    if let Some(observed) = shown.get_mut("observed").and_then(Value::as_object_mut) {
+        stamp(observed, clock);
+    }
+    shown
 }
 
 /// Turns the moments of an observation into timestamps. Zero, where it stands for "not", is left out.

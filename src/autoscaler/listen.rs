@@ -32,6 +32,9 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// Wait where another try can't help before something is changed.
 const HOPELESS: Duration = Duration::from_secs(30);
 
+/// A proxy that can't be heard for so long is told to people, once until it is heard again.
+const TELLING: Duration = Duration::from_secs(10);
+
 /// Where proxies are asked: their admin ports.
 pub(crate) type Proxies = BTreeMap<ProxyId, SocketAddr>;
 
@@ -101,14 +104,22 @@ impl Listen {
     /// Follows one proxy for ever.
     async fn follow(self, proxy: ProxyId, address: SocketAddr) {
         let mut pause = SHORTEST;
+        let (mut heard, mut told) = (Instant::now(), false);
         loop {
             let began = Instant::now();
-            let ended = self.stream(&proxy, address).await;
+            let ended = self.stream(&proxy, address, &mut heard).await;
             if began.elapsed() > LONGEST {
                 pause = SHORTEST;
             }
+            told &= heard < began;
             let wait = match ended {
                 Ended::Unwanted => return,
+                Ended::Lost(why) if !told && heard.elapsed() >= TELLING => {
+                    told = true;
+                    let what = "this proxy can't be heard: nothing sleeps until it is, and who waits there wakes nothing";
+                    tracing::warn!(%proxy, %address, why, "{what}");
+                    pause
+                }
                 Ended::Lost(why) => {
                     tracing::debug!(%proxy, %address, why, "a stream of reports has ended");
                     pause
@@ -131,8 +142,8 @@ impl Listen {
         }
     }
 
-    /// Reads one stream to its end.
-    async fn stream(&self, proxy: &ProxyId, address: SocketAddr) -> Ended {
+    /// Reads one stream to its end. `heard` is when the last report came.
+    async fn stream(&self, proxy: &ProxyId, address: SocketAddr, heard: &mut Instant) -> Ended {
         let address = address.to_string();
         let request =
             Request::get(format!("/v1/reports?version={REPORT_VERSION}")).body(Full::<Bytes>::default());
@@ -166,6 +177,7 @@ impl Listen {
                 if report.proxy != *proxy {
                     return Ended::Stranger(report.proxy);
                 }
+                *heard = Instant::now();
                 self.heard.take(&report, self.clock.now());
                 if self.reports.send(report).await.is_err() {
                     return Ended::Unwanted;

@@ -117,6 +117,53 @@ async fn a_dead_connection_is_given_up() {
     drop(silent);
 }
 
+/// What is logged on this thread.
+#[derive(Clone, Default)]
+struct Written(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl Written {
+    fn begin() -> (Written, tracing::subscriber::DefaultGuard) {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        (written, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn count(&self, text: &str) -> usize {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).matches(text).count()
+    }
+}
+
+impl std::io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_cant_be_heard_is_told_once_until_it_is_heard_again() {
+    let (written, _guard) = Written::begin();
+    let mut stage = stage().await;
+    // It lets nobody read.
+    let away = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+    for silences in 1..=2 {
+        let begun = Instant::now();
+        while begun.elapsed() < 6 * TELLING {
+            accept(&stage.listener, away).await;
+        }
+        assert_eq!(written.count("can't be heard"), silences);
+        let mut stream = accept(&stage.listener, HEAD).await;
+        stream.write_all(line("p", 1, 1).as_bytes()).await.unwrap();
+        stage.reports.recv().await.unwrap();
+    }
+}
+
 /// The whole way: a hub behind the admin port's own code would say the same bytes.
 #[tokio::test]
 async fn what_a_hub_says_is_what_is_heard() {

@@ -4,6 +4,7 @@ use kaos_autoscaler::journal::{Entry, Outcome};
 use kaos_core::WorkloadId;
 use tokio::sync::mpsc;
 
+use crate::admin;
 use crate::clock::Clock;
 
 /// Changes on their way to the log; more at once are left to the journal.
@@ -12,9 +13,9 @@ pub(crate) const QUEUED: usize = 256;
 /// Runs until nothing is decided any more.
 pub(crate) async fn tell(mut transitions: mpsc::Receiver<(WorkloadId, Entry)>, clock: Clock) {
     while let Some((workload, entry)) = transitions.recv().await {
+        let line = admin::told(&entry, &clock).to_string();
         let told = entry.told(|moment| clock.rfc3339(moment));
         let because = told.because.word;
-        let line = serde_json::to_string(&told).unwrap_or_default();
         let message = &told.because.sentence;
         match &told.outcome {
             // What the platform refuses is warned of where it refuses; a hold that a request ended is nothing to warn of.
