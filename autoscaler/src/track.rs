@@ -1,10 +1,10 @@
 //! What the control line keeps of one workload: what the platform shows, what we wrote and it doesn't show yet, the
 //! averages, the memory of decisions, the way down. Makes the observation; decides nothing itself.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kaos_core::contest::Contest;
 use kaos_core::decide::Memory;
 use kaos_core::platform::{Expected, Refusal, Scale};
 use kaos_core::snapshot::{Hold, Phase, Replicas, Workload};
@@ -19,10 +19,7 @@ use crate::journal::{Book, Counts};
 /// What we wrote is believed for so long, though the platform doesn't show it.
 const BELIEF: Duration = Duration::from_secs(60);
 
-/// So many changes by others within [`CONTEST_SPAN`] are a contest; then at most one write per [`CONTEST_PAUSE`]. A wake
-/// from zero isn't one of them: it neither waits nor is waited after.
-const CONTEST: usize = 3;
-const CONTEST_SPAN: Duration = Duration::from_secs(600);
+/// In a contest, one write of the count per this. A wake from zero isn't one of them: it neither waits nor is waited after.
 const CONTEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// A replica that isn't ready this long after it was asked for keeps nobody else from starting: of those that never get
@@ -64,7 +61,7 @@ pub(crate) struct Track {
     /// Replicas that have been ready.
     ripe: Vec<EndpointUid>,
     seen: bool,
-    foreign: VecDeque<Moment>,
+    contest: Contest,
     /// When the count was last written, wakes aside.
     last_scale: Option<Moment>,
     used: Used,
@@ -190,7 +187,7 @@ impl Track {
             belief: None,
             ready_since: now,
             seen: earned,
-            foreign: VecDeque::new(),
+            contest: Contest::default(),
             last_scale: None,
             used: Used { since: now, busy: 0, idle: 0 },
             workload,
@@ -216,7 +213,7 @@ impl Track {
         // Another autoscaler's write is no contest, nor are starts that fail and that a platform gives up.
         let contends = workload.contender.is_some() && workload.failure.is_none();
         if after != before && !ours && contends {
-            self.contest(now);
+            self.contest.changed(now);
         }
         // Another autoscaler's raise. What a person or a rollout starts was none of the budget's to begin with.
         if after > before && !ours && workload.contender.is_none() {
@@ -224,14 +221,6 @@ impl Track {
         }
         self.scale_retry.saw(workload.version, now);
         self.hold_retry.saw(workload.version, now);
-    }
-
-    /// Somebody else has set the count.
-    fn contest(&mut self, now: Moment) {
-        self.foreign.push_back(now);
-        if self.foreign.len() > CONTEST {
-            self.foreign.pop_front();
-        }
     }
 
     /// Begins a write.
@@ -281,11 +270,11 @@ impl Track {
         }
         if self.workload.version >= version {
             // Our count was never shown: another's had taken its place by then.
-            let counted = self.foreign.back().is_some_and(|at| *at >= self.begun);
+            let counted = self.contest.last().is_some_and(|at| at >= self.begun);
             let another = self.workload.version > version && !write.is_to(self.workload.replicas.desired);
             let contends = self.workload.contender.is_some() && self.workload.failure.is_none();
             if another && !counted && contends {
-                self.contest(now);
+                self.contest.changed(now);
             }
             return;
         }
@@ -304,13 +293,10 @@ impl Track {
         self.belief = Some(belief);
     }
 
-    /// Forgets what is over: beliefs that the platform never showed, changes of long ago.
+    /// Forgets what is over: a belief that the platform never showed.
     pub(crate) fn age(&mut self, now: Moment) {
         if self.belief.as_ref().is_some_and(|belief| now.since(belief.at) >= BELIEF) {
             self.belief = None;
-        }
-        while self.foreign.front().is_some_and(|at| now.since(*at) > CONTEST_SPAN) {
-            self.foreign.pop_front();
         }
     }
 
@@ -341,9 +327,15 @@ impl Track {
     }
 
     /// Everything that a decision is made from.
-    pub(crate) fn observe(&mut self, total: Total, hearing: Hearing, leading: bool) -> Observation {
+    pub(crate) fn observe(
+        &mut self,
+        total: Total,
+        hearing: Hearing,
+        leading: bool,
+        now: Moment,
+    ) -> Observation {
         self.seen |= total.running > 0 || total.waiting > 0 || total.last_activity.is_some();
-        let contested = self.foreign.len() >= CONTEST;
+        let contested = self.contest.is_on(now);
         Observation {
             leading,
             mode: self.workload.mode.clone(),

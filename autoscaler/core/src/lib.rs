@@ -8,6 +8,7 @@ pub mod annotation;
 #[cfg(test)]
 mod annotation_test;
 pub mod budget;
+pub mod contest;
 pub mod decide;
 #[cfg(test)]
 mod decide_any_test;

@@ -84,7 +84,7 @@ impl Line {
         track.age(now);
         track.measure(&mut self.collect, now);
         let total = self.collect.total(&track.workload.id);
-        let seen = track.observe(total, self.hearing, self.leading);
+        let seen = track.observe(total, self.hearing, self.leading, now);
         track.account(&seen, now);
         let starting = track.on_their_way(&seen, now);
         self.starting = self.starting - u64::from(track.starting) + u64::from(starting);

@@ -3,10 +3,10 @@
 //! Transitions only: a failure that lasts and an annotation that is still wrong are told once. What somebody can act on is
 //! told again by the next leader; mere facts are told when a workload is adopted, or when they change after that.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
+use kaos_core::contest::Contest;
 use kaos_core::snapshot::Mode;
 use kaos_core::{Moment, Snapshot, WorkloadId};
 
@@ -16,10 +16,6 @@ use super::events::{Events, Notice, Reason};
 use super::lead::Leadership;
 use crate::directory::Entry;
 use crate::note::{Kind, Note};
-
-/// So many changes of a count by others within this are a contest, as the autoscaler counts them.
-const CONTEST: usize = 3;
-const CONTEST_SPAN: Duration = Duration::from_secs(600);
 
 /// What was there at the last look.
 #[derive(Debug, Default)]
@@ -36,7 +32,7 @@ struct Seen {
     uid: Arc<str>,
     replicas: u32,
     failure: Option<String>,
-    foreign: VecDeque<Moment>,
+    contest: Contest,
 }
 
 impl Announcer {
@@ -64,7 +60,7 @@ impl Announcer {
                 told.push(notice(id, entry, Reason::StartFailed, detail.clone()));
             }
             seen.failure = failure.cloned();
-            if !fresh && let Some(contest) = seen.contest(entry, now) {
+            if !fresh && let Some(contest) = seen.contested(entry, now) {
                 told.push(notice(id, entry, Reason::ReplicasContested, contest));
             }
             seen.replicas = entry.replicas;
@@ -116,19 +112,16 @@ fn notice(workload: &WorkloadId, entry: &Entry, reason: Reason, note: String) ->
 
 impl Seen {
     /// Counts a change by others; a sentence when that makes a contest.
-    fn contest(&mut self, entry: &Entry, now: Moment) -> Option<String> {
+    fn contested(&mut self, entry: &Entry, now: Moment) -> Option<String> {
         let contender = entry.contender.as_ref().filter(|_| entry.adopted && entry.mode == Mode::Scale)?;
         if entry.replicas == self.replicas {
             return None;
         }
-        self.foreign.push_back(now);
-        while self.foreign.front().is_some_and(|at| now.since(*at) > CONTEST_SPAN) {
-            self.foreign.pop_front();
-        }
-        if self.foreign.len() < CONTEST {
+        self.contest.changed(now);
+        if !self.contest.is_on(now) {
             return None;
         }
-        self.foreign.clear();
+        self.contest = Contest::default();
         let advice = advice(contender);
         Some(format!("{contender} keeps changing spec.replicas; Kaos writes at most once a minute. {advice}"))
     }

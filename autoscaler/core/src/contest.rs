@@ -1,0 +1,63 @@
+//! When somebody else who writes a count is fighting for it: three changes within ten minutes.
+//!
+//! One or two are a person at work. Knows neither who it is nor what follows from it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::moment::Moment;
+
+/// So many changes by others within [`SPAN`] are a contest.
+const CHANGES: usize = 3;
+
+/// See [`CHANGES`].
+const SPAN: Duration = Duration::from_secs(600);
+
+/// The last changes of one count by others.
+#[derive(Clone, Debug, Default)]
+pub struct Contest {
+    changes: VecDeque<Moment>,
+}
+
+impl Contest {
+    /// Somebody else has changed the count.
+    pub fn changed(&mut self, now: Moment) {
+        if self.changes.len() == CHANGES {
+            self.changes.pop_front();
+        }
+        self.changes.push_back(now);
+    }
+
+    /// Whether there is a contest at `now`.
+    pub fn is_on(&self, now: Moment) -> bool {
+        self.changes.len() == CHANGES && self.changes.front().is_some_and(|first| now.since(*first) <= SPAN)
+    }
+
+    /// When somebody else last changed the count.
+    pub fn last(&self) -> Option<Moment> {
+        self.changes.back().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_within_ten_minutes_are_one() {
+        let at = Moment::from_secs;
+        for (changes, now, on) in [
+            (&[0, 1][..], 1, false),
+            (&[0, 1, 2], 2, true),
+            (&[0, 1, 2], 600, true),
+            (&[0, 1, 2], 601, false),
+            (&[0, 400, 900], 900, false),
+            (&[0, 400, 900, 901], 901, true),
+        ] {
+            let mut contest = Contest::default();
+            changes.iter().for_each(|second| contest.changed(at(*second)));
+            assert_eq!(contest.is_on(at(now)), on, "{changes:?} at {now}");
+            assert_eq!(contest.last(), changes.last().copied().map(at));
+        }
+    }
+}
