@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::StatusCode;
+use kaos_kubernetes::change::{Selector, encode};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -34,7 +36,7 @@ pub(crate) async fn logs(
     let (namespace, name) = workload.split_once('/').unwrap_or_default();
     let deployment =
         cluster.json(&format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}")).await?;
-    let selector = selector(deployment.pointer("/spec/selector").unwrap_or(&Value::Null));
+    let selector = selector(&deployment)?;
     let pods = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={selector}");
     let (lines, mut written) = mpsc::channel::<Vec<u8>>(AHEAD);
     let (mut reading, mut known) = (JoinSet::new(), BTreeSet::new());
@@ -102,7 +104,7 @@ impl Ended {
 /// Where the lines of `pod` are; those after `since`, if that is said.
 fn path(namespace: &str, pod: &str, container: &str, follow: bool, since: Option<&str>) -> String {
     let which = match since {
-        Some(since) => format!("sinceTime={}", encoded(since)),
+        Some(since) => format!("sinceTime={}", encode(since)),
         None => format!("tailLines={RECENT}"),
     };
     let follow = if follow { "&follow=true" } else { "" };
@@ -119,37 +121,12 @@ fn container(pod: &Value) -> &str {
     }
 }
 
-/// A selector as a query has it.
-fn selector(selector: &Value) -> String {
-    let labels = selector.get("matchLabels").and_then(Value::as_object);
-    let equal = labels
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
-    let said = list(selector, "/matchExpressions").iter().filter_map(|expression| {
-        let key = text(expression, "/key");
-        let values: Vec<&str> = list(expression, "/values").iter().filter_map(Value::as_str).collect();
-        match text(expression, "/operator") {
-            "In" => Some(format!("{key} in ({})", values.join(","))),
-            "NotIn" => Some(format!("{key} notin ({})", values.join(","))),
-            "Exists" => Some(key.to_owned()),
-            "DoesNotExist" => Some(format!("!{key}")),
-            _ => None,
-        }
-    });
-    encoded(&equal.chain(said).collect::<Vec<_>>().join(","))
-}
-
-/// `text` as a query has it.
-fn encoded(text: &str) -> String {
-    let mut query = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => query.push(char::from(byte)),
-            other => query.push_str(&format!("%{other:02X}")),
-        }
-    }
-    query
+/// What selects the pods of `deployment`, as a query has it.
+fn selector(deployment: &Value) -> Result<String, Failure> {
+    let said = deployment.pointer("/spec/selector").and_then(|said| Selector::deserialize(said).ok());
+    said.and_then(|selector| selector.query()).ok_or_else(|| {
+        Failure::Failed("the Deployment's selector can't be read: its pods aren't known".into())
+    })
 }
 
 /// Reads one pod's lines to their end; those up to `last` were shown already.
@@ -227,12 +204,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_selector_becomes_a_query() {
-        let labels = json!({ "matchLabels": { "app": "shop", "example.com/tier": "a" }, "matchExpressions": [
-            { "key": "x", "operator": "In", "values": ["a", "b"] }, { "key": "y", "operator": "DoesNotExist" },
-        ] });
-        assert_eq!(selector(&labels), "app%3Dshop%2Cexample.com%2Ftier%3Da%2Cx%20in%20%28a%2Cb%29%2C%21y");
-        assert_eq!(selector(&Value::Null), "");
+    fn pods_are_never_those_of_a_whole_namespace() {
+        let of = |selector: Value| selector_of(&selector);
+        assert_eq!(of(json!({ "matchLabels": { "app": "shop" } })), Ok("app%3Dshop".into()));
+        for nothing in
+            [json!({}), Value::Null, json!({ "matchExpressions": [{ "key": "x", "operator": "Near" }] })]
+        {
+            assert!(of(nothing).is_err());
+        }
+    }
+
+    fn selector_of(said: &Value) -> Result<String, Failure> {
+        selector(&json!({ "spec": { "selector": said } }))
     }
 
     #[test]

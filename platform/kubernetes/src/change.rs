@@ -49,6 +49,7 @@ mod victims_test;
 pub use clock::Clock;
 pub use compare::Choices;
 pub use events::Reason;
+pub use object::{Selector, encode};
 pub use originals::{SHARDS, shard_name};
 pub use restore::Restoration;
 pub use uninstall::{Plan, Trouble, Uninstall};

@@ -94,10 +94,10 @@ impl Deployment {
     }
 }
 
-/// A label selector.
+/// A label selector, as objects of the API have it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Selector {
+pub struct Selector {
     match_labels: BTreeMap<String, String>,
     match_expressions: Vec<Requirement>,
 }
@@ -111,8 +111,8 @@ struct Requirement {
 }
 
 impl Selector {
-    /// As a query's value. `None` if it selects everything, or can't be said.
-    pub(crate) fn query(&self) -> Option<String> {
+    /// As a query's value, encoded. `None` if it selects everything, or can't be said.
+    pub fn query(&self) -> Option<String> {
         let labels = self.match_labels.iter().map(|(key, value)| format!("{key}={value}"));
         let mut terms: Vec<String> = labels.collect();
         for Requirement { key, operator, values } in &self.match_expressions {
@@ -203,7 +203,7 @@ pub(crate) fn managed(path: &str) -> String {
 }
 
 /// Percent-encodes everything but unreserved characters (RFC 3986).
-pub(crate) fn encode(text: &str) -> String {
+pub fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
