@@ -101,8 +101,8 @@ pub(crate) struct Ticket {
     answer: oneshot::Receiver<Result<Grant, Refusal>>,
     /// Whether the control line should hear of it at once.
     pub(crate) announce: bool,
-    /// The control line hears nothing of it.
-    quiet: bool,
+    /// It wakes nothing: the control line hears nothing of it.
+    no_wake: bool,
     has_left: bool,
 }
 
@@ -116,7 +116,7 @@ impl Ticket {
     /// what other proxies say to what this one said last.
     pub(crate) fn leave(mut self) -> bool {
         self.has_left = true;
-        self.gate.leave(self.arrival) && !self.quiet
+        self.gate.leave(self.arrival) && !self.no_wake
     }
 }
 
@@ -217,14 +217,14 @@ impl Gate {
             return Err(TurnedAway { refusal: Refusal::StartTooLong(span), announce });
         }
         self.bytes.held.fetch_add(bytes, Ordering::Relaxed);
-        let quiet = terms.no_wake.is_some();
+        let no_wake = terms.no_wake.is_some();
         let arrival = queue.join(Waiter { answer, bytes, terms }, now);
         self.waiting.0.fetch_add(1, Ordering::SeqCst);
         let unclaimed = self.hand_out(&mut queue, now);
-        let announce = !quiet && queue.announce(now);
+        let announce = !no_wake && queue.announce(now);
         drop(queue);
         drop(unclaimed);
-        Ok(Ticket { gate: self.clone(), arrival, answer: receiver, announce, quiet, has_left: false })
+        Ok(Ticket { gate: self.clone(), arrival, answer: receiver, announce, no_wake, has_left: false })
     }
 
     fn may_wait(
@@ -332,7 +332,7 @@ impl Gate {
         let now = self.now();
         let view = self.view.load();
         if !view.removed && !view.is_serving() {
-            self.dismiss_quiet();
+            self.dismiss_no_wake();
         }
         let refusal = if view.removed { Some(Refusal::NoRoute) } else { view.known_failure(now) };
         if let Some(refusal) = refusal {
@@ -352,15 +352,15 @@ impl Gate {
     }
 
     /// No replica is ready any more: those who wake nothing are answered.
-    fn dismiss_quiet(&self) {
+    fn dismiss_no_wake(&self) {
         let now = self.now();
         let mut queue = self.lock();
-        if queue.quiet == 0 {
+        if queue.no_wake == 0 {
             return;
         }
         let status = |(arrival, waiter): (&u64, &Waiter)| Some((*arrival, waiter.terms.no_wake?));
-        let quiet: Vec<(u64, u16)> = queue.waiters.iter().filter_map(status).collect();
-        for (arrival, status) in quiet {
+        let dismissed: Vec<(u64, u16)> = queue.waiters.iter().filter_map(status).collect();
+        for (arrival, status) in dismissed {
             let Some(waiter) = queue.waiters.remove(&arrival) else { continue };
             self.left(&mut queue, &waiter, now);
             // Who has left needs no answer.

@@ -18,10 +18,10 @@ pub(super) struct Queue {
     /// By arrival.
     pub(super) waiters: BTreeMap<u64, Waiter>,
     pub(super) arrivals: u64,
-    /// Of those who wait and waited, but the quiet ones.
+    /// Of those who wait and waited, without those that wake nothing.
     pub(super) sums: Sums,
     /// Waiters that wake nothing: the control line doesn't hear of them.
-    pub(super) quiet: usize,
+    pub(super) no_wake: usize,
     announced: u32,
     announced_at: Moment,
     /// Requests that could not be served in time and count as waiting until a report has told of them.
@@ -42,7 +42,7 @@ pub(super) struct Waiter {
 impl Queue {
     /// Waiters of which the control line hears.
     pub(super) fn counted(&self) -> u32 {
-        (self.waiters.len() - self.quiet) as u32
+        (self.waiters.len() - self.no_wake) as u32
     }
 
     /// Takes the next one in. Returns its place.
@@ -50,7 +50,7 @@ impl Queue {
         let arrival = self.arrivals;
         self.arrivals += 1;
         match waiter.terms.no_wake {
-            Some(_) => self.quiet += 1,
+            Some(_) => self.no_wake += 1,
             None => self.sums.start(now.micros()),
         }
         self.waiters.insert(arrival, waiter);
@@ -60,7 +60,7 @@ impl Queue {
     /// Counts a waiter that is in the queue no more.
     pub(super) fn left(&mut self, waiter: &Waiter, now: Moment) {
         match waiter.terms.no_wake {
-            Some(_) => self.quiet -= 1,
+            Some(_) => self.no_wake -= 1,
             None => self.sums.finish(now.micros()),
         }
         if self.counted() == 0 {

@@ -143,13 +143,13 @@ fn the_last_who_waits_tells_that_nobody_does() {
 
 /// The control line hears nothing of those who wake nothing, whoever waits beside them.
 #[test]
-fn the_quiet_wait_unheard_and_not_for_a_start() {
+fn those_who_wake_nothing_wait_unheard_and_not_for_a_start() {
     let (gate, slots) = gate();
     let now = gate.now();
-    let quiet = Terms { no_wake: Some(404), ..Terms::default() };
+    let no_wake = Terms { no_wake: Some(404), ..Terms::default() };
     let enter = |terms| gate.enter(now, Moment::NEVER, 1, terms);
     let full: Vec<Grant> = (0..LIMIT * 2).map(|at| gate.admit(now, at as usize, false).unwrap()).collect();
-    let (first, second) = (enter(quiet).unwrap(), enter(quiet).unwrap());
+    let (first, second) = (enter(no_wake).unwrap(), enter(no_wake).unwrap());
     assert_eq!((first.announce, gate.waiting(), gate.waiting_sums().open()), (false, 2, 0));
     assert_eq!(gate.has_grown(now), None);
     let loud = enter(Terms::default()).unwrap();
@@ -163,7 +163,7 @@ fn the_quiet_wait_unheard_and_not_for_a_start() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut second = second;
     assert_eq!(runtime.block_on(second.wait()).unwrap_err(), Refusal::NoWake(404));
-    assert_eq!(enter(quiet).unwrap_err().refusal, Refusal::NoWake(404));
+    assert_eq!(enter(no_wake).unwrap_err().refusal, Refusal::NoWake(404));
     assert!(!second.leave());
     drop(full);
     is_empty(&gate, &slots);
