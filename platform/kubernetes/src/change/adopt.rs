@@ -119,6 +119,7 @@ impl Keeper {
                 }
             } else {
                 loaded = false;
+                self.kept.doubt();
                 self.absent.clear();
             }
             tokio::select! {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kaos_core::WorkloadId;
-use kaos_core::snapshot::Mode;
+use kaos_core::platform::{Platform, Refusal};
+use kaos_core::snapshot::{Hold, Mode, Targets};
+use kaos_core::{HoldId, WorkloadId};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -214,6 +215,23 @@ async fn a_typo_leaves_a_minute_to_correct_it() {
     sleep(Duration::from_secs(50)).await;
     assert_eq!(stage.replicas(), 0);
     stage.comes("nobody else would wake it", |stage| stage.replicas() == 3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_kept_under_an_earlier_leadership_is_read_again_before_it_counts() {
+    let stage = Stage::kept(3).await;
+    let mut leading = stage.changing.leading();
+    stage.objects().refusals = vec![("leases", 403)];
+    leading.wait_for(|leads| !leads).await.unwrap();
+    // Another leader puts it back and forgets it.
+    let path = path_of_cart(&stage);
+    stage.objects().change(&path, |map| map["data"] = json!({}));
+    stage.objects().refusals = vec![("configmaps", 500)];
+    leading.wait_for(|leads| *leads).await.unwrap();
+    let hold = Hold { id: HoldId::new("a-1"), by: "a".into(), targets: Targets::All };
+    let refused = stage.changing.platform().hold(&cart(), Some(hold)).await;
+    assert!(matches!(&refused, Err(Refusal::Failed(why)) if why.contains("kept")), "{refused:?}");
+    assert_eq!(stage.changing.originals().borrow().len(), 1, "who reads goes by what was known last");
 }
 
 #[tokio::test(start_paused = true)]

@@ -71,6 +71,12 @@ impl Kept {
         self.counts.send_replace(Arc::new(counts));
     }
 
+    /// What is kept isn't known any more: another leader may have put back what was kept here. Nothing is until it was read
+    /// again; the counts stay what they were last known to be.
+    pub(crate) fn doubt(&self) {
+        self.all.store(Arc::default());
+    }
+
     /// The counts alone, as they change.
     pub(crate) fn counts(&self) -> watch::Receiver<Arc<HashMap<WorkloadId, u32>>> {
         self.counts.subscribe()
