@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use kaos_core::{ProxyId, Snapshot, WorkloadId};
+use kaos_core::{EndpointUid, ProxyId, Snapshot, WorkloadId};
 use kaos_kubernetes::change::Sources;
 use kaos_kubernetes::connect::{Access, connect};
 use kaos_kubernetes::peers::{PeerService, Peers};
@@ -117,7 +117,7 @@ impl Watched {
 
     /// What users must be told.
     pub(crate) fn remarks(&self) -> Arc<dyn Remarks> {
-        Arc::new(Noted(self.cluster.notes()))
+        Arc::new(Noted { notes: self.cluster.notes(), directory: self.directory() })
     }
 
     /// Waits until the first picture is whole.
@@ -144,15 +144,18 @@ impl Watched {
     }
 }
 
-struct Noted(watch::Receiver<Notes>);
+struct Noted {
+    notes: watch::Receiver<Notes>,
+    directory: Arc<Directory>,
+}
 
 impl Remarks for Noted {
     fn invalid(&self) -> usize {
-        self.0.borrow().invalid
+        self.notes.borrow().invalid
     }
 
     fn of(&self, workload: &WorkloadId) -> Vec<Remark> {
-        let notes = self.0.borrow().all.clone();
+        let notes = self.notes.borrow().all.clone();
         let of = notes.iter().filter(|note| note.workload == *workload);
         of.map(|note| Remark {
             reason: note.kind.reason(),
@@ -160,5 +163,9 @@ impl Remarks for Noted {
             text: note.text.clone(),
         })
         .collect()
+    }
+
+    fn pod(&self, workload: &WorkloadId, replica: &EndpointUid) -> Option<Arc<str>> {
+        Some(self.directory.entry(workload)?.pods.get(replica)?.name.clone())
     }
 }

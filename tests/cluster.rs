@@ -96,7 +96,8 @@ fn answer(
 fn shop() -> Value {
     json!({
         "namespace": "shops", "name": "shop", "state": "serving", "url": "http://shop.shops.localhost/",
-        "hosts": ["shop.shops.localhost"], "path": "/", "in_flight": 14, "waiting": 5, "endpoints": [],
+        "hosts": ["shop.shops.localhost"], "path": "/", "in_flight": 14, "waiting": 5,
+        "endpoints": [{"uid": "c57046ef-62cd", "pod": "shop-6d4cf-x7k2p", "address": "10.0.0.7:8080", "phase": "ready"}],
         "replicas": { "desired": 3, "ready": 2, "starting": 1 }, "policy": {},
         "notes": [{ "reason": "Inferred", "warns": false, "text": "its Service is shop-web" }],
     })
@@ -155,6 +156,7 @@ fn the_autoscaler_that_leads_is_asked_through_the_api_server() {
         let described = stdout(&server.ask(&[&["describe"], name].concat()));
         assert!(described.contains("2 of 3 replicas ready; 14 in flight, 5 waiting"), "{described}");
         assert!(described.contains("Inferred: its Service is shop-web"), "{described}");
+        assert!(described.contains("\nshop-6d4cf-x7k2p "), "a replica by its pod's name: {described}");
     }
     let explained = stdout(&server.ask(&["explain", "shop"]));
     assert!(explained.contains("3 replicas because 14 waiting [backlog]"), "{explained}");

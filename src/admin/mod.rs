@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use kaos_autoscaler::Journal;
 use kaos_autoscaler::journal::Book;
-use kaos_core::{Snapshot, Workload, WorkloadId};
+use kaos_core::{EndpointUid, Snapshot, Workload, WorkloadId};
 use kaos_local::Logs;
 use kaos_proxy::{Proxy, Totals};
 use serde::Serialize;
@@ -85,6 +85,9 @@ pub(crate) trait Remarks: Send + Sync {
 
     /// What there is to say of one.
     fn of(&self, workload: &WorkloadId) -> Vec<Remark>;
+
+    /// What people call a replica of `workload`; its UID says nothing to them.
+    fn pod(&self, workload: &WorkloadId, replica: &EndpointUid) -> Option<Arc<str>>;
 }
 
 /// One thing that there is to say.
@@ -150,6 +153,9 @@ impl Desk {
         let mut shown = workload::shown(workload, load, book.as_deref(), self.reached, &self.clock);
         if let Some(remarks) = &self.remarks {
             shown["notes"] = json!(remarks.of(&workload.id));
+            for (at, endpoint) in workload.endpoints.iter().enumerate() {
+                shown["endpoints"][at]["pod"] = json!(remarks.pod(&workload.id, &endpoint.uid));
+            }
         }
         shown
     }

@@ -60,8 +60,9 @@ fn lines(workload: &Value) -> String {
     ];
     // Writing to a String can't fail.
     let _ = write!(out, "\n{}", table(&facts));
-    for note in list(workload, "/notes") {
-        let _ = writeln!(out, "\n{}: {}", text(note, "/reason"), text(note, "/text"));
+    for (at, note) in list(workload, "/notes").iter().enumerate() {
+        let apart = if at == 0 { "\n" } else { "" };
+        let _ = writeln!(out, "{apart}{}: {}", text(note, "/reason"), text(note, "/text"));
     }
     let replicas = list(workload, "/endpoints");
     if !replicas.is_empty() {
@@ -82,7 +83,9 @@ fn wake(workload: &Value) -> String {
 
 fn replica(endpoint: &Value) -> Vec<String> {
     let ready = text(endpoint, "/ready_at");
-    row([text(endpoint, "/uid"), text(endpoint, "/phase"), text(endpoint, "/address"), &distance(ready)])
+    let name = Some(text(endpoint, "/pod")).filter(|pod| !pod.is_empty());
+    let name = name.unwrap_or(text(endpoint, "/uid"));
+    row([name, text(endpoint, "/phase"), text(endpoint, "/address"), &distance(ready)])
 }
 
 fn knobs(workload: &Value) -> Vec<Vec<String>> {
