@@ -6,7 +6,7 @@ use serde_json::Value;
 #[cfg(feature = "kubernetes")]
 use super::client::Admin;
 use super::client::{self, told};
-use super::print::print;
+use super::print::raw;
 use super::{find, text};
 use crate::cli::{Form, Logs};
 use crate::failure::Failure;
@@ -53,9 +53,10 @@ async fn follow(logs: &Logs) -> Result<(), Failure> {
 
 fn show(line: &[u8], form: Form) -> Result<(), Failure> {
     if form == Form::Json {
-        return print(&String::from_utf8_lossy(line));
+        return raw(&String::from_utf8_lossy(line));
     }
     let entry: Value = serde_json::from_slice(line)
         .map_err(|error| Failure::Failed(format!("the admin port said what can't be read: {error}")))?;
-    print(&format!("{} | {}\n", text(&entry, "/replica"), text(&entry, "/line")))
+    // As the replica wrote it, colours and all: that is what was asked for.
+    raw(&format!("{} | {}\n", text(&entry, "/replica"), text(&entry, "/line")))
 }

@@ -7,9 +7,19 @@ use serde_json::Value;
 
 use crate::clock;
 use crate::failure::Failure;
+use crate::process::log::printable;
 
-/// Writes `text` to stdout.
+/// Writes `text` to stdout. Some of it comes from replicas and from a cluster: control characters are escaped.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    raw(&escaped(text))
+}
+
+fn escaped(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
+/// Writes `text` to stdout as it is.
+pub(crate) fn raw(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
@@ -90,6 +100,11 @@ mod tests {
     fn columns_line_up_and_lines_end_clean() {
         let text = table(&[row(["NAME", "STATE", "URL"]), row(["größe", "zero", ""])]);
         assert_eq!(text, "NAME   STATE  URL\ngröße  zero\n");
+    }
+
+    #[test]
+    fn what_a_replica_said_moves_no_cursor() {
+        assert_eq!(escaped("a\tb\n\x1b[2Jc\u{9b}1m\n"), "a\tb\n\\u{1b}[2Jc\\u{9b}1m\n");
     }
 
     #[test]
