@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use kaos_testbed::{AuditEntry, Behaviour, ControlPlane, Kubelet, eventually};
 use serde_json::json;
 use support::kaos::{Kaos, annotate, is_scaling, wanted};
@@ -29,15 +31,33 @@ async fn a_request_wakes_a_deployment_and_silence_puts_it_to_sleep() {
 
     let unknown = kaos.get(0, &host, "/").await.unwrap();
     assert_eq!(unknown.status, 404, "{unknown:?}");
-    annotate(&client, &namespace, json!({"kaos.dev/enabled": "true", "kaos.dev/idle-timeout": "2s"})).await;
+    let knobs = json!({"kaos.dev/enabled": "true", "kaos.dev/idle-timeout": "2s",
+        "kaos.dev/no-wake-paths": "/healthz=204"});
+    annotate(&client, &namespace, knobs).await;
     let warm = eventually("it is adopted", async || {
         let answer = kaos.get(0, &host, "/").await?;
         (answer.status == 200).then_some(answer)
     });
     assert!(!warm.await.head.contains("x-kaos-cold-start"));
-    wanted(&client, &namespace, 0).await;
-    eventually("its pod is gone", async || support::pods(&client, &namespace).await.is_empty().then_some(()))
-        .await;
+    // Somebody looks all the time whether it lives; that keeps it from nothing.
+    let looking = async {
+        loop {
+            let seen = kaos.get(0, &host, "/healthz").await.unwrap().status;
+            assert!(matches!(seen, 200 | 204), "{seen}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let gone = async {
+        wanted(&client, &namespace, 0).await;
+        let gone = async || support::pods(&client, &namespace).await.is_empty().then_some(());
+        eventually("its pod is gone", gone).await;
+    };
+    tokio::select! {
+        () = gone => {}
+        () = looking => unreachable!("it has no end"),
+    }
+    let asleep = kaos.get(1, &host, "/healthz").await.unwrap();
+    assert_eq!(asleep.status, 204, "{asleep:?}");
 
     let before = scaled(plane, &namespace).len();
     let cold = kaos.get(1, &host, "/").await.unwrap();

@@ -50,6 +50,8 @@ async fn one_annotation_and_a_deployment_sleeps_and_wakes() {
     assert!(why.contains("[wake]"), "{why}");
     let described = kaos.ask(&["describe", "shop", "-n", &namespace]);
     assert!(described.contains(&host), "{described}");
+    let pod = pods(&client, &namespace).await.pop().unwrap().metadata.name.unwrap();
+    assert!(described.contains(&pod), "{pod}: {described}");
     kaos.ask(&["logs", "shop", "-n", &namespace]);
 
     let asked =
