@@ -108,6 +108,15 @@ async fn what_cant_be_read_ends_the_stream_and_nothing_of_it_counts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_never_answers_is_hung_up_on() {
+    let stage = stage().await;
+    let (mut silent, _) = stage.listener.accept().await.unwrap();
+    let mut asked = Vec::new();
+    timeout(10 * super::HEAD, silent.read_to_end(&mut asked)).await.unwrap().unwrap();
+    assert!(asked.starts_with(b"GET /v1/reports"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dead_connection_is_given_up() {
     let stage = stage().await;
     let silent = accept(&stage.listener, HEAD).await;
