@@ -1,7 +1,6 @@
-# One nginx, in the foreground, on the port of the first argument, everything it writes in a folder of its own.
+# One nginx, in the foreground, on the port of the first argument, everything it writes in a folder that goes with it.
 set -e
-dir=$(cd ../../target && pwd)/nginx-$1
-mkdir -p "$dir"
+dir=$(mktemp -d)
 cat > "$dir/nginx.conf" <<CONF
 daemon off;
 pid $dir/pid;
@@ -18,4 +17,8 @@ http {
     server { listen 127.0.0.1:$1; location / { default_type text/plain; return 200 "hello from nginx\n"; } }
 }
 CONF
-exec nginx -c "$dir/nginx.conf"
+# The signal that ends it goes to both; the first wait ends with it, the second with nginx.
+trap : TERM INT
+nginx -c "$dir/nginx.conf" &
+wait $! || wait $! || true
+rm -rf "$dir"
