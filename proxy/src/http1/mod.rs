@@ -10,3 +10,4 @@ pub(crate) mod request;
 pub(crate) mod respond;
 pub(crate) mod serve;
 pub(crate) mod tunnel;
+pub(crate) mod write;

@@ -6,11 +6,11 @@ use crate::admit::Wait;
 use crate::field::Name;
 use crate::head::{Head, Version};
 use crate::http1::framing::Framing;
+use crate::http1::write::{decimal, field};
 use crate::ledger::Phases;
 use crate::pump::Encoding;
 use crate::refuse::{Detail, Refusal};
 use crate::upstream::answer::Answer;
-use crate::upstream::send::{decimal, field};
 
 /// How the answer's body is framed for this client, and whether the connection can go on after it.
 pub(crate) fn framing(head: &Head, answer: &Answer) -> (Encoding, bool) {

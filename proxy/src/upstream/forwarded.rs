@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use crate::clients::Client;
 use crate::field::{Field, Name};
 use crate::head::Head;
-use crate::upstream::send::{decimal, field};
+use crate::http1::write::{decimal, field};
 
 /// A stranger has said that the scheme is another one than http, and that wasn't passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use crate::clients::Client;
 use crate::field::Name;
 use crate::head::Head;
 use crate::http1::framing::Framing;
+use crate::http1::write::{decimal, field};
 use crate::upstream::forwarded::{self, Dropped};
 
 /// What the proxy says of itself and the client.
@@ -69,26 +70,4 @@ pub(crate) fn head(head: &Head, hop: &Hop<'_>, out: &mut Vec<u8>) -> Result<(), 
     }
     out.extend_from_slice(b"\r\n");
     written
-}
-
-pub(crate) fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Writes a number in digits, without the formatting machinery.
-pub(crate) fn decimal(out: &mut Vec<u8>, number: u64) {
-    let mut digits = [0; 20];
-    let (mut at, mut left) = (digits.len(), number);
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (left % 10) as u8;
-        left /= 10;
-        if left == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }
