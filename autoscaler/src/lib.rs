@@ -7,10 +7,15 @@ mod burst_test;
 pub mod collect;
 #[cfg(test)]
 mod collect_test;
+#[cfg(test)]
+mod contest_test;
+#[cfg(test)]
+mod desk;
 pub mod journal;
 pub mod line;
 #[cfg(test)]
 mod line_test;
+mod retry;
 pub mod run;
 #[cfg(test)]
 mod run_test;

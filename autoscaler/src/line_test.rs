@@ -4,138 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kaos_core::platform::{Expected, Refusal, Scale};
-use kaos_core::report::{HoldAnswer, HoldState, REPORT_VERSION};
-use kaos_core::snapshot::{Hold, Mode, Replicas};
-use kaos_core::{Moment, Policy, ProxyId, Reading, Report, Snapshot, Workload, WorkloadId};
+use kaos_core::snapshot::{Hold, Mode};
+use kaos_core::{Snapshot, WorkloadId};
 
+use crate::Action;
+use crate::desk::Desk;
 use crate::journal::Outcome;
-use crate::line::{Line, Settings};
-use crate::{Action, Journal};
-
-/// One line, one proxy, and workloads whose platform does everything at once when told to.
-struct Desk {
-    line: Line,
-    journal: Arc<Journal>,
-    workloads: Vec<Workload>,
-    shown: Vec<Arc<Workload>>,
-    readings: Vec<Reading>,
-    version: u64,
-    sequence: u64,
-    now: Moment,
-}
-
-impl Desk {
-    fn new(count: usize, max_starting: u32, knobs: &[(&str, &str)]) -> Self {
-        let policy = Arc::new(Policy::default().with(knobs.iter().copied()).unwrap());
-        let workload = |at: usize| Workload::new(WorkloadId::new("local", &format!("w{at}")), policy.clone());
-        let journal = Arc::new(Journal::default());
-        let settings = Settings { id: "a".into(), max_starting, earn_sleep: false };
-        let mut desk = Desk {
-            line: Line::new(settings, journal.clone()),
-            journal,
-            workloads: (0..count).map(workload).collect(),
-            shown: Vec::new(),
-            readings: vec![Reading::default(); count],
-            version: 1,
-            sequence: 0,
-            now: Moment::ZERO,
-        };
-        desk.line.lead(true);
-        desk.show();
-        desk.report();
-        desk
-    }
-
-    fn show(&mut self) {
-        // What hasn't changed is the same picture: only what has is looked at.
-        let shown = self.workloads.iter().enumerate().map(|(at, workload)| match self.shown.get(at) {
-            Some(shown) if shown.version == workload.version => shown.clone(),
-            _ => Arc::new(workload.clone()),
-        });
-        self.shown = shown.collect();
-        let workloads = self.shown.clone().into();
-        let snapshot = Snapshot { version: self.version, workloads, ..Snapshot::default() };
-        self.line.saw(&snapshot, self.now);
-    }
-
-    fn report(&mut self) {
-        self.sequence += 1;
-        let ids = self.workloads.iter().map(|workload| workload.id.clone());
-        let report = Report {
-            version: REPORT_VERSION,
-            proxy: ProxyId::new("p"),
-            epoch: 1,
-            sequence: self.sequence,
-            at: self.now.micros(),
-            full: true,
-            workloads: ids.zip(self.readings.iter().cloned()).collect(),
-        };
-        self.line.heard(&report, self.now);
-    }
-
-    fn turn(&mut self) -> Vec<Action> {
-        self.line.turn(self.now)
-    }
-
-    /// The turn's counts, as `name to`; holds and releases by their name.
-    fn told(&mut self) -> Vec<String> {
-        let tell = |action: &Action| match action {
-            Action::Scale { workload, scale } => format!("{} {}", workload.name(), scale.to),
-            Action::Hold { workload, .. } => format!("{} hold", workload.name()),
-            Action::Release { workload } => format!("{} release", workload.name()),
-        };
-        self.turn().iter().map(tell).collect()
-    }
-
-    /// The platform does what `action` asks and shows it.
-    fn done(&mut self, action: &Action) {
-        let at = self.workloads.iter().position(|workload| workload.id == *action.workload()).unwrap();
-        self.version += 1;
-        let workload = &mut self.workloads[at];
-        workload.version = self.version;
-        match action {
-            Action::Scale { scale, .. } => {
-                workload.replicas.desired = scale.to;
-                workload.contender = None;
-            }
-            Action::Hold { hold, .. } => workload.hold = Some(hold.clone()),
-            Action::Release { .. } => workload.hold = None,
-        }
-        self.line.done(action, &Ok(self.version), self.now);
-        self.show();
-    }
-
-    /// Somebody else, or time, changes the counts of a workload.
-    fn counts(&mut self, at: usize, desired: u32, ready: u32) {
-        self.version += 1;
-        let starting = desired.saturating_sub(ready);
-        if desired != self.workloads[at].replicas.desired {
-            self.workloads[at].contender = Some("script".into());
-        }
-        self.workloads[at].replicas = Replicas { desired, ready, starting };
-        self.workloads[at].version = self.version;
-        self.show();
-    }
-
-    fn wait(&mut self, seconds: u64) {
-        self.now = self.now + Duration::from_secs(seconds);
-        self.report();
-    }
-
-    fn one_waits(&mut self, at: usize) {
-        self.readings[at].waiting.start(self.now.micros());
-        self.report();
-    }
-
-    fn nobody_waits(&mut self, at: usize) {
-        self.readings[at].waiting.finish(self.now.micros());
-        self.report();
-    }
-
-    fn word(&self, at: usize) -> &'static str {
-        self.journal.book(&self.workloads[at].id).unwrap().entries()[0].decision.word()
-    }
-}
 
 #[test]
 fn few_start_at_once_and_the_rest_follow_in_turn() {
@@ -212,70 +86,6 @@ fn a_platform_that_asks_to_wait_is_asked_again_after_that_and_not_before() {
 }
 
 #[test]
-fn others_who_keep_writing_are_answered_once_a_minute() {
-    let mut desk = Desk::new(1, 20, &[("idle-timeout", "2s")]);
-    let mut writes = 0;
-    for second in 0..300 {
-        if second % 5 == 0 {
-            desk.counts(0, 1, 1);
-        }
-        let hold = desk.workloads[0].hold.clone();
-        desk.readings[0].hold =
-            hold.map(|hold| HoldAnswer { id: hold.id, state: HoldState::Confirmed, empty: vec![] });
-        desk.wait(1);
-        for action in desk.turn() {
-            writes += u32::from(matches!(action, Action::Scale { .. }));
-            desk.done(&action);
-        }
-    }
-    // Three at first, until it is known for a contest; then one a minute.
-    assert!((3..=8).contains(&writes), "{writes} writes");
-    desk.counts(0, 0, 0);
-    desk.one_waits(0);
-    let woken = desk.told();
-    assert_eq!(woken, ["w0 1"], "who waits doesn't pay for it");
-}
-
-#[test]
-fn requests_that_wait_above_zero_are_no_reason_to_fight() {
-    let knobs = [("container-concurrency", "10"), ("idle-timeout", "1h")];
-    let mut desk = Desk::new(1, 20, &knobs);
-    for _ in 0..80 {
-        desk.readings[0].waiting.start(0);
-    }
-    let mut minutes = [0; 10];
-    for second in 0..600 {
-        if second % 5 == 0 {
-            desk.counts(0, 1, 1);
-        }
-        desk.wait(1);
-        for action in desk.turn() {
-            minutes[second / 60] += 1;
-            desk.done(&action);
-        }
-    }
-    assert!(minutes[0] <= 4 && minutes[1..].iter().all(|writes| *writes <= 1), "{minutes:?}");
-    assert!(minutes[1..].iter().sum::<u32>() >= 8, "but it goes on trying: {minutes:?}");
-    assert_eq!(desk.word(0), "contested");
-}
-
-#[test]
-fn a_wake_in_a_contest_gets_what_it_lacks() {
-    let mut desk = Desk::new(1, 20, &[("container-concurrency", "10")]);
-    for count in [1, 0, 1, 0] {
-        desk.counts(0, count, count);
-    }
-    desk.one_waits(0);
-    let wake = desk.turn();
-    desk.done(&wake[0]);
-    for _ in 1..80 {
-        desk.readings[0].waiting.start(0);
-    }
-    desk.report();
-    assert_eq!(desk.told(), ["w0 8"], "nobody has written since the wake");
-}
-
-#[test]
 fn replicas_that_nobody_asked_for_keep_nobody_from_starting() {
     let mut desk = Desk::new(2, 2, &[("container-concurrency", "1"), ("max-scale", "0")]);
     // A person, or a rollout that takes replicas away for a while.
@@ -338,49 +148,6 @@ fn a_picture_that_came_before_the_refusal_is_gone_by_at_once() {
     let workloads = desk.shown.clone().into();
     desk.line.saw(&Snapshot { version: 99, workloads, ..Snapshot::default() }, desk.now);
     assert_eq!(desk.told(), [""; 0]);
-}
-
-#[test]
-fn what_another_autoscaler_writes_is_no_contest() {
-    let mut desk = Desk::new(1, 20, &[("idle-timeout", "2s")]);
-    desk.line.lead(false);
-    for count in [1, 0, 1, 0, 1] {
-        desk.version += 1;
-        desk.workloads[0].replicas = Replicas { desired: count, ready: count, starting: 0 };
-        desk.workloads[0].version = desk.version;
-        desk.show();
-    }
-    desk.line.lead(true);
-    desk.wait(5);
-    assert_eq!(desk.told(), ["w0 hold"], "a new leader goes on where the old one was");
-}
-
-#[test]
-fn who_overtakes_the_picture_of_our_write_is_counted_all_the_same() {
-    let mut desk = Desk::new(1, 20, &[("idle-timeout", "2s")]);
-    desk.counts(0, 1, 1);
-    let mut writes = 0;
-    for _ in 0..50 {
-        let hold = desk.workloads[0].hold.clone();
-        desk.readings[0].hold =
-            hold.map(|hold| HoldAnswer { id: hold.id, state: HoldState::Confirmed, empty: vec![] });
-        desk.wait(1);
-        for action in desk.turn() {
-            if !matches!(action, Action::Scale { .. }) {
-                desk.done(&action);
-                continue;
-            }
-            writes += 1;
-            // Ours is the version between: the first picture after it has the other's, before our answer is here.
-            desk.version += 1;
-            let ours = desk.version;
-            desk.workloads[0].hold = None;
-            desk.counts(0, 1, 1);
-            desk.line.done(&action, &Ok(ours), desk.now);
-        }
-    }
-    // The count at the beginning was another's, too.
-    assert_eq!(writes, 2);
 }
 
 #[test]
