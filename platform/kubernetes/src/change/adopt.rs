@@ -32,6 +32,9 @@ const INVALID_GRACE: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(5);
 const NAP: Duration = Duration::from_secs(600);
 
+/// So many conflicts in a row are told.
+const CONFLICTS: u32 = 3;
+
 /// One that comes back within this has its old count: what the directory shows may be older than our own write.
 const RETURN: Duration = Duration::from_secs(60);
 
@@ -92,7 +95,7 @@ impl Keeper {
     /// Runs until the platform is gone.
     pub(crate) async fn run(mut self, mut signals: Signals) {
         let mut loaded = false;
-        let mut said = String::new();
+        let (mut said, mut conflicts) = (String::new(), 0);
         loop {
             let ready = *signals.leading.borrow_and_update() && *signals.synced.borrow_and_update();
             signals.snapshots.borrow_and_update();
@@ -101,10 +104,19 @@ impl Keeper {
                 match self.pass(&mut loaded).await {
                     Ok(due) => {
                         said.clear();
+                        conflicts = 0;
                         next = due.unwrap_or(next);
                     }
                     // Somebody else wrote a ConfigMap, or a count that was being put back: both are read again.
-                    Err(Fault::Conflict) => (loaded, next) = (false, Instant::now() + RETRY),
+                    Err(Fault::Conflict) => {
+                        (loaded, next) = (false, Instant::now() + RETRY);
+                        conflicts += 1;
+                        if conflicts == CONFLICTS {
+                            warn!(
+                                "somebody else keeps writing Kaos's ConfigMaps, or counts that are put back"
+                            );
+                        }
+                    }
                     Err(fault) => {
                         next = Instant::now() + RETRY;
                         let text = fault.to_string();
