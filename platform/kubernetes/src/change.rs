@@ -102,6 +102,7 @@ pub struct Kubernetes {
     holdings: Holdings,
     events: Events,
     restores: mpsc::Sender<victims::Restore>,
+    retiring: Arc<victims::Retiring>,
     looks: mpsc::Sender<compare::Choice>,
     choices: Arc<Choices>,
     dropped: Arc<AtomicU64>,
@@ -130,7 +131,7 @@ impl Changing {
         let (looks, looked) = mpsc::channel(compare::CHOICES);
         let (leads, leading) = watch::channel(false);
         let leadership = Leadership::new(clock.clone());
-        let (kept, choices) = (Kept::default(), Arc::new(Choices::default()));
+        let (kept, choices, retiring) = (Kept::default(), Arc::new(Choices::default()), Arc::default());
         let platform = Arc::new(Kubernetes {
             api: api.clone(),
             directory: directory.clone(),
@@ -140,6 +141,7 @@ impl Changing {
             holdings: Holdings::default(),
             events: events.clone(),
             restores,
+            retiring: Arc::clone(&retiring),
             looks,
             choices: choices.clone(),
             dropped: dropped.clone(),
@@ -161,7 +163,7 @@ impl Changing {
         let candidate = Candidate { namespace, lease, id };
         let parts = vec![
             tasks.spawn(events::send(api.clone(), notices, pod, dropped)),
-            tasks.spawn(victims::restore(api.clone(), restored)),
+            tasks.spawn(victims::restore(api.clone(), retiring, restored)),
             tasks.spawn(compare::compare(api.clone(), events.clone(), choices, looked)),
             tasks.spawn(keeper.run(Signals { snapshots, synced, leading: leading.clone() })),
             tasks.spawn(announce::announce(sources, leadership.clone(), events, clock)),

@@ -4,7 +4,8 @@
 //! from a cache of its own. So: nothing during a rollout, nothing while another pod isn't Ready, the cost written, seen
 //! back through the server's watch cache, 100 ms for the controller's; then the count.
 
-use std::sync::{Arc, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kaos_core::platform::Refusal;
@@ -53,6 +54,33 @@ pub(crate) struct Restore {
     at: Instant,
 }
 
+/// Workloads whose costs are being written, or have just been: an earlier attempt's aren't taken back meanwhile, since those
+/// of one pod are the same.
+#[derive(Debug, Default)]
+pub(crate) struct Retiring(Mutex<HashMap<WorkloadId, Instant>>);
+
+impl Retiring {
+    fn lock(&self) -> MutexGuard<'_, HashMap<WorkloadId, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until the count was written and the platform has surely made its choice.
+    fn begin(&self, workload: &WorkloadId) {
+        let now = Instant::now();
+        let mut all = self.lock();
+        all.retain(|_, until| *until > now);
+        all.insert(workload.clone(), now + DEADLINE + LEFTOVER);
+    }
+
+    fn end(&self, workload: &WorkloadId) {
+        self.lock().remove(workload);
+    }
+
+    fn is(&self, workload: &WorkloadId) -> bool {
+        self.lock().get(workload).is_some_and(|until| *until > Instant::now())
+    }
+}
+
 /// Pods that are the first to go, by uid.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Retired {
@@ -66,6 +94,7 @@ pub(crate) struct Retired {
 #[derive(Debug)]
 pub(crate) struct Costs {
     restores: mpsc::Sender<Restore>,
+    retiring: Arc<Retiring>,
     workload: WorkloadId,
     selector: String,
     pods: Vec<String>,
@@ -82,6 +111,9 @@ impl Costs {
 
 impl Drop for Costs {
     fn drop(&mut self) {
+        if !self.sent {
+            self.retiring.end(&self.workload);
+        }
         if self.pods.is_empty() {
             return;
         }
@@ -101,8 +133,10 @@ impl Kubernetes {
         victims: &[EndpointUid],
         deadline: Instant,
     ) -> Result<(Retired, Costs), Refusal> {
+        self.retiring.begin(workload);
         let mut costs = Costs {
             restores: self.restores.clone(),
+            retiring: self.retiring.clone(),
             workload: workload.clone(),
             selector: holding.selector.clone().unwrap_or_default(),
             pods: Vec::new(),
@@ -277,13 +311,13 @@ pub(crate) async fn list(
 }
 
 /// Takes costs back as they come, one workload at a time. Ends with the queue's last sender.
-pub(crate) async fn restore(api: Arc<Api>, mut queue: mpsc::Receiver<Restore>) {
+pub(crate) async fn restore(api: Arc<Api>, retiring: Arc<Retiring>, mut queue: mpsc::Receiver<Restore>) {
     while let Some(restore) = queue.recv().await {
         sleep_until(restore.at).await;
         let workload = &restore.workload;
         let mut pause = TRY_PAUSE;
         for attempt in 1..=TRIES {
-            match restore_once(&api, &restore).await {
+            match restore_once(&api, &retiring, &restore).await {
                 Ok(()) => break,
                 Err(fault @ Fault::Forbidden(_)) => {
                     debug!(%workload, why = %fault, "no right to deletion costs");
@@ -301,8 +335,12 @@ pub(crate) async fn restore(api: Arc<Api>, mut queue: mpsc::Receiver<Restore>) {
     }
 }
 
-async fn restore_once(api: &Api, restore: &Restore) -> Result<(), Fault> {
+async fn restore_once(api: &Api, retiring: &Retiring, restore: &Restore) -> Result<(), Fault> {
     let mut found = list(api, &restore.workload, &restore.selector, "", Instant::now() + DEADLINE).await?;
+    // Looked at after the list: what is written from here on has other versions than those found.
+    if retiring.is(&restore.workload) {
+        return Err(Fault::Conflict);
+    }
     if let Some(names) = &restore.pods {
         found.retain(|pod| names.contains(&pod.metadata.name));
     }

@@ -7,7 +7,7 @@ use kaos_core::platform::{Expected, Platform, Refusal, Scale};
 use kaos_core::snapshot::{Hold, Mode, Targets};
 use kaos_core::{EndpointUid, HoldId};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::patch::{COST, LEAST_COST, RETIRED};
 use super::testing::cluster::{CART, Meanwhile, Objects, Stage, cart, pod};
@@ -159,4 +159,25 @@ async fn what_a_dead_predecessor_retired_is_taken_back_with_its_hold() {
     stage.show(Mode::Scale);
     stage.changing.platform().hold(&cart(), None).await.unwrap();
     stage.comes("no cost is left", |stage| stage.annotations(&pod("cart-1")) == json!({})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cost_of_an_earlier_attempt_is_not_taken_back_under_a_later_one() {
+    let stage = Stage::kept(2).await;
+    stage.objects().refusals = vec![("cart/scale", 500)];
+    assert!(lower(&stage, &["u-1"]).await.is_err());
+    // Its cost is to go ten seconds later, which falls between the next attempt's cost and its count.
+    stage.objects().refusals.clear();
+    sleep(Duration::from_millis(9950)).await;
+    stage.objects().meanwhile = Some(("cart/scale", |objects| {
+        let cost = objects.object(&pod("cart-1")).unwrap()["metadata"]["annotations"][COST].clone();
+        objects.change(CART, |cart| cart["status"]["cost"] = cost);
+    }));
+    lower(&stage, &["u-1"]).await.unwrap();
+    let seen = stage.objects().object(CART).unwrap()["status"]["cost"].clone();
+    assert_eq!(seen, LEAST_COST, "as the count was written");
+    // Nor right after it: the controller may not have chosen yet. In the end it goes, if the pod is still there.
+    sleep(Duration::from_secs(5)).await;
+    assert!(retired(&stage, "cart-1"));
+    stage.comes("it is taken back", |stage| !retired(stage, "cart-1")).await;
 }
