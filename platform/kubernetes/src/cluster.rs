@@ -8,21 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kaos_core::{Moment, Snapshot, WorkloadId};
-use kube::{Api, Client};
+use kube::Client;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
 use crate::claim::HostRules;
 use crate::directory::Directory;
-use crate::follow::{Follow, Said, config};
+use crate::follow::{Follow, Said};
 use crate::note::Notes;
 use crate::object::{Deployment, Service, Slice};
 use crate::picture::Picture;
 use crate::state::{Change, Part};
 use crate::task::Task;
 use crate::waking::Waking;
-use crate::wire::{Watched, Wire};
 
 /// Least time between two snapshots.
 pub const PACE: Duration = Duration::from_millis(20);
@@ -111,20 +110,23 @@ fn follow(client: &Client, scope: Option<&str>, out: &mpsc::Sender<Change>) -> [
     let (one, two, three) = (of(scope), of(scope), of(scope));
     let deployments = Follow::<Deployment> {
         what: "deployments",
-        api: api(client, scope),
-        config: config(),
+        client: client.clone(),
+        namespace: of(scope),
+        labels: None,
         change: Box::new(move |said: Said<_>| Change::Deployments(said.part(one.as_deref()))),
     };
     let services = Follow::<Service> {
         what: "services",
-        api: api(client, scope),
-        config: config(),
+        client: client.clone(),
+        namespace: of(scope),
+        labels: None,
         change: Box::new(move |said: Said<_>| Change::Services(said.part(two.as_deref()))),
     };
     let slices = Follow::<Slice> {
         what: "endpointslices",
-        api: api(client, scope),
-        config: config(),
+        client: client.clone(),
+        namespace: of(scope),
+        labels: None,
         change: Box::new(move |said: Said<_>| Change::Slices(said.part(three.as_deref()))),
     };
     [
@@ -132,13 +134,6 @@ fn follow(client: &Client, scope: Option<&str>, out: &mpsc::Sender<Change>) -> [
         Task::spawn(services.run(out.clone())),
         Task::spawn(slices.run(out.clone())),
     ]
-}
-
-fn api<T: Watched>(client: &Client, scope: Option<&str>) -> Api<Wire<T>> {
-    match scope {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
 }
 
 /// Owns what is known.

@@ -3,21 +3,23 @@
 //! Errors never empty anything: what was known stays until a whole list takes its place, and what was known of one object
 //! until that object can be read again.
 
+use std::fmt;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures::StreamExt;
-use kube::Api;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::utils::Backoff;
-use kube::runtime::watcher::{self, Event, watcher};
+use futures::{AsyncBufReadExt, StreamExt};
+use kube::Client;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::core::Request;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
+use crate::list::{List, ListMeta};
 use crate::object::Name;
+use crate::patience::Patience;
 use crate::state::{Change, Part};
-use crate::wire::{Watched, Wire};
+use crate::wire::{self, Watched, Wire};
 
 /// A watch that says nothing for so long is begun again: the API server ends it, or we do five seconds later.
 const WATCH: u32 = 60;
@@ -25,61 +27,21 @@ const WATCH: u32 = 60;
 /// A list that makes no progress for so long is begun again.
 const LIST: Duration = Duration::from_secs(15);
 
-/// Objects per page of a list: what is held unreduced at one time. A hundred take four megabytes more, which stay.
-const PAGE: u32 = 50;
+/// Objects per page of a list, as the API server's own clients have it. Whatever it is, one object is held at a time.
+const PAGE: u32 = 500;
 
-/// What is watched, by the words of its API.
-pub(crate) fn config() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH).page_size(PAGE)
-}
-
-/// Between two tries of a watch: from 200 ms to 2 s, so that a view is fresh within 5 s of the API server's return.
-///
-/// Success doesn't shorten it, time does: a watch that always breaks right after its list isn't hammered.
-#[derive(Debug)]
-pub(crate) struct Patience {
-    step: u32,
-    last: Instant,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Patience { step: 0, last: Instant::now() }
-    }
-}
-
-impl Patience {
-    const FIRST: Duration = Duration::from_millis(200);
-    const LONGEST: Duration = Duration::from_secs(2);
-    const FORGIVEN: Duration = Duration::from_secs(20);
-}
-
-impl Iterator for Patience {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let now = Instant::now();
-        if now.saturating_duration_since(self.last) > Self::FORGIVEN {
-            self.step = 0;
-        }
-        let pause = (Self::FIRST * 2_u32.pow(self.step.min(8))).min(Self::LONGEST);
-        self.step += 1;
-        self.last = now + pause;
-        // All proxies lose an API server in the same instant; they needn't come back in the same one.
-        Some(pause.mul_f64(0.5 + fastrand::f64() / 2.0))
-    }
-}
-
-impl Backoff for Patience {
-    fn reset(&mut self) {}
-}
+/// A watch that ends sooner isn't begun again at once.
+const BRIEF: Duration = Duration::from_secs(1);
 
 /// One watch, and what becomes of what it says.
 pub(crate) struct Follow<T> {
     /// For the log, such as `deployments`.
     pub(crate) what: &'static str,
-    pub(crate) api: Api<Wire<T>>,
-    pub(crate) config: watcher::Config,
+    pub(crate) client: Client,
+    /// `None`: all.
+    pub(crate) namespace: Option<String>,
+    /// A label selector. `None`: all.
+    pub(crate) labels: Option<String>,
     /// What is said of an object.
     pub(crate) change: Box<dyn Fn(Said<T>) -> Change + Send + Sync>,
 }
@@ -101,103 +63,199 @@ impl<T> Said<T> {
     }
 }
 
-/// Why a stream of a watch was left.
+/// Why a list or a watch was left.
 enum Left {
-    /// It stood still.
-    Stalled,
+    /// In order, at this version.
+    At(String),
+    /// Something broke; a watch goes on from this version, if there is one.
+    Broken(Option<String>, Fault),
     /// Nobody listens any more.
     Unheard,
 }
 
-/// A list that isn't whole yet.
-struct List<T> {
-    objects: Vec<(Name, Option<T>)>,
-    /// How many of them can't be read, and what is wrong with one.
-    unread: Option<(usize, String)>,
+/// What broke.
+enum Fault {
+    Api(kube::Error),
+    /// What came isn't a list.
+    List(String),
+    Stalled,
 }
 
-impl<T> Default for List<T> {
-    fn default() -> Self {
-        List { objects: Vec::new(), unread: None }
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Api(error) => write!(out, "{error}"),
+            Fault::List(wrong) => write!(out, "what came isn't a whole list: {wrong}"),
+            Fault::Stalled => write!(out, "it made no progress for {LIST:?}"),
+        }
+    }
+}
+
+impl Fault {
+    /// Whether what came after a version can't be had any more.
+    fn expired(&self) -> bool {
+        matches!(self, Fault::Api(kube::Error::Api(status)) if status.code == 410)
     }
 }
 
 impl<T: Watched> Follow<T> {
     /// Runs until nobody listens to `out`.
     pub(crate) async fn run(self, out: mpsc::Sender<Change>) {
-        let mut patience = Patience::default();
-        while let Left::Stalled = self.stream(&out).await {
-            warn!(what = self.what, "a list made no progress for {LIST:?}: it is begun again");
-            tokio::time::sleep(patience.next().unwrap_or(Patience::LONGEST)).await;
+        let (mut patience, mut broken) = (Patience::default(), false);
+        let mut from: Option<String> = None;
+        loop {
+            let begun = Instant::now();
+            let watched = from.is_some();
+            let left = match &from {
+                None => self.list(&out, &mut broken).await,
+                Some(version) => self.watch(version.clone(), &out, &mut broken, &mut patience).await,
+            };
+            match left {
+                Left::Unheard => return,
+                Left::At(version) => {
+                    from = Some(version);
+                    if watched && begun.elapsed() < BRIEF {
+                        patience.pause().await;
+                    }
+                }
+                Left::Broken(version, fault) => {
+                    self.complain(&fault, &mut broken);
+                    from = version;
+                    patience.pause().await;
+                }
+            }
         }
     }
 
-    async fn stream(&self, out: &mpsc::Sender<Change>) -> Left {
-        let mut stream = pin!(watcher(self.api.clone(), self.config.clone()).backoff(Patience::default()));
-        let mut list = Some(List::default());
-        let mut broken = false;
-        loop {
-            let event = match &list {
-                Some(_) => match timeout(LIST, stream.next()).await {
-                    Ok(event) => event,
-                    Err(_) => return Left::Stalled,
-                },
-                None => stream.next().await,
+    /// Lists everything, and says it once it is whole.
+    async fn list(&self, out: &mpsc::Sender<Change>, broken: &mut bool) -> Left {
+        let mut kept = Kept::default();
+        let mut token = None;
+        let version = loop {
+            let meta = match self.page(token, &mut kept).await {
+                Ok(meta) => meta,
+                Err(fault) => return Left::Broken(None, fault),
             };
-            let event = match event {
-                Some(Ok(event)) => event,
-                Some(Err(error)) => {
-                    self.complain(&error, broken);
-                    broken = true;
+            token = meta.token.filter(|token| !token.is_empty());
+            match (&token, meta.resource_version.filter(|version| !version.is_empty())) {
+                (Some(_), _) => {}
+                (None, Some(version)) => break version,
+                (None, None) => {
+                    let fault = Fault::List("it has no metadata.resourceVersion".to_owned());
+                    return Left::Broken(None, fault);
+                }
+            }
+        };
+        if let Some((count, wrong)) = &kept.unread {
+            self.unread(*count, wrong);
+        }
+        match self.say(Said::All(kept.objects), out, broken).await {
+            true => Left::At(version),
+            false => Left::Unheard,
+        }
+    }
+
+    /// Reads one page of a list into `kept`, as it comes.
+    async fn page(&self, token: Option<String>, kept: &mut Kept<T>) -> Result<ListMeta, Fault> {
+        let mut params = ListParams::default().limit(PAGE);
+        params.label_selector.clone_from(&self.labels);
+        params.continue_token = token;
+        let request = self.request().list(&params).map_err(kube::Error::BuildRequest).map_err(Fault::Api)?;
+        let sent = timeout(LIST, self.client.request_stream(request)).await.map_err(|_| Fault::Stalled)?;
+        let mut body = pin!(sent.map_err(Fault::Api)?);
+        let mut list = List::default();
+        let mut found = |object: Wire<T>| kept.take(object);
+        loop {
+            let chunk = timeout(LIST, body.fill_buf()).await.map_err(|_| Fault::Stalled)?;
+            let chunk = chunk.map_err(|error| Fault::Api(kube::Error::ReadEvents(error)))?;
+            let read = chunk.len();
+            if read == 0 {
+                return list.end(&mut found).map_err(Fault::List);
+            }
+            list.take(chunk, &mut found).map_err(Fault::List)?;
+            body.consume_unpin(read);
+        }
+    }
+
+    /// Says what changes after `version`, for as long as the watch lasts.
+    async fn watch(
+        &self,
+        mut version: String,
+        out: &mpsc::Sender<Change>,
+        broken: &mut bool,
+        patience: &mut Patience,
+    ) -> Left {
+        let mut params = WatchParams::default().timeout(WATCH);
+        params.label_selector.clone_from(&self.labels);
+        let idle = Duration::from_secs(u64::from(WATCH) + 5);
+        let stream = match self.request().watch(&params, &version).map_err(kube::Error::BuildRequest) {
+            Ok(request) => timeout(LIST, self.client.request_events::<Wire<T>>(request)).await,
+            Err(error) => Ok(Err(error)),
+        };
+        let mut stream = match stream {
+            Ok(Ok(stream)) => pin!(stream),
+            Ok(Err(error)) => return Self::broken(version, Fault::Api(error)),
+            Err(_) => return Self::broken(version, Fault::Stalled),
+        };
+        loop {
+            let object = match timeout(idle, stream.next()).await {
+                Ok(Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)))) => object,
+                Ok(Some(Ok(WatchEvent::Deleted(object)))) => Wire { kept: Ok(None), ..object },
+                Ok(Some(Ok(WatchEvent::Bookmark(bookmark)))) => {
+                    version = bookmark.metadata.resource_version;
                     continue;
                 }
-                // The stream of a watch has no end; were there one, it would be begun again.
-                None => return Left::Stalled,
+                Ok(Some(Ok(WatchEvent::Error(status)))) => {
+                    return Self::broken(version, Fault::Api(kube::Error::Api(status)));
+                }
+                Ok(Some(Err(error))) => {
+                    // One line that can't be read is no reason to leave those that follow.
+                    self.complain(&Fault::Api(error), broken);
+                    patience.pause().await;
+                    continue;
+                }
+                Ok(None) | Err(_) => return Left::At(version),
             };
-            let Some(said) = self.take(event, &mut list) else { continue };
-            if std::mem::take(&mut broken) {
-                info!(what = self.what, "the watch goes on");
-            }
-            if out.send((self.change)(said)).await.is_err() {
+            let Some(seen) = object.version else {
+                return Left::Broken(None, Fault::List("an object has no version".to_owned()));
+            };
+            version = seen;
+            let said = match (object.name, object.kept) {
+                (Some(name), Ok(kept)) => Said::One(name, kept),
+                (None, Ok(_)) => continue,
+                (name, Err(wrong)) => {
+                    self.unread(1, &said_of(name.as_ref(), &wrong));
+                    continue;
+                }
+            };
+            if !self.say(said, out, broken).await {
                 return Left::Unheard;
             }
         }
     }
 
-    fn take(&self, event: Event<Wire<T>>, list: &mut Option<List<T>>) -> Option<Said<T>> {
-        match event {
-            Event::Init => {
-                *list = Some(List::default());
-                None
-            }
-            Event::InitApply(object) => {
-                list.get_or_insert_default().take(object);
-                None
-            }
-            Event::InitDone => {
-                let List { objects, unread } = list.take().unwrap_or_default();
-                if let Some((count, wrong)) = unread {
-                    self.unread(count, &wrong);
-                }
-                Some(Said::All(objects))
-            }
-            Event::Apply(object) => match object.kept {
-                Ok(kept) => Some(Said::One(object.name?, kept)),
-                Err(wrong) => {
-                    self.unread(1, &said_of(object.name.as_ref(), &wrong));
-                    None
-                }
-            },
-            Event::Delete(object) => Some(Said::One(object.name?, None)),
+    fn broken(version: String, fault: Fault) -> Left {
+        Left::Broken(if fault.expired() { None } else { Some(version) }, fault)
+    }
+
+    fn request(&self) -> Request {
+        Request::new(wire::path::<T>(self.namespace.as_deref()))
+    }
+
+    /// Whether somebody listens.
+    async fn say(&self, said: Said<T>, out: &mpsc::Sender<Change>, broken: &mut bool) -> bool {
+        if std::mem::take(broken) {
+            info!(what = self.what, "the watch goes on");
         }
+        out.send((self.change)(said)).await.is_ok()
     }
 
     fn unread(&self, count: usize, wrong: &str) {
         warn!(what = self.what, count, "can't be read, stays as it was last read: {wrong}");
     }
 
-    fn complain(&self, error: &watcher::Error, again: bool) {
-        if again {
+    fn complain(&self, error: &Fault, again: &mut bool) {
+        if std::mem::replace(again, true) {
             debug!(what = self.what, %error, "the watch is still broken");
         } else {
             warn!(what = self.what, %error, "a watch broke: the last picture stays, and it is tried again");
@@ -205,7 +263,20 @@ impl<T: Watched> Follow<T> {
     }
 }
 
-impl<T> List<T> {
+/// What is kept of a list that isn't whole yet.
+struct Kept<T> {
+    objects: Vec<(Name, Option<T>)>,
+    /// How many of them can't be read, and what is wrong with the first.
+    unread: Option<(usize, String)>,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Kept { objects: Vec::new(), unread: None }
+    }
+}
+
+impl<T> Kept<T> {
     fn take(&mut self, object: Wire<T>) {
         let kept = match object.kept {
             Ok(None) => return,

@@ -27,8 +27,12 @@ mod gather;
 mod infer;
 #[cfg(test)]
 mod infer_test;
+mod list;
+#[cfg(test)]
+mod list_test;
 pub mod note;
 mod object;
+mod patience;
 pub mod peers;
 mod picture;
 #[cfg(test)]

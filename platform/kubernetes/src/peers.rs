@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 
 use kaos_core::ProxyId;
 use kaos_core::snapshot::Phase;
-use kube::{Api, Client};
+use kube::Client;
 use tokio::sync::{mpsc, watch};
 
-use crate::follow::{Follow, Said, config};
+use crate::follow::{Follow, Said};
 use crate::object::{Name, Slice};
 use crate::state::{Change, Part};
 use crate::task::Task;
@@ -45,8 +45,9 @@ impl Peers {
         let (out, heard) = mpsc::channel(64);
         let follow = Follow::<Slice> {
             what: "peers",
-            api: Api::namespaced(client.clone(), &service.namespace),
-            config: config().labels(&format!("kubernetes.io/service-name={}", service.name)),
+            client: client.clone(),
+            namespace: Some(service.namespace.clone()),
+            labels: Some(format!("kubernetes.io/service-name={}", service.name)),
             change: Box::new(|said: Said<_>| Change::Slices(said.part(None))),
         };
         let tasks = [Task::spawn(follow.run(out)), Task::spawn(tell(service, heard, tell_data, tell_admin))];

@@ -16,7 +16,6 @@ use crate::wire::{self, Meta, Parts, ServiceSpec, ServiceSpecPort, Watched};
 impl Watched for Service {
     const GROUP: &'static str = "";
     const VERSION: &'static str = "v1";
-    const KIND: &'static str = "Service";
     const PLURAL: &'static str = "services";
 
     fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String> {

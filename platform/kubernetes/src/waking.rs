@@ -6,10 +6,10 @@
 use std::collections::{HashMap, HashSet};
 
 use kaos_core::WorkloadId;
-use kube::{Api, Client};
+use kube::Client;
 use tokio::sync::mpsc;
 
-use crate::follow::{Follow, Said, config};
+use crate::follow::{Follow, Said};
 use crate::object::Pod;
 use crate::state::{Change, Pods};
 use crate::task::Task;
@@ -78,8 +78,9 @@ impl Waking {
         let workload = id.clone();
         let follow = Follow {
             what: "pods",
-            api: Api::namespaced(self.client.clone(), id.namespace()),
-            config: config().labels(selector),
+            client: self.client.clone(),
+            namespace: Some(id.namespace().to_owned()),
+            labels: Some(selector.to_owned()),
             change: Box::new(move |said| Change::Pods(workload.clone(), number, pods(said))),
         };
         let task = Task::spawn(follow.run(self.out.clone()));

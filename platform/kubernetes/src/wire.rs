@@ -10,11 +10,8 @@ mod pod;
 mod service;
 mod slice;
 
-use std::borrow::Cow;
 use std::fmt::Debug;
 
-use kube::Resource;
-use kube::core::{NamespaceResourceScope, ObjectMeta};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -35,8 +32,6 @@ pub(crate) trait Watched: Clone + Debug + Send + Sized + 'static {
     const GROUP: &'static str;
     /// Such as `v1`.
     const VERSION: &'static str;
-    /// Such as `Deployment`.
-    const KIND: &'static str;
     /// Such as `deployments`.
     const PLURAL: &'static str;
 
@@ -106,8 +101,8 @@ pub(crate) struct Wire<T> {
     pub(crate) name: Option<Name>,
     /// What is kept of it. `Ok(None)`: it is of no concern. `Err`: what couldn't be read, and why.
     pub(crate) kept: Result<Option<T>, String>,
-    /// Only the version, which a watch goes on from.
-    meta: ObjectMeta,
+    /// The version from which a watch goes on.
+    pub(crate) version: Option<String>,
 }
 
 /// What an object is called, whatever else is wrong with it.
@@ -137,36 +132,14 @@ impl<'de, T: Watched> Deserialize<'de> for Wire<T> {
         Ok(Wire {
             name: called.namespace.zip(called.name),
             kept: meta.and_then(|meta| T::reduce(meta, &parts)),
-            meta: ObjectMeta { resource_version: called.resource_version, ..ObjectMeta::default() },
+            version: called.resource_version.filter(|version| !version.is_empty()),
         })
     }
 }
 
-impl<T: Watched> Resource for Wire<T> {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        T::KIND.into()
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        T::GROUP.into()
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        T::VERSION.into()
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        T::PLURAL.into()
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.meta
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.meta
-    }
+/// Where the objects of one kind are asked for.
+pub(crate) fn path<T: Watched>(namespace: Option<&str>) -> String {
+    let root = if T::GROUP.is_empty() { "/api".to_owned() } else { format!("/apis/{}", T::GROUP) };
+    let within = namespace.map(|namespace| format!("namespaces/{namespace}/")).unwrap_or_default();
+    format!("{root}/{}/{within}{}", T::VERSION, T::PLURAL)
 }

@@ -111,7 +111,7 @@ fn what_cant_be_read_says_what_and_whose() {
         let wrong = read.kept.as_ref().unwrap_err();
         assert!(wrong.starts_with(said), "{path}: {wrong}");
         assert_eq!(read.name, Some(("prod".into(), "shop".into())), "{path}");
-        assert_eq!(kube::ResourceExt::resource_version(&read).as_deref(), Some("100"), "{path}");
+        assert_eq!(read.version.as_deref(), Some("100"), "{path}");
     }
     let long = wire::<Deployment>(&with(shop(), "/spec/replicas", json!("x".repeat(100_000))));
     assert!(long.kept.unwrap_err().len() < 1000);

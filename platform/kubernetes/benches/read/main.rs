@@ -1,30 +1,23 @@
 //! Prints what reading a large cluster takes, each kind of objects by itself and all of them together: 10,000 Deployments
 //! of which 2,000 are adopted, as many Services, 30,000 pods in EndpointSlices. Asserts nothing.
 //!
-//! `cargo bench -p kaos-kubernetes --bench read`. Each row is measured in a process of its own, from the bytes of a
-//! response on; the processor's time that makes the objects isn't counted.
+//! `cargo bench -p kaos-kubernetes --bench read`. Each row is read by a process of its own, over loopback, so that only
+//! what reading takes is counted.
 
 mod objects;
+mod server;
 
-use std::convert::Infallible;
 use std::error::Error;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use futures::channel::mpsc;
-use http::{Request, Response};
-use http_body::Frame;
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
 use kaos_core::WorkloadId;
-use kaos_kubernetes::{Cluster, HostRules, ReadSettings};
-use kube::Client;
-use kube::client::Body;
+use kaos_kubernetes::{Client, Cluster, HostRules, ReadSettings};
+use kube::Config;
 use rustix::time::{ClockId, clock_gettime};
-use tower::service_fn;
 
-use objects::{ADOPTED, OBJECTS, namespace, numbered};
+use objects::{ADOPTED, OBJECTS, namespace};
 
 /// As in the command.
 #[global_allocator]
@@ -32,25 +25,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const KINDS: [&str; 3] = ["deployments", "services", "endpointslices"];
 const CHANGES: usize = 200;
-
-type Answer = Response<BoxBody<Bytes, Infallible>>;
-type Watch = mpsc::Sender<Result<Frame<Bytes>, Infallible>>;
-
-/// An API server that has objects of some kinds.
-struct Server {
-    has: Vec<String>,
-    watches: Mutex<Vec<(String, Watch)>>,
-    /// Bytes of lists, and the processor's time that making them took.
-    made: Mutex<(usize, Duration)>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn number(query: &str, name: &str) -> Option<usize> {
-    query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
-}
 
 /// The processor's time of this process.
 fn spent() -> Duration {
@@ -67,45 +41,6 @@ fn resident(line: &str) -> f64 {
     found.unwrap_or(0.0) / 1024.0
 }
 
-impl Server {
-    fn answer(&self, request: &Request<Body>) -> Answer {
-        let resource = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
-        let query = request.uri().query().unwrap_or_default();
-        if query.contains("watch=true") {
-            let (to, from) = mpsc::channel(64);
-            locked(&self.watches).push((resource, to));
-            return Response::new(BodyExt::boxed(StreamBody::new(from)));
-        }
-        let began = spent();
-        let all = if self.has.contains(&resource) { OBJECTS } else { 0 };
-        let from = number(query, "continue").unwrap_or(0);
-        let to = (from + number(query, "limit").unwrap_or(all)).min(all);
-        let more = if to < all { to.to_string() } else { String::new() };
-        let (one, other) = match resource.as_str() {
-            "deployments" => (objects::deployment(true), objects::deployment(false)),
-            "services" => (objects::service(), objects::service()),
-            _ => (objects::slice(3), objects::slice(3)),
-        };
-        let mut page =
-            format!("{{\"metadata\":{{\"resourceVersion\":\"9\",\"continue\":\"{more}\"}},\"items\":[");
-        for at in from..to {
-            page.push_str(if at > from { "," } else { "" });
-            page.push_str(&numbered(if at < ADOPTED { &one } else { &other }, at));
-        }
-        page.push_str("]}");
-        let mut made = locked(&self.made);
-        *made = (made.0 + page.len(), made.1 + spent().saturating_sub(began));
-        Response::new(Full::new(Bytes::from(page)).boxed())
-    }
-
-    fn client(self: &Arc<Self>) -> Client {
-        let server = self.clone();
-        let answer =
-            move |request: Request<Body>| std::future::ready(Ok::<_, Infallible>(server.answer(&request)));
-        Client::new(service_fn(answer), "default")
-    }
-}
-
 fn settings() -> ReadSettings {
     let hosts = HostRules {
         domain: "example.com".into(),
@@ -116,49 +51,44 @@ fn settings() -> ReadSettings {
     ReadSettings { namespaces: vec![], hosts, origin: Instant::now(), originals: None }
 }
 
-async fn measure(has: &[&str]) -> Result<(), Box<dyn Error>> {
-    let has: Vec<String> = has.iter().map(|it| (*it).to_owned()).collect();
-    let count = (OBJECTS * has.len()) as f64;
-    let server = Arc::new(Server { has, watches: Mutex::default(), made: Mutex::default() });
+async fn read(at: SocketAddr, kinds: usize, bytes: f64) -> Result<(), Box<dyn Error>> {
+    let client = Client::try_from(Config::new(format!("http://{at}/").parse()?))?;
     let (before, began, begun) = (resident("VmRSS:"), spent(), Instant::now());
-    let cluster = Cluster::watch(&server.client(), settings());
+    let cluster = Cluster::watch(&client, settings());
     cluster.synced().wait_for(|synced| *synced).await?;
-    let (took, (bytes, making)) = (begun.elapsed(), *locked(&server.made));
-    let reading = spent().saturating_sub(began).saturating_sub(making).as_secs_f64();
+    let (took, spent) = (begun.elapsed(), spent().saturating_sub(began).as_secs_f64());
     // The allocator gives memory back a moment after it was freed.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let (after, most) = (resident("VmRSS:"), resident("VmHWM:"));
-    let mb = bytes as f64 / 1e6;
     println!(
-        "  {mb:.1} MB of JSON: {reading:.3} s of processor, {:.0} MB/s, {:.0} objects/s; \
+        "  {:.1} MB of JSON: {spent:.3} s of processor, {:.0} MB/s, {:.0} objects/s; \
          first picture of {} workloads after {took:.1?}",
-        mb / reading,
-        count / reading,
+        bytes / 1e6,
+        bytes / 1e6 / spent,
+        (kinds * OBJECTS) as f64 / spent,
         cluster.snapshots().borrow().workloads.len(),
     );
     println!(
         "  resident: {before:.1} MB before, {after:.1} MB after, {most:.1} MB at most; {:.0} bytes per object",
-        (after - before) * 1024.0 * 1024.0 / count
+        (after - before) * 1024.0 * 1024.0 / (kinds * OBJECTS).max(1) as f64
     );
-    if server.has.len() == KINDS.len() {
-        changes(&cluster, &server).await?;
+    if kinds == KINDS.len() {
+        changes(&cluster, at).await?;
     }
     Ok(())
 }
 
-async fn changes(cluster: &Cluster, server: &Server) -> Result<(), Box<dyn Error>> {
+async fn changes(cluster: &Cluster, at: SocketAddr) -> Result<(), Box<dyn Error>> {
     let mut snapshots = cluster.snapshots();
     let mut took = Vec::with_capacity(CHANGES);
     for turn in 1..=CHANGES {
         // Longer than the pace: each change is the first one after a while.
         tokio::time::sleep(Duration::from_millis(25)).await;
-        let at = turn % ADOPTED;
-        let line = format!("{{\"type\":\"MODIFIED\",\"object\":{}}}\n", numbered(&objects::slice(2), at));
-        let id = WorkloadId::new(&namespace(at), &format!("app-{at}"));
+        let number = turn % ADOPTED;
+        let id = WorkloadId::new(&namespace(number), &format!("app-{number}"));
         snapshots.mark_unchanged();
         let said = Instant::now();
-        let to = locked(&server.watches).iter().find(|it| it.0 == "endpointslices").map(|it| it.1.clone());
-        to.ok_or("no watch")?.try_send(Ok(Frame::data(Bytes::from(line))))?;
+        server::change(at, number)?;
         snapshots
             .wait_for(|snapshot| snapshot.workload(&id).is_some_and(|it| it.replicas.ready == 2))
             .await?;
@@ -166,20 +96,28 @@ async fn changes(cluster: &Cluster, server: &Server) -> Result<(), Box<dyn Error
     }
     took.sort();
     let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
-    println!("  an endpoint's change to its snapshot: p50 {:.1?}, p99 {:.1?}", at(0.5), at(0.99));
+    println!(
+        "  an endpoint's change to its snapshot: p50 {:.1?}, p99 {:.1?}; {:.1} MB after {CHANGES} of them",
+        at(0.5),
+        at(0.99),
+        resident("VmRSS:")
+    );
     Ok(())
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut args = std::env::args().skip_while(|arg| arg != "--of").skip(1);
-    if let Some(kinds) = args.next() {
-        let kinds: Vec<&str> = kinds.split(',').collect();
+    let args: Vec<String> = std::env::args().skip_while(|arg| arg != "--at").skip(1).collect();
+    if let [at, kinds, bytes] = args.as_slice() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        return runtime.block_on(measure(&kinds));
+        return runtime.block_on(read(at.parse()?, kinds.parse()?, bytes.parse()?));
     }
-    for kinds in [KINDS[0].to_owned(), KINDS[1].to_owned(), KINDS[2].to_owned(), KINDS.join(",")] {
-        println!("{kinds}");
-        std::process::Command::new(std::env::current_exe()?).args(["--of", &kinds]).status()?;
+    let (all, none): (&[&str], &[&str]) = (&KINDS, &[]);
+    for kinds in [none, &KINDS[..1], &KINDS[1..2], &KINDS[2..], all] {
+        println!("{}", if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(", ") });
+        let at = server::serve(&kinds.join(","))?.to_string();
+        let bytes: usize = kinds.iter().map(|kind| server::bytes(kind)).sum();
+        let args = ["--at", &at, &kinds.len().to_string(), &bytes.to_string()];
+        Command::new(std::env::current_exe()?).args(args).status()?;
     }
     Ok(())
 }

@@ -18,7 +18,6 @@ const OURSELVES: &str = "kaos";
 impl Watched for Deployment {
     const GROUP: &'static str = "apps";
     const VERSION: &'static str = "v1";
-    const KIND: &'static str = "Deployment";
     const PLURAL: &'static str = "deployments";
 
     fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String> {

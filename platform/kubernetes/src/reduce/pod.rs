@@ -14,7 +14,6 @@ const TEMPLATE: &str = "pod-template-hash";
 impl Watched for Pod {
     const GROUP: &'static str = "";
     const VERSION: &'static str = "v1";
-    const KIND: &'static str = "Pod";
     const PLURAL: &'static str = "pods";
 
     fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String> {

@@ -16,7 +16,6 @@ const SERVICE: &str = "kubernetes.io/service-name";
 impl Watched for Slice {
     const GROUP: &'static str = "discovery.k8s.io";
     const VERSION: &'static str = "v1";
-    const KIND: &'static str = "EndpointSlice";
     const PLURAL: &'static str = "endpointslices";
 
     fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String> {
