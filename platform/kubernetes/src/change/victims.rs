@@ -36,7 +36,7 @@ const PAGES: usize = 20;
 const TRIES: u32 = 6;
 const TRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a predecessor left behind is taken back after this.
+/// What a predecessor left behind, or what may still be on its way, is taken back after this.
 const LEFTOVER: Duration = Duration::from_secs(10);
 
 /// Most costs that wait to be taken back.
@@ -98,6 +98,8 @@ pub(crate) struct Costs {
     workload: WorkloadId,
     selector: String,
     pods: Vec<String>,
+    /// Every cost is known to be written, and none is on its way any more.
+    written: bool,
     /// The count may have been written: the platform first gets the time to choose.
     pub(crate) sent: bool,
 }
@@ -117,7 +119,8 @@ impl Drop for Costs {
         if self.pods.is_empty() {
             return;
         }
-        let at = if self.sent { Instant::now() + LEFTOVER } else { Instant::now() };
+        let settled = self.written && !self.sent;
+        let at = if settled { Instant::now() } else { Instant::now() + LEFTOVER };
         let (workload, selector) = (self.workload.clone(), std::mem::take(&mut self.selector));
         let pods = Some(std::mem::take(&mut self.pods));
         enqueue(&self.restores, Restore { workload, selector, pods, at });
@@ -140,6 +143,7 @@ impl Kubernetes {
             workload: workload.clone(),
             selector: holding.selector.clone().unwrap_or_default(),
             pods: Vec::new(),
+            written: false,
             sent: false,
         };
         if holding.rolling {
@@ -181,6 +185,7 @@ impl Kubernetes {
             listed.into_iter().filter(|pod| retired.victims.contains(&pod.metadata.uid)).collect();
         costs.pods = chosen.iter().map(|pod| pod.metadata.name.clone()).collect();
         let newest = self.write_costs(workload, chosen, deadline).await?;
+        costs.written = true;
         let seen = format!("&resourceVersion={newest}&resourceVersionMatch=NotOlderThan");
         Ok(list(&self.api, workload, selector, &seen, deadline).await?)
     }

@@ -181,3 +181,16 @@ async fn the_cost_of_an_earlier_attempt_is_not_taken_back_under_a_later_one() {
     assert!(retired(&stage, "cart-1"));
     stage.comes("it is taken back", |stage| !retired(stage, "cart-1")).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cost_that_arrives_after_its_write_was_given_up_is_taken_back() {
+    let stage = Stage::kept(2).await;
+    stage.objects().refusals = vec![("pods/cart-1/status", 500)];
+    assert!(lower(&stage, &["u-1"]).await.is_err());
+    stage.objects().refusals.clear();
+    sleep(Duration::from_secs(1)).await;
+    stage.objects().change(&pod("cart-1"), |pod| {
+        pod["metadata"]["annotations"] = json!({COST: LEAST_COST, RETIRED: ""});
+    });
+    stage.comes("it is taken back", |stage| !retired(stage, "cart-1")).await;
+}
