@@ -163,7 +163,7 @@ impl Changing {
         let candidate = Candidate { namespace, lease, id };
         let parts = vec![
             tasks.spawn(events::send(api.clone(), notices, pod, dropped)),
-            tasks.spawn(victims::restore(api.clone(), retiring, restored)),
+            tasks.spawn(victims::restore(api.clone(), directory.clone(), retiring, restored)),
             tasks.spawn(compare::compare(api.clone(), events.clone(), choices, looked)),
             tasks.spawn(keeper.run(Signals { snapshots, synced, leading: leading.clone() })),
             tasks.spawn(announce::announce(sources, leadership.clone(), events, clock)),

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kaos_core::platform::Refusal;
+use kaos_core::snapshot::Targets;
 use kaos_core::{EndpointUid, WorkloadId};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -21,6 +22,7 @@ use super::fault::Fault;
 use super::object::{List, Meta, Pod, managed, pod, pods};
 use super::patch::{self, COST, LEAST_COST, RETIRED};
 use super::scale::{Holding, rolling};
+use crate::directory::Directory;
 use crate::rights;
 
 /// From the cost's being seen in the server's watch cache to the count: the controller's own cache follows that one.
@@ -316,13 +318,23 @@ pub(crate) async fn list(
 }
 
 /// Takes costs back as they come, one workload at a time. Ends with the queue's last sender.
-pub(crate) async fn restore(api: Arc<Api>, retiring: Arc<Retiring>, mut queue: mpsc::Receiver<Restore>) {
+pub(crate) async fn restore(
+    api: Arc<Api>,
+    directory: Arc<Directory>,
+    retiring: Arc<Retiring>,
+    mut queue: mpsc::Receiver<Restore>,
+) {
+    // Another autoscaler's attempt shows by its hold.
+    let wanted = |workload: &WorkloadId| {
+        let held = directory.entry(workload).and_then(|entry| entry.hold.clone());
+        retiring.is(workload) || held.is_some_and(|hold| matches!(hold.targets, Targets::Endpoints(_)))
+    };
     while let Some(restore) = queue.recv().await {
         sleep_until(restore.at).await;
         let workload = &restore.workload;
         let mut pause = TRY_PAUSE;
         for attempt in 1..=TRIES {
-            match restore_once(&api, &retiring, &restore).await {
+            match restore_once(&api, &restore, wanted).await {
                 Ok(()) => break,
                 Err(fault @ Fault::Forbidden(_)) => {
                     debug!(%workload, why = %fault, "no right to deletion costs");
@@ -340,10 +352,14 @@ pub(crate) async fn restore(api: Arc<Api>, retiring: Arc<Retiring>, mut queue: m
     }
 }
 
-async fn restore_once(api: &Api, retiring: &Retiring, restore: &Restore) -> Result<(), Fault> {
+async fn restore_once(
+    api: &Api,
+    restore: &Restore,
+    wanted: impl Fn(&WorkloadId) -> bool,
+) -> Result<(), Fault> {
     let mut found = list(api, &restore.workload, &restore.selector, "", Instant::now() + DEADLINE).await?;
     // Looked at after the list: what is written from here on has other versions than those found.
-    if retiring.is(&restore.workload) {
+    if wanted(&restore.workload) {
         return Err(Fault::Conflict);
     }
     if let Some(names) = &restore.pods {

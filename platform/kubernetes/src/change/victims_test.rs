@@ -158,6 +158,10 @@ async fn what_a_dead_predecessor_retired_is_taken_back_with_its_hold() {
     stage.objects().change(CART, |cart| cart["metadata"]["annotations"]["kaos.dev/hold"] = json!(text));
     stage.show(Mode::Scale);
     stage.changing.platform().hold(&cart(), None).await.unwrap();
+    // Not while another autoscaler is at it again.
+    sleep(Duration::from_secs(12)).await;
+    assert!(retired(&stage, "cart-1"));
+    stage.show(Mode::Scale);
     stage.comes("no cost is left", |stage| stage.annotations(&pod("cart-1")) == json!({})).await;
 }
 
