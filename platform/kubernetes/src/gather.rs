@@ -22,7 +22,7 @@ pub(crate) fn endpoints<'a>(
     let mut found: HashMap<EndpointUid, (Address, u16)> = HashMap::new();
     for slice in slices {
         let Some((_, number)) = slice.ports.iter().find(|(name, _)| *name == port.name) else { continue };
-        for address in &slice.addresses {
+        for address in slice.addresses.iter() {
             merge(&mut found, address, *number);
         }
     }
@@ -35,7 +35,7 @@ pub(crate) fn endpoints<'a>(
             }
         };
         if let Some(number) = number {
-            merge(&mut found, address, number);
+            merge(&mut found, address.clone(), number);
         }
     }
     let names = found.iter().map(|(uid, (address, _))| (uid.clone(), name(&address.pod))).collect();
@@ -56,9 +56,9 @@ fn endpoint(uid: EndpointUid, address: &Address, port: u16) -> Endpoint {
 
 /// Terminating is final; ready is what anybody says. Of several addresses the lowest stands, IPv4 before IPv6: the same
 /// one in whatever order they come.
-fn merge(found: &mut HashMap<EndpointUid, (Address, u16)>, address: &Address, port: u16) {
+fn merge(found: &mut HashMap<EndpointUid, (Address, u16)>, address: Address, port: u16) {
     let Some((known, known_port)) = found.get_mut(&address.uid) else {
-        found.insert(address.uid.clone(), (address.clone(), port));
+        found.insert(address.uid.clone(), (address, port));
         return;
     };
     known.phase = match (known.phase, address.phase) {

@@ -4,6 +4,7 @@
 //! [`Directory`] beside them for those who write. This crate knows no user's requests and no windows: when to scale is
 //! decided elsewhere.
 
+mod addresses;
 mod build;
 pub mod change;
 mod check;

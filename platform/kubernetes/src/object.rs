@@ -10,6 +10,8 @@ use std::time::Duration;
 use kaos_core::snapshot::Phase;
 use kaos_core::{EndpointUid, WorkloadId};
 
+use crate::addresses::Addresses;
+
 /// Pairs of names and values, sorted by name: labels, selectors, annotations.
 pub(crate) type Pairs = Box<[(Box<str>, Box<str>)]>;
 
@@ -145,7 +147,7 @@ pub(crate) struct Slice {
     pub(crate) service: Box<str>,
     /// By the Service port's name.
     pub(crate) ports: Box<[(Box<str>, u16)]>,
-    pub(crate) addresses: Box<[Address]>,
+    pub(crate) addresses: Addresses,
 }
 
 /// One address of one pod.

@@ -28,7 +28,7 @@ pub(crate) struct Picture {
     /// Counts before Kaos came, where they are on record.
     pub(crate) originals: Arc<HashMap<WorkloadId, u32>>,
     rules: HostRules,
-    memories: HashMap<WorkloadId, Memory>,
+    memories: HashMap<WorkloadId, Box<Memory>>,
     built: BTreeMap<WorkloadId, Piece>,
     routes: Arc<RouteTable>,
     conflicts: Vec<Note>,

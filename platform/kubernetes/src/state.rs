@@ -68,9 +68,9 @@ impl Pods {
 /// The cluster, reduced.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    pub(crate) deployments: BTreeMap<WorkloadId, Deployment>,
-    /// By namespace, then name.
-    services: HashMap<Box<str>, BTreeMap<Box<str>, Service>>,
+    pub(crate) deployments: BTreeMap<WorkloadId, Box<Deployment>>,
+    /// By namespace; sorted by name.
+    services: HashMap<Box<str>, Vec<Service>>,
     /// By namespace and Service: nearly always one each, so a map of them would be mostly air.
     slices: HashMap<Name, Vec<Slice>>,
     /// The Service of each slice.
@@ -84,7 +84,7 @@ pub(crate) struct State {
 impl State {
     /// The Services of `namespace`.
     pub(crate) fn services(&self, namespace: &str) -> Vec<&Service> {
-        self.services.get(namespace).into_iter().flat_map(BTreeMap::values).collect()
+        self.services.get(namespace).into_iter().flatten().collect()
     }
 
     /// The slices of a Service.
@@ -123,8 +123,8 @@ impl State {
             let id = WorkloadId::new(&name.0, &name.1);
             let changed = match deployment {
                 Some(deployment) => {
-                    let same = self.deployments.get(&id) == Some(&deployment);
-                    self.deployments.insert(id.clone(), deployment);
+                    let same = self.deployments.get(&id).is_some_and(|known| **known == deployment);
+                    self.deployments.insert(id.clone(), Box::new(deployment));
                     !same
                 }
                 None => self.deployments.remove(&id).is_some(),
@@ -141,7 +141,7 @@ impl State {
             let mut names = HashSet::new();
             for (namespace, all) in &state.services {
                 if scope.is_none_or(|scope| **namespace == *scope) {
-                    names.extend(all.keys().map(|name| (namespace.clone(), name.clone())));
+                    names.extend(all.iter().map(|service| (namespace.clone(), service.name.clone())));
                 }
             }
             names
@@ -149,13 +149,17 @@ impl State {
         let mut changed = Vec::new();
         for ((namespace, name), service) in self.each(part, known) {
             let all = self.services.entry(namespace.clone()).or_default();
-            let before = all.get(&name);
+            let place = all.binary_search_by(|known| known.name.cmp(&name));
+            let before = place.ok().map(|at| &all[at]);
             if before != service.as_ref() && changed.len() <= MANY {
                 changed.push((namespace.clone(), [before.cloned(), service.clone()]));
             }
-            match service {
-                Some(service) => drop(all.insert(name, service)),
-                None => drop(all.remove(&name)),
+            match (place, service) {
+                (Ok(at), Some(service)) => all[at] = service,
+                (Ok(at), None) => drop(all.remove(at)),
+                // Lists come sorted by name, so that nearly all go to the end.
+                (Err(at), Some(service)) => all.insert(at, service),
+                (Err(_), None) => {}
             }
             if all.is_empty() {
                 self.services.remove(&namespace);

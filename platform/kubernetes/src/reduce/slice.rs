@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use kaos_core::EndpointUid;
 use kaos_core::snapshot::Phase;
 
 use super::number;
-use crate::object::{Address, Slice};
+use crate::addresses::Loose;
+use crate::object::Slice;
 use crate::wire::{Conditions, Meta, Parts, SliceEndpoint, SlicePort, Watched};
 
 /// The label that names a slice's Service.
@@ -35,14 +35,14 @@ impl Watched for Slice {
 }
 
 /// The first address of `endpoint`: the others are of the same pod. `None` if it is no pod's.
-fn address(endpoint: &SliceEndpoint, namespace: &str) -> Option<Address> {
+fn address<'a>(endpoint: &'a SliceEndpoint, namespace: &str) -> Option<Loose<'a>> {
     let pod = endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"))?;
     if pod.namespace.as_deref().is_some_and(|of| of != namespace) {
         return None;
     }
-    Some(Address {
-        uid: EndpointUid::new(pod.uid.as_deref()?),
-        pod: pod.name.as_deref()?.into(),
+    Some(Loose {
+        uid: pod.uid.as_deref()?,
+        pod: pod.name.as_deref()?,
         ip: endpoint.addresses.as_ref()?.first()?.parse().ok().filter(reachable)?,
         phase: phase(endpoint.conditions),
     })
