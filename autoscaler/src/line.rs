@@ -1,7 +1,8 @@
 //! The control line of one autoscaler, without I/O: snapshots and reports in, writes out.
 //!
 //! It is told what happened and at what time, and asked what to do. The live loop and the simulator drive this same
-//! struct. Only what has news or is due is looked at. At most one write per workload is in flight.
+//! struct. Only what has news or is due is looked at. At most one write per workload is in flight, but for a wake, which waits
+//! for no release.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

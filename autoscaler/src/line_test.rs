@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kaos_core::platform::{Expected, Refusal, Scale};
+use kaos_core::report::{HoldAnswer, HoldState};
 use kaos_core::snapshot::{Hold, Mode};
 use kaos_core::{Snapshot, WorkloadId};
 
@@ -148,6 +149,32 @@ fn a_picture_that_came_before_the_refusal_is_gone_by_at_once() {
     let workloads = desk.shown.clone().into();
     desk.line.saw(&Snapshot { version: 99, workloads, ..Snapshot::default() }, desk.now);
     assert_eq!(desk.told(), [""; 0]);
+}
+
+#[test]
+fn a_wake_waits_for_no_release() {
+    let mut desk = Desk::new(1, 20, &[("idle-timeout", "2s")]);
+    desk.counts(0, 1, 1);
+    desk.wait(3);
+    let hold = desk.turn();
+    desk.done(&hold[0]);
+    let Action::Hold { hold, .. } = &hold[0] else { panic!("{hold:?}") };
+    desk.readings[0].hold =
+        Some(HoldAnswer { id: hold.id.clone(), state: HoldState::Confirmed, empty: vec![] });
+    desk.report();
+    let zero = desk.turn();
+    desk.done(&zero[0]);
+    let release = desk.turn();
+    assert!(matches!(release[..], [Action::Release { .. }]), "{release:?}");
+    // Its answer takes its time.
+    desk.one_waits(0);
+    let wake = desk.turn();
+    let to_one = Scale { to: 1, victims: vec![], expected: Expected::Replicas(0) };
+    assert!(matches!(&wake[..], [Action::Scale { scale, .. }] if *scale == to_one), "{wake:?}");
+    desk.done(&release[0]);
+    desk.done(&wake[0]);
+    // Nobody knows of the first one whether it was before the wake.
+    assert_eq!(desk.told(), ["w0 release"]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ const URGENT: usize = 64;
 /// Most other writes at once.
 const OTHERS: usize = 32;
 
-/// The writes of one autoscaler. The queues are bounded by the line: one write per workload.
+/// The writes of one autoscaler. The queues are bounded by the line: one write per workload, and a wake beside a release.
 pub(crate) struct Writes<P> {
     platform: Arc<P>,
     running: JoinSet<Result<u64, Refusal>>,

@@ -116,13 +116,16 @@ impl Line {
         now: Moment,
         actions: &mut Vec<Action>,
     ) -> bool {
-        let Some(track) = self.tracks[at].as_ref().filter(|track| track.write.is_none()) else {
-            return false;
-        };
+        let Some(track) = &self.tracks[at] else { return false };
         let desired = seen.replicas.desired;
         let raise = decision.aim(desired) > desired && track.scale_retry.after <= now;
-        if raise && desired == 0 {
-            return true;
+        let wake = raise && desired == 0;
+        match &track.write {
+            None if wake => return true,
+            // Who waits for a replica doesn't wait for its answer; a hold that is left is released again after the wake.
+            Some(Write::Descent(Ask::Release)) => return wake,
+            Some(_) => return false,
+            None => {}
         }
         let step = self.descend(at, seen, decision, now);
         let stepped = step.is_some();
