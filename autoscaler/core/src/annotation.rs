@@ -26,7 +26,7 @@ pub enum Reading {
     Left,
     /// It is.
     Adopted(Adoption),
-    /// It says so, but not all that it says is allowed. Never empty.
+    /// It says so, but not all that it says is allowed. Never empty; the first [`WRONG`] by name.
     Invalid(Vec<Invalid>),
 }
 
@@ -98,6 +98,9 @@ pub struct Invalid {
 /// Most characters of a wrong value that are shown.
 pub const SHOWN: usize = 120;
 
+/// So many wrong values are named; what comes after them isn't read. An object may have thousands.
+pub const WRONG: usize = 20;
+
 impl fmt::Display for Invalid {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} = {:?}: allowed is {}", self.annotation, self.value, self.allowed)
@@ -120,6 +123,9 @@ pub fn read<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>, usual
     let mut read = Read { adoption: usual_adoption(), policy: usual.clone(), wrong: Vec::new() };
     knative::read(&mut read, &all);
     for (name, value) in all.range(PREFIX..).take_while(|(name, _)| name.starts_with(PREFIX)) {
+        if read.wrong.len() >= WRONG {
+            break;
+        }
         read.own(name, value.trim());
     }
     read.finish()

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::annotation::{Adoption, Asked, Invalid, Port, Protocol, Reading, read};
+use crate::annotation::{Adoption, Asked, Invalid, Port, Protocol, Reading, WRONG, read};
 use crate::knob::{self, KNOBS};
 use crate::policy::{Policy, Readiness};
 
@@ -107,6 +107,14 @@ fn knatives_spellings_are_read_and_kaoss_own_win() {
 }
 
 /// Forty values that aren't allowed: each is named with what is, and nothing is adopted.
+#[test]
+fn a_flood_of_garbage_is_named_in_part() {
+    let names: Vec<String> = (0..5000).map(|at| format!("kaos.dev/no-such-{at}")).collect();
+    let flood = names.iter().map(|name| (name.as_str(), "x")).chain([("kaos.dev/enabled", "true")]);
+    let Reading::Invalid(wrong) = read(flood, &Policy::default()) else { panic!("it is garbage") };
+    assert_eq!(wrong.len(), WRONG);
+}
+
 #[test]
 fn garbage_is_named() {
     for (annotation, values) in [
