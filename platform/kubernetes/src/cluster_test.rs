@@ -195,7 +195,10 @@ async fn half_written_json_and_ended_watches_are_gone_on_from() {
     fake.until_asked("endpointslices?&watch=true", 2).await;
     fake.say("endpointslices", "MODIFIED", &pods(5));
     until(&mut snapshots, |snapshot| ready(snapshot) == 5).await;
+    // What was said may have been a change: everything is listed again.
+    fake.have("endpointslices", vec![pods(7)]);
     fake.raw("endpointslices", "no json at all\n");
+    until(&mut snapshots, |snapshot| ready(snapshot) == 7).await;
     fake.until_asked("endpointslices?&watch=true", 3).await;
     fake.say("endpointslices", "MODIFIED", &pods(6));
     until(&mut snapshots, |snapshot| ready(snapshot) == 6).await;

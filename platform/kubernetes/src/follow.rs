@@ -92,9 +92,13 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    /// Whether what came after a version can't be had any more.
-    fn expired(&self) -> bool {
-        matches!(self, Fault::Api(kube::Error::Api(status)) if status.code == 410)
+    /// Whether a change was missed: it can't be had any more, or it came and can't be read.
+    fn missed(&self) -> bool {
+        match self {
+            Fault::Api(kube::Error::Api(status)) => status.code == 410,
+            Fault::Api(kube::Error::SerdeError(_)) => true,
+            _ => false,
+        }
     }
 }
 
@@ -108,7 +112,7 @@ impl<T: Watched> Follow<T> {
             let watched = from.is_some();
             let left = match &from {
                 None => self.list(&out, &mut broken).await,
-                Some(version) => self.watch(version.clone(), &out, &mut broken, &mut patience).await,
+                Some(version) => self.watch(version.clone(), &out, &mut broken).await,
             };
             match left {
                 Left::Unheard => return,
@@ -178,13 +182,7 @@ impl<T: Watched> Follow<T> {
     }
 
     /// Says what changes after `version`, for as long as the watch lasts.
-    async fn watch(
-        &self,
-        mut version: String,
-        out: &mpsc::Sender<Change>,
-        broken: &mut bool,
-        patience: &mut Patience,
-    ) -> Left {
+    async fn watch(&self, mut version: String, out: &mpsc::Sender<Change>, broken: &mut bool) -> Left {
         let mut params = WatchParams::default().timeout(WATCH);
         params.label_selector.clone_from(&self.labels);
         let idle = Duration::from_secs(u64::from(WATCH) + 5);
@@ -208,12 +206,7 @@ impl<T: Watched> Follow<T> {
                 Ok(Some(Ok(WatchEvent::Error(status)))) => {
                     return Self::broken(version, Fault::Api(kube::Error::Api(status)));
                 }
-                Ok(Some(Err(error))) => {
-                    // One line that can't be read is no reason to leave those that follow.
-                    self.complain(&Fault::Api(error), broken);
-                    patience.pause().await;
-                    continue;
-                }
+                Ok(Some(Err(error))) => return Self::broken(version, Fault::Api(error)),
                 Ok(None) | Err(_) => return Left::At(version),
             };
             let Some(seen) = object.version else {
@@ -235,7 +228,7 @@ impl<T: Watched> Follow<T> {
     }
 
     fn broken(version: String, fault: Fault) -> Left {
-        Left::Broken(if fault.expired() { None } else { Some(version) }, fault)
+        Left::Broken(if fault.missed() { None } else { Some(version) }, fault)
     }
 
     fn request(&self) -> Request {
@@ -254,8 +247,8 @@ impl<T: Watched> Follow<T> {
         warn!(what = self.what, count, "can't be read, stays as it was last read: {wrong}");
     }
 
-    fn complain(&self, error: &Fault, again: &mut bool) {
-        if std::mem::replace(again, true) {
+    fn complain(&self, error: &Fault, broken: &mut bool) {
+        if std::mem::replace(broken, true) {
             debug!(what = self.what, %error, "the watch is still broken");
         } else {
             warn!(what = self.what, %error, "a watch broke: the last picture stays, and it is tried again");

@@ -24,7 +24,6 @@ pub(crate) use service::{ServiceSpec, ServiceSpecPort};
 pub(crate) use slice::{Conditions, SliceEndpoint, SlicePort};
 
 use crate::object::Name;
-use crate::reduce::line;
 
 /// A kind of objects that is watched.
 pub(crate) trait Watched: Clone + Debug + Send + Sized + 'static {
@@ -114,9 +113,9 @@ struct Called {
     resource_version: Option<String>,
 }
 
-/// Needs the text itself: an object that was already taken apart isn't read. In the events of a watch the type comes
-/// before the object, so that nothing has to be set aside until it is known
-/// (`WatchEvent` of k8s.io/apimachinery `pkg/apis/meta/v1/watch.go`: structs are written in the order of their fields).
+/// Needs the text itself. In the events of a watch the type comes before the object, so that the object isn't set aside until
+/// its type is known (`WatchEvent` of k8s.io/apimachinery `pkg/apis/meta/v1/watch.go`: structs are written in the order of
+/// their fields); one that comes the other way round can't be read.
 impl<'de, T: Watched> Deserialize<'de> for Wire<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let parts = Parts::deserialize(from)?;
@@ -142,4 +141,13 @@ pub(crate) fn path<T: Watched>(namespace: Option<&str>) -> String {
     let root = if T::GROUP.is_empty() { "/api".to_owned() } else { format!("/apis/{}", T::GROUP) };
     let within = namespace.map(|namespace| format!("namespaces/{namespace}/")).unwrap_or_default();
     format!("{root}/{}/{within}{}", T::VERSION, T::PLURAL)
+}
+
+/// Most characters of a message that is passed on.
+const MESSAGE: usize = 300;
+
+/// A message of the platform as one short line.
+pub(crate) fn line(text: &str) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE).collect();
+    line.trim().to_owned()
 }
