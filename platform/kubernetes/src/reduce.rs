@@ -66,12 +66,3 @@ fn ports<'a>(container: &'a wire::Container) -> impl Iterator<Item = (Box<str>, 
         |port: &wire::ContainerPort| Some((port.name.as_deref()?.into(), number(port.container_port?)?));
     container.ports.iter().flatten().filter(tcp).filter_map(named)
 }
-
-/// Most characters of a message that is passed on.
-const MESSAGE: usize = 300;
-
-/// A message of the platform as one short line.
-pub(crate) fn line(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE).collect();
-    line.trim().to_owned()
-}

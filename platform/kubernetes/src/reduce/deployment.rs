@@ -7,9 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kaos_core::{WorkloadId, annotation};
 use serde_json::value::RawValue;
 
-use super::{line, number, ports, target};
+use super::{number, ports, target};
 use crate::object::{Action, Container, Deployment, PROGRESS_DEADLINE, Probe, Template, Trouble};
-use crate::wire::{self, Condition, DeploymentSpec, DeploymentStatus, Meta, Parts, Watched, Writer};
+use crate::wire::{self, Condition, DeploymentSpec, DeploymentStatus, Meta, Parts, Watched, Writer, line};
 
 /// The field manager that Kaos writes as.
 const OURSELVES: &str = "kaos";

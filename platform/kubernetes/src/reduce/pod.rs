@@ -3,10 +3,10 @@
 use kaos_core::EndpointUid;
 use kaos_core::snapshot::Phase;
 
+use super::ports;
 use super::slice::reachable;
-use super::{line, ports};
 use crate::object::{Address, Pod, Trouble, UNSCHEDULABLE};
-use crate::wire::{Condition, ContainerStatus, Meta, Parts, PodSpec, PodStatus, Watched};
+use crate::wire::{Condition, ContainerStatus, Meta, Parts, PodSpec, PodStatus, Watched, line};
 
 /// The label by which a Deployment's controller tells the pods of its templates apart.
 const TEMPLATE: &str = "pod-template-hash";
