@@ -153,6 +153,44 @@ async fn what_cant_be_read_stays_as_it_was_and_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_of_several_pages_is_one_and_begins_again_if_it_expires() {
+    let fake = Fake::new();
+    let names = ["a", "b", "c", "d", "e"];
+    fake.have("deployments", names.map(|name| deployment(name, &enabled())).into());
+    fake.have("services", names.map(|name| service(name, name)).into());
+    fake.page(2);
+    fake.refuse("deployments?&limit=500&continue=4", 410);
+    let (_cluster, snapshots) = read(&fake).await;
+    let snapshot = snapshots.borrow().clone();
+    // The first picture that is shown is whole.
+    assert_eq!((snapshot.version, snapshot.workloads.len()), (1, 5));
+    assert_eq!(
+        (fake.asked("deployments?&limit=500&continue=4"), fake.asked("deployments?&limit=500")),
+        (2, 6)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_refused_as_too_old_is_listed_again() {
+    let fake = listed();
+    let (_cluster, mut snapshots) = read(&fake).await;
+    fake.have("endpointslices", vec![pods(2)]);
+    fake.refuse("endpointslices?&watch=true", 410);
+    fake.cut("endpointslices");
+    until(&mut snapshots, |snapshot| ready(snapshot) == 2).await;
+    // The first, the one that was refused, and one from the new list on.
+    fake.until_asked("endpointslices?&watch=true", 3).await;
+    let lists = fake.asked("endpointslices?&limit");
+    // Refused for another reason it is only tried again.
+    fake.refuse("endpointslices?&watch=true", 429);
+    fake.cut("endpointslices");
+    fake.until_asked("endpointslices?&watch=true", 5).await;
+    fake.say("endpointslices", "MODIFIED", &pods(3));
+    until(&mut snapshots, |snapshot| ready(snapshot) == 3).await;
+    assert_eq!(fake.asked("endpointslices?&limit"), lists);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_first_list_is_whole_though_one_of_it_cant_be_read() {
     let fake = listed();
     let mut odd = deployment("odd", &enabled());

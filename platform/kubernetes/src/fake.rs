@@ -38,6 +38,10 @@ struct Known {
     /// Path and query of every request.
     requests: Vec<String>,
     stalled: HashSet<String>,
+    /// Requests that contain this are answered with this status, once.
+    refused: Option<(String, u16)>,
+    /// Objects per page of a list, if they are paged.
+    page: Option<usize>,
     down: bool,
 }
 
@@ -74,6 +78,16 @@ impl Fake {
             self.known().stalled.remove(resource);
         }
         self.0.beat.send_modify(|beat| *beat += 1);
+    }
+
+    /// The next request whose path and query contain `text` is answered with `status`.
+    pub(crate) fn refuse(&self, text: &str, status: u16) {
+        self.known().refused = Some((text.into(), status));
+    }
+
+    /// Lists have so many objects per page.
+    pub(crate) fn page(&self, objects: usize) {
+        self.known().page = Some(objects);
     }
 
     /// Nothing is answered but 500, and every watch ends.
@@ -123,16 +137,20 @@ impl Fake {
         let (mut beat, answer) = {
             let mut known = self.known();
             known.requests.push(uri.to_string());
-            let answer = match () {
-                () if known.down => {
+            let refused = known.refused.take_if(|(text, _)| uri.to_string().contains(&**text));
+            let answer = match refused {
+                Some((_, status)) => {
+                    Some(whole(status, &json!({"kind": "Status", "code": status, "message": "refused"})))
+                }
+                None if known.down => {
                     Some(whole(500, &json!({"kind": "Status", "code": 500, "message": "down"})))
                 }
-                () if watches => {
+                None if watches => {
                     let (to, from) = mpsc::unbounded();
                     known.watches.entry(resource.clone()).or_default().push(to);
                     Some(Response::new(BodyExt::boxed(StreamBody::new(from))))
                 }
-                () => None,
+                None => None,
             };
             (self.0.beat.subscribe(), answer)
         };
@@ -143,10 +161,19 @@ impl Fake {
         while self.known().stalled.contains(&resource) {
             beat.changed().await.unwrap();
         }
-        let items = self.known().objects.get(&resource).cloned().unwrap_or_default();
+        let known = self.known();
+        let items = known.objects.get(&resource).cloned().unwrap_or_default();
+        let query = uri.query().unwrap_or_default();
+        let token = query.split('&').find_map(|part| part.strip_prefix("continue=")?.parse().ok());
+        let from: usize = token.unwrap_or(0);
+        let to = known.page.map_or(items.len(), |page| items.len().min(from + page));
+        let mut meta = json!({"resourceVersion": "7"});
+        if to < items.len() {
+            meta["continue"] = json!(to.to_string());
+        }
         Ok(whole(
             200,
-            &json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}, "items": items}),
+            &json!({"kind": "List", "apiVersion": "v1", "metadata": meta, "items": &items[from..to]}),
         ))
     }
 }

@@ -1,7 +1,7 @@
 //! Objects as they were read, reduced to what is kept of them.
 //!
 //! Nothing that an object says is believed without a look: counts and ports out of range, addresses that no pod has,
-//! and names that contradict each other are left out.
+//! and names that contradict each other are left out. How objects are read is `wire`'s to know.
 
 mod deployment;
 mod pod;

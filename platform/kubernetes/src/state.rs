@@ -120,7 +120,9 @@ impl State {
             state.deployments.keys().filter(in_scope).map(name).collect()
         };
         for (name, deployment) in self.each(part, known) {
-            let id = WorkloadId::new(&name.0, &name.1);
+            // Its own id, where there is one: the names are in memory once then.
+            let own = deployment.as_ref().map(|deployment| deployment.id.clone());
+            let id = own.unwrap_or_else(|| WorkloadId::new(&name.0, &name.1));
             let changed = match deployment {
                 Some(deployment) => {
                     let same = self.deployments.get(&id).is_some_and(|known| **known == deployment);

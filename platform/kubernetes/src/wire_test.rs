@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::fixture::{deployment, enabled, pod, service, slice, wire};
+use crate::list::List;
 use crate::object::{Action, Deployment, Pod, Service, Slice, Template};
 use crate::wire::{Watched, Wire};
 
@@ -124,8 +125,10 @@ fn what_cant_be_read_says_what_and_whose() {
 fn a_page_is_read_though_one_of_it_cant_be() {
     let page = json!({"kind": "DeploymentList", "apiVersion": "apps/v1", "metadata": {"resourceVersion": "7"},
                       "items": [shop(), with(shop(), "/spec", json!(3)), deployment("other", &enabled())]});
-    let page: kube::core::ObjectList<Wire<Deployment>> = serde_json::from_str(&page.to_string()).unwrap();
-    let read: Vec<bool> = page.items.iter().map(|it| it.kept.is_ok()).collect();
+    let (mut list, mut read) = (List::default(), Vec::new());
+    let mut found = |object: Wire<Deployment>| read.push(object.kept.is_ok());
+    list.take(page.to_string().as_bytes(), &mut found).unwrap();
+    assert_eq!(list.end(&mut found).unwrap().resource_version.as_deref(), Some("7"));
     assert_eq!(read, [true, false, true]);
 }
 
