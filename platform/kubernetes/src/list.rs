@@ -6,9 +6,9 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// Most bytes of an object that has begun, and of all that stands around the objects. The API server takes objects up to
-/// 3 MiB (`MaxRequestBodyBytes` of k8s.io/apiserver `pkg/server/config.go`), and those that come are twice as much at most.
-const MOST: usize = 8 << 20;
+/// Most bytes that are held of an object that has begun and of what came with its end, and of all that stands around the
+/// objects. So an object may be half as long: several times what etcd takes (1.5 MiB, `--max-request-bytes`).
+const MOST: usize = 16 << 20;
 
 /// Braces and brackets that are open where an object begins: the list's own, and that of its items.
 const ITEM: usize = 2;

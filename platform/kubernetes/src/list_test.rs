@@ -77,8 +77,8 @@ fn what_is_no_list_of_objects_is_refused() {
     {
         assert!(take(text.as_bytes(), &[2]).is_err(), "{text}");
     }
-    let endless = format!("{{\"items\":[{{\"a\":\"{}", "x".repeat(9 << 20));
-    assert!(take(endless.as_bytes(), &[1 << 16]).unwrap_err().contains("8388608 bytes"));
+    let endless = format!("{{\"items\":[{{\"a\":\"{}", "x".repeat(17 << 20));
+    assert!(take(endless.as_bytes(), &[1 << 16]).unwrap_err().contains("16777216 bytes"));
 }
 
 #[test]
