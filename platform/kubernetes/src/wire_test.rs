@@ -323,7 +323,57 @@ fn agrees<K: DeserializeOwned + Serialize, T: Watched + PartialEq + Debug>(
     Ok(())
 }
 
+/// Something that is wrong nearly everywhere.
+fn odd() -> impl Strategy<Value = Value> {
+    let odd =
+        json!([null, true, -1, 1.5, 1e300, "", "x", [], [[]], [null], [{}], {}, {"a": {"b": []}}, u64::MAX]);
+    prop::sample::select(odd.as_array().unwrap().clone())
+}
+
+/// Every place in `object`.
+fn places(object: &Value, at: &str, all: &mut Vec<String>) {
+    let within: Vec<(String, &Value)> = match object {
+        Value::Object(map) => map.iter().map(|(name, value)| (name.replace('/', "~1"), value)).collect(),
+        Value::Array(list) => list.iter().enumerate().map(|(at, value)| (at.to_string(), value)).collect(),
+        _ => Vec::new(),
+    };
+    for (name, value) in within {
+        let at = format!("{at}/{name}");
+        places(value, &at, all);
+        all.push(at);
+    }
+}
+
+/// `base` with something odd in a few of its places.
+fn broken(base: Value) -> impl Strategy<Value = Value> {
+    let mut all = Vec::new();
+    places(&base, "", &mut all);
+    prop::collection::vec((prop::sample::select(all), odd()), 1..4).prop_map(move |breaks| {
+        let mut object = base.clone();
+        for (at, odd) in breaks {
+            if let Some(place) = object.pointer_mut(&at) {
+                *place = odd;
+            }
+        }
+        object
+    })
+}
+
 proptest! {
+    #[test]
+    fn whatever_is_in_an_object_only_it_suffers(
+        (deployment, service, slice, pod) in (
+            broken(shop()), broken(service("s", "shop")), broken(slice("s", "shop", &[("a", "10.1.0.1", true)])),
+            broken(pod("a", "1", Some("10.1.0.1"), Some("CrashLoopBackOff"))),
+        )
+    ) {
+        // Each is read, or says why not: what can't be read at all would be an error of the whole list.
+        prop_assert!(wire::<Deployment>(&deployment).kept.err().is_none_or(|wrong| !wrong.is_empty()));
+        prop_assert!(wire::<Service>(&service).kept.err().is_none_or(|wrong| !wrong.is_empty()));
+        prop_assert!(wire::<Slice>(&slice).kept.err().is_none_or(|wrong| !wrong.is_empty()));
+        prop_assert!(wire::<Pod>(&pod).kept.err().is_none_or(|wrong| !wrong.is_empty()));
+    }
+
     #[test]
     fn the_librarys_types_read_the_same(
         (deployment, service, slice, pod) in (any_deployment(), any_service(), any_slice(), any_pod())
