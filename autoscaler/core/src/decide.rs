@@ -220,6 +220,11 @@ fn lower(
     if to > 0 && seen.replicas.ready < desired {
         return Verdict::stay(Why::StartFailed);
     }
+    // After a burst from zero the windows are of moments when nothing could run.
+    let measured = seen.ready_since + policy.panic_window();
+    if to > 0 && because == Because::Window && measured > now {
+        return Verdict::until(Why::Fresh, measured, Then::Down);
+    }
     let pace = std::time::Duration::from_secs(kpa::TICK_SECONDS);
     if let Some(at) = memory.lowered.map(|at| at + pace).filter(|at| *at > now && to > 0) {
         return Verdict::until(Why::Pace, at, Then::Down);

@@ -150,7 +150,7 @@ fn nothing_goes_down_while_a_replica_starts_or_requests_wait() {
     (scene.seen.shown, scene.seen.waiting) = (true, 1);
     assert_eq!(scene.says(3.0), (4, "waiting"));
     scene.seen.waiting = 0;
-    assert_eq!(scene.says(4.0), (2, "window"));
+    assert_eq!(scene.says(6.0), (2, "window"));
 }
 
 #[test]
@@ -158,11 +158,11 @@ fn one_step_down_per_tick() {
     let mut scene = Scene::new(&[("target", "1"), ("target-utilization-percentage", "100")]);
     (scene.seen.load, scene.seen.running) = (loads(1.0, 1.0), 1);
     scene.seen.replicas = counts(8, 8);
-    assert_eq!(scene.says(0.0), (4, "window"));
+    assert_eq!(scene.says(10.0), (4, "window"));
     scene.seen.replicas = counts(4, 4);
-    assert_eq!(scene.says(0.5), (4, "pace"));
-    assert_eq!(scene.verdict(0.5).next, Some(Next { at: at(2.5), then: Then::Down }));
-    assert_eq!(scene.says(2.5), (2, "window"));
+    assert_eq!(scene.says(10.5), (4, "pace"));
+    assert_eq!(scene.verdict(10.5).next, Some(Next { at: at(12.5), then: Then::Down }));
+    assert_eq!(scene.says(12.5), (2, "window"));
 }
 
 #[test]
@@ -296,6 +296,26 @@ fn what_was_before_a_sleep_is_forgotten() {
 }
 
 #[test]
+fn what_a_burst_began_is_kept_until_it_could_carry_something() {
+    let mut scene = Scene::new(&[("target", "10"), ("target-utilization-percentage", "100")]);
+    (scene.seen.waiting, scene.seen.replicas) = (80, counts(1, 0));
+    assert_eq!(scene.says(10.0), (8, "backlog"));
+    // All begin to run, a second after their start; the second before is all that was measured.
+    (scene.seen.waiting, scene.seen.running) = (0, 80);
+    (scene.seen.replicas, scene.seen.ready_since) = (counts(8, 8), at(11.2));
+    scene.seen.load = loads(3.0, 3.0);
+    assert_eq!(scene.says(11.3), (8, "fresh"));
+    assert_eq!(scene.verdict(17.1).next, Some(Next { at: at(17.2), then: Then::Down }));
+    assert_eq!(scene.says(17.2), (4, "window"));
+    scene.seen.load = loads(80.0, 80.0);
+    assert_eq!(scene.says(17.3).0, 8, "what it carries is measured");
+    // Idle is no window's word.
+    (scene.seen.running, scene.seen.last_activity) = (0, Some(at(11.0)));
+    (scene.seen.ready_since, scene.policy.idle_timeout) = (at(18.0), std::time::Duration::from_secs(1));
+    assert_eq!(scene.says(19.0), (0, "idle"));
+}
+
+#[test]
 fn every_reason_has_a_word_and_a_sentence() {
     let scene = Scene::new(&[]);
     let because = [Because::Wake, Because::Backlog, Because::Window, Because::Panic, Because::Idle];
@@ -303,8 +323,15 @@ fn every_reason_has_a_word_and_a_sentence() {
     let scales = because.into_iter().chain(more).map(|because| Decision::Scale { to: 1, because });
     let why = [Why::Asleep, Why::Steady, Why::Warm, Why::MinScale, Why::MaxScale, Why::Starting];
     let more = [Why::StartFailed, Why::StartBudget, Why::Waiting, Why::Panic, Why::AfterPanic, Why::Unseen];
-    let rest =
-        [Why::ScaleDownDelay, Why::Pace, Why::NoData, Why::HoldCancelled, Why::Contested, Why::Following];
+    let rest = [
+        Why::ScaleDownDelay,
+        Why::Pace,
+        Why::Fresh,
+        Why::NoData,
+        Why::HoldCancelled,
+        Why::Contested,
+        Why::Following,
+    ];
     let stays = why.into_iter().chain(more).chain(rest).map(Decision::Stay);
     for decision in scales.chain(stays) {
         let json = serde_json::to_string(&decision).unwrap();

@@ -71,6 +71,8 @@ pub enum Why {
     AfterPanic,
     /// The maximum over `scale-down-delay` is kept.
     ScaleDownDelay,
+    /// A replica became ready a moment ago: the windows have hardly seen what it carries.
+    Fresh,
     /// One step down per tick.
     Pace,
     /// No data isn't zero: a proxy is silent, or hasn't been heard for long enough.
@@ -119,6 +121,7 @@ impl Why {
             Why::Panic => "panic",
             Why::AfterPanic => "after-panic",
             Why::ScaleDownDelay => "scale-down-delay",
+            Why::Fresh => "fresh",
             Why::Pace => "pace",
             Why::NoData => "no-data",
             Why::Unseen => "unseen",
@@ -206,6 +209,7 @@ fn explain_stay(why: Why, policy: &Policy, seen: &Observation) -> String {
             let delay = crate::duration::format(policy.scale_down_delay);
             format!("the most that was needed in the last {delay} is kept")
         }
+        Why::Fresh => "a replica became ready a moment ago: what it carries isn't measured yet".into(),
         Why::Pace => "one step down per tick".into(),
         Why::NoData => "a proxy is silent or hasn't been heard for long enough: no data isn't zero".into(),
         Why::Unseen => "no request has reached it through Kaos yet: the first sleep is earned".into(),
