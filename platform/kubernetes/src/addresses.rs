@@ -1,11 +1,10 @@
 //! The addresses of a slice in few bytes: most slices lead to nobody who concerns Kaos, and are kept for the day they do.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use kaos_core::EndpointUid;
 use kaos_core::snapshot::Phase;
-
-use crate::object::Address;
 
 /// Addresses, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +21,15 @@ struct Packed {
     phase: Phase,
     uid: u16,
     pod: u16,
+}
+
+/// One address of one pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) uid: EndpointUid,
+    pub(crate) pod: Arc<str>,
+    pub(crate) ip: IpAddr,
+    pub(crate) phase: Phase,
 }
 
 /// One address, before it is packed.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use kaos_core::EndpointUid;
 use kaos_core::snapshot::{Endpoint, Phase, StartTimes};
 
+use crate::addresses::Address;
 use crate::directory::PodName;
-use crate::object::{Address, Pod, ServicePort, Slice, Target};
+use crate::object::{Pod, ServicePort, Slice, Target};
 
 /// Endpoints, sorted by UID, and what their pods are called.
 pub(crate) type Gathered = (Vec<Endpoint>, HashMap<EndpointUid, PodName>);

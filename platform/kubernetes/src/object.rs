@@ -3,14 +3,12 @@
 //! A cluster of 10,000 Deployments and 30,000 pods has to fit beside everything else a proxy holds. Deployments that
 //! don't concern Kaos aren't kept at all.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kaos_core::snapshot::Phase;
-use kaos_core::{EndpointUid, WorkloadId};
+use kaos_core::WorkloadId;
 
-use crate::addresses::Addresses;
+use crate::addresses::{Address, Addresses};
 
 /// Pairs of names and values, sorted by name: labels, selectors, annotations.
 pub(crate) type Pairs = Box<[(Box<str>, Box<str>)]>;
@@ -148,15 +146,6 @@ pub(crate) struct Slice {
     /// By the Service port's name.
     pub(crate) ports: Box<[(Box<str>, u16)]>,
     pub(crate) addresses: Addresses,
-}
-
-/// One address of one pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
-    pub(crate) uid: EndpointUid,
-    pub(crate) pod: Arc<str>,
-    pub(crate) ip: IpAddr,
-    pub(crate) phase: Phase,
 }
 
 /// No node takes a pod: the one trouble that may pass within seconds, when another pod's room becomes free.

@@ -5,7 +5,8 @@ use kaos_core::snapshot::Phase;
 
 use super::ports;
 use super::slice::reachable;
-use crate::object::{Address, Pod, Trouble, UNSCHEDULABLE};
+use crate::addresses::Address;
+use crate::object::{Pod, Trouble, UNSCHEDULABLE};
 use crate::wire::{Condition, ContainerStatus, Meta, Parts, PodSpec, PodStatus, Watched, line};
 
 /// The label by which a Deployment's controller tells the pods of its templates apart.
