@@ -26,9 +26,12 @@ pub enum Moment {
     After(Duration),
 }
 
-/// Sends a request for `name`, which sleeps, and kills the leader at `moment`; then starts it again. How long the request
+/// Sends a request for `name`, which falls asleep and is alone in its namespace, and kills the leader at `moment`; then starts it again. How long the request
 /// took.
 pub async fn kill_leader(scene: &mut Scene<'_>, name: &str, moment: Moment) -> Duration {
+    // Until then a request may still be answered by a replica that the cluster hasn't come round to stopping.
+    let gone = async || super::pods(&scene.client, &scene.namespace).await.is_empty().then_some(());
+    eventually("its pods are gone", gone).await;
     let leader = scene.leader().await;
     let holder = scene.holder().await;
     let victim = &scene.kaos.autoscalers[leader];
