@@ -125,6 +125,12 @@ struct Used {
     idle: u32,
 }
 
+/// Whether a count that isn't ours is somebody's who contends for it. Another autoscaler's is not, nor is one of starts that
+/// fail and that a platform gives up.
+fn contends(workload: &Workload) -> bool {
+    workload.contender.is_some() && workload.failure.is_none()
+}
+
 impl Track {
     pub(crate) fn new(workload: Arc<Workload>, book: Arc<Book>, earned: bool, now: Moment) -> Self {
         let ready = workload.endpoints.iter().filter(|endpoint| endpoint.phase == Phase::Ready);
@@ -170,9 +176,7 @@ impl Track {
         }
         let after = self.replicas().desired;
         let ours = self.write.as_ref().is_some_and(|write| write.scales() && write.is_to(after));
-        // Another autoscaler's write is no contest, nor are starts that fail and that a platform gives up.
-        let contends = workload.contender.is_some() && workload.failure.is_none();
-        if after != before && !ours && contends {
+        if after != before && !ours && contends(workload) {
             self.contest.changed(now);
         }
         // Another autoscaler's raise. What a person or a rollout starts was none of the budget's to begin with.
@@ -232,8 +236,7 @@ impl Track {
             // Our count was never shown: another's had taken its place by then.
             let counted = self.contest.last().is_some_and(|at| at >= self.begun);
             let another = self.workload.version > version && !write.is_to(self.workload.replicas.desired);
-            let contends = self.workload.contender.is_some() && self.workload.failure.is_none();
-            if another && !counted && contends {
+            if another && !counted && contends(&self.workload) {
                 self.contest.changed(now);
             }
             return;

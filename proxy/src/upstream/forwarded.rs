@@ -24,13 +24,11 @@ const HOST: &[u8] = b"X-Forwarded-Host";
 pub(crate) fn write(head: &Head, client: Client, said: bool, out: &mut Vec<u8>) -> Result<(), Dropped> {
     if head.passed.is_some() {
         fields(head).for_each(|known| field(out, known.name, known.value));
-    } else if !said {
-        begin(head, client.address, out);
-    } else if client.trusted {
+    } else if said && client.trusted {
         resume(head, client.address, out);
     } else {
         begin(head, client.address, out);
-        if values(head, PROTO).any(|scheme| !scheme.eq_ignore_ascii_case(b"http")) {
+        if said && values(head, PROTO).any(|scheme| !scheme.eq_ignore_ascii_case(b"http")) {
             return Err(Dropped);
         }
     }
