@@ -42,6 +42,7 @@ mod picture_any_test;
 mod picture_test;
 mod reduce;
 pub mod rights;
+mod selector;
 mod state;
 mod task;
 mod waking;

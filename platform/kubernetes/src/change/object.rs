@@ -113,18 +113,11 @@ struct Requirement {
 impl Selector {
     /// As a query's value, encoded. `None` if it selects everything, or can't be said.
     pub fn query(&self) -> Option<String> {
-        let labels = self.match_labels.iter().map(|(key, value)| format!("{key}={value}"));
-        let mut terms: Vec<String> = labels.collect();
-        for Requirement { key, operator, values } in &self.match_expressions {
-            terms.push(match operator.as_str() {
-                "In" => format!("{key} in ({})", values.join(",")),
-                "NotIn" => format!("{key} notin ({})", values.join(",")),
-                "Exists" => key.clone(),
-                "DoesNotExist" => format!("!{key}"),
-                _ => return None,
-            });
-        }
-        (!terms.is_empty()).then(|| encode(&terms.join(",")))
+        let labels = self.match_labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let expressions = self.match_expressions.iter();
+        let expressions =
+            expressions.map(|one| (one.key.as_str(), one.operator.as_str(), one.values.join(",")));
+        crate::selector::text(labels, expressions).map(|text| encode(&text))
     }
 }
 

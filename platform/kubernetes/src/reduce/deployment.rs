@@ -65,19 +65,12 @@ fn count(pods: Option<i32>) -> u32 {
 }
 
 fn selector(selector: &LabelSelector) -> Option<Box<str>> {
-    let mut terms: Vec<String> =
-        selector.match_labels.iter().flatten().map(|(name, value)| format!("{name}={value}")).collect();
-    for term in selector.match_expressions.iter().flatten() {
-        let values = term.values.as_deref().unwrap_or_default().join(",");
-        terms.push(match term.operator.as_str() {
-            "In" => format!("{} in ({values})", term.key),
-            "NotIn" => format!("{} notin ({values})", term.key),
-            "Exists" => term.key.clone(),
-            "DoesNotExist" => format!("!{}", term.key),
-            _ => return None,
-        });
-    }
-    (!terms.is_empty()).then(|| terms.join(",").into())
+    let labels = selector.match_labels.iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
+    let expressions = selector.match_expressions.iter().flatten();
+    let expressions = expressions.map(|one| {
+        (one.key.as_str(), one.operator.as_str(), one.values.as_deref().unwrap_or_default().join(","))
+    });
+    crate::selector::text(labels, expressions).map(Into::into)
 }
 
 /// Whoever owns `spec.replicas` by the API server's own books, the last of its `writers` first, unless that is Kaos.
