@@ -20,6 +20,7 @@ mod process;
 #[cfg(feature = "kubernetes")]
 mod proxy;
 mod report;
+mod tell;
 mod up;
 
 use std::io::Write;

@@ -10,7 +10,7 @@ use kaos_core::platform::{Platform, Refusal};
 use kaos_core::{Moment, ProxyId, Report, Snapshot};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::action::Action;
 use crate::collect::Use;
@@ -134,7 +134,8 @@ fn take(line: &mut Line, report: &Report, now: Moment) {
 fn tell(action: &Action, result: &Result<u64, Refusal>) {
     let workload = action.workload();
     match (action, result) {
-        (Action::Scale { scale, .. }, Ok(_)) => info!(%workload, replicas = scale.to, "scaled"),
+        // The journal tells each change, with its reason.
+        (Action::Scale { scale, .. }, Ok(_)) => debug!(%workload, replicas = scale.to, "scaled"),
         // Two autoscalers that hear the same request ask for the same: one of them is second.
         (_, Err(why @ Refusal::Conflict)) => debug!(%workload, %why, "not written"),
         (Action::Scale { scale, .. }, Err(why)) => warn!(%workload, replicas = scale.to, %why, "not scaled"),

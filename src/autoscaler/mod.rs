@@ -2,7 +2,6 @@
 
 mod listen;
 mod run;
-mod tell;
 
 use crate::cli::cluster::Autoscaler;
 use crate::failure::Failure;

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use kaos_autoscaler::{Inputs, Journal};
+use kaos_autoscaler::Inputs;
 use kaos_kubernetes::change::{self, Changing, Choices, Kubernetes};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use super::listen::Listen;
-use super::tell::{self, tell};
 use crate::admin::{self, Check, Data, Desk, Written};
 use crate::cli::cluster::Autoscaler;
 use crate::clock::{Clock, rfc3339};
@@ -24,6 +23,7 @@ use crate::process::part::vital;
 use crate::process::signals::{Signals, Told};
 use crate::process::{daemon, ports};
 use crate::report::Heard;
+use crate::tell;
 
 /// Reports on their way; streams wait when so many are.
 const QUEUED: usize = 256;
@@ -121,9 +121,7 @@ fn start(
     let (proxies, known) = watch::channel(BTreeSet::new());
     let listen = Listen { reports, heard: heard.clone(), clock };
     let (_, listening) = vital("listening to the proxies", listen.run(watched.admins(), proxies));
-    let (transitions, told) = mpsc::channel(tell::QUEUED);
-    tokio::spawn(tell(told, clock));
-    let journal = Arc::new(Journal::telling(transitions));
+    let journal = Arc::new(tell::journal(clock));
     let inputs = Inputs {
         snapshots: watched.snapshots.clone(),
         reports: reported,

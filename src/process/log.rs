@@ -80,7 +80,7 @@ where
     }
 }
 
-/// The field whose text is JSON already.
+/// The field whose text is JSON already. A line of text has it not: its message says the same in short.
 const JSON: &str = "entry";
 
 #[derive(Default)]
@@ -162,7 +162,7 @@ fn as_text(level: Level, colour: bool, fields: &Fields) -> String {
     };
     let mut line =
         format!("{} {on}{:5}{off} {}", clock::time_of_day_now(), word(level), printable(&fields.message));
-    for (name, value) in rest(fields) {
+    for (name, value) in rest(fields).filter(|(name, _)| *name != JSON) {
         // Writing to a String can't fail.
         let _ = match value {
             Value::String(text) if text.contains([' ', '"', '=']) => {
@@ -196,6 +196,8 @@ mod tests {
     fn a_line_of_text_escapes_what_would_move_the_cursor() {
         let line = as_text(Level::WARN, false, &fields());
         assert!(line.ends_with(r#" warn  it\u{1b}[2J why="a b" count=3"#), "{line}");
+        let told = Fields { message: "scaled".into(), rest: vec![(JSON, serde_json::json!({"to": 1}))] };
+        assert!(as_text(Level::INFO, false, &told).ends_with(" info  scaled"));
     }
 
     #[test]

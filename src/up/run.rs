@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kaos_autoscaler::{Inputs, Journal};
+use kaos_autoscaler::Inputs;
 use kaos_core::{EndpointUid, Policy, ProxyId, Report, WorkloadId};
 use kaos_local::{Launcher, Local};
 use kaos_proxy::{Bound, Proxy};
@@ -27,6 +27,7 @@ use crate::process::signals::{Signals, Told};
 use crate::process::terminal::Terminal;
 use crate::process::{memory, ports};
 use crate::report::{Heard, Hub};
+use crate::tell;
 
 /// The name of the only proxy of this machine.
 const PROXY: &str = "local";
@@ -107,7 +108,7 @@ impl Run {
         let busy = move |uid: &EndpointUid| working.upgrade().is_some_and(|proxy| proxy.in_flight(uid) > 0);
         local.drain(drain, Arc::new(busy)).await;
         let instance = Arc::new(instance(listen, admin.local_addr().map_err(failed)?, &clock));
-        let journal = Arc::new(Journal::default());
+        let journal = Arc::new(tell::journal(clock));
         let (draining, is_draining) = watch::channel(false);
         let shown = snapshots.clone();
         let inputs = Inputs::alone(snapshots.clone(), reports, [ProxyId::new(PROXY)]);

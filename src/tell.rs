@@ -1,6 +1,6 @@
 //! Writes every change of a count to the log, as the journal has it.
 
-use kaos_autoscaler::journal::{Entry, Outcome};
+use kaos_autoscaler::journal::{Entry, Journal, Outcome};
 use kaos_core::WorkloadId;
 use tokio::sync::mpsc;
 
@@ -8,10 +8,16 @@ use crate::admin;
 use crate::clock::Clock;
 
 /// Changes on their way to the log; more at once are left to the journal.
-pub(crate) const QUEUED: usize = 256;
+const QUEUED: usize = 256;
 
-/// Runs until nothing is decided any more.
-pub(crate) async fn tell(mut transitions: mpsc::Receiver<(WorkloadId, Entry)>, clock: Clock) {
+/// A journal whose changes are written to the log, for as long as it is there.
+pub(crate) fn journal(clock: Clock) -> Journal {
+    let (transitions, told) = mpsc::channel(QUEUED);
+    tokio::spawn(tell(told, clock));
+    Journal::telling(transitions)
+}
+
+async fn tell(mut transitions: mpsc::Receiver<(WorkloadId, Entry)>, clock: Clock) {
     while let Some((workload, entry)) = transitions.recv().await {
         let line = admin::told(&entry, &clock).to_string();
         let told = entry.told(|moment| clock.rfc3339(moment));
