@@ -18,6 +18,9 @@ pub(crate) struct Instance {
     /// Where requests are taken, if they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Where requests are taken over TLS, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) listen_tls: Option<SocketAddr>,
     /// Where it is asked.
     pub(crate) admin: SocketAddr,
     /// Its process.
@@ -141,6 +144,7 @@ mod tests {
         let address = "127.0.0.1:1".parse().unwrap();
         let instance = Instance {
             listen: Some(address),
+            listen_tls: None,
             admin: address,
             pid: 7,
             version: VERSION.into(),

@@ -21,6 +21,7 @@ mod process;
 mod proxy;
 mod report;
 mod tell;
+mod tls;
 mod up;
 
 use std::io::Write;

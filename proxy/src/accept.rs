@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use crate::kernel::{BACKLOG, is_exhausted};
 use crate::report::{Ask, Notice};
 use crate::standing::Stage;
+use crate::tls::Certificates;
 use crate::welcome::welcome;
 use crate::worker::{Shared, Worker};
 
@@ -22,11 +24,27 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 /// Connections accepted before others get their turn.
 const BATCH: usize = 64;
 
+/// Where one worker takes connections.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    /// They begin with a handshake.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+}
+
+/// Where connections are taken, worker by worker.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    pub(crate) listeners: Vec<Vec<Listener>>,
+    /// What clients get that come with TLS.
+    pub(crate) certificates: Option<Arc<Certificates>>,
+}
+
 /// Everything one worker thread needs.
 pub(crate) struct Post {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) listener: TcpListener,
+    pub(crate) listeners: Vec<Listener>,
     pub(crate) notices: mpsc::Sender<Notice>,
     pub(crate) asks: mpsc::Receiver<Ask>,
     pub(crate) stop: oneshot::Receiver<()>,
@@ -44,15 +62,17 @@ pub(crate) fn work(post: Post) -> io::Result<()> {
         tokio::task::spawn_local(async move { sweep.sweep().await });
         let answer = worker.clone();
         tokio::task::spawn_local(async move { answer.answer(post.asks).await });
-        tokio::task::spawn_local(accept(worker, post.listener));
+        for listener in post.listeners {
+            tokio::task::spawn_local(accept(worker.clone(), listener));
+        }
         // A sender that is gone says the same as one that sent.
         let _ = post.stop.await;
     });
     Ok(())
 }
 
-async fn accept(worker: Rc<Worker>, listener: TcpListener) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
+async fn accept(worker: Rc<Worker>, Listener { socket, tls }: Listener) {
+    let listener = match tokio::net::TcpListener::from_std(socket) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "can't wait for connections"),
     };
@@ -61,11 +81,11 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener) {
     loop {
         let connection = tokio::select! {
             connection = listener.accept() => connection,
-            _ = stage.wait_for(|stage| *stage >= Stage::Draining) => return accept_rest(&worker, &listener).await,
+            _ = stage.wait_for(|stage| *stage >= Stage::Draining) => return accept_rest(&worker, &listener, tls.as_ref()).await,
         };
         match connection {
             Ok((stream, _)) => {
-                welcome(&worker, stream);
+                welcome(&worker, stream, tls.as_ref());
                 accepted += 1;
                 if accepted % BATCH == 0 {
                     tokio::task::yield_now().await;
@@ -83,10 +103,14 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener) {
 }
 
 /// Takes what the kernel has accepted before the listener closes: it would be reset.
-async fn accept_rest(worker: &Rc<Worker>, listener: &tokio::net::TcpListener) {
+async fn accept_rest(
+    worker: &Rc<Worker>,
+    listener: &tokio::net::TcpListener,
+    tls: Option<&Arc<ServerConfig>>,
+) {
     for _ in 0..BACKLOG {
         match poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
-            Poll::Ready(Ok((stream, _))) => welcome(worker, stream),
+            Poll::Ready(Ok((stream, _))) => welcome(worker, stream, tls),
             _ => return,
         }
     }

@@ -12,6 +12,7 @@ use crate::ledger::Phases;
 use crate::refuse::Refusal;
 use crate::rounds::{Alarm, Watch};
 use crate::slot::Kind;
+use crate::socket::Socket;
 use crate::upstream::port::Port;
 use crate::worker::{Seat, Worker};
 
@@ -145,9 +146,17 @@ pub(crate) struct Wait {
     pub(crate) unreachable: bool,
 }
 
-/// Finds the workload of `head` and enters it in the record.
-pub(crate) fn route(worker: &Rc<Worker>, head: &Head, record: &mut Record) -> Result<Routed, Refusal> {
+/// Finds the workload of `head`, which came over `socket`, and enters it in the record.
+pub(crate) fn route(
+    worker: &Rc<Worker>,
+    head: &Head,
+    socket: &Socket,
+    record: &mut Record,
+) -> Result<Routed, Refusal> {
     let host = head.routed_host().ok_or(Refusal::BadRequest("the Host names no host"))?;
+    if !worker.shared.tls.as_ref().is_none_or(|tls| socket.covers(tls, &host)) {
+        return Err(Refusal::Misdirected);
+    }
     let (seat, no_wake) = worker.find(&host, &head.routed_path()).ok_or(Refusal::NoRoute)?;
     record.no_wake = no_wake.is_some();
     if !record.no_wake {

@@ -10,10 +10,11 @@ use kaos_core::{ProxyId, Report, Snapshot};
 use socket2::{Domain, Protocol, TcpKeepalive, Type};
 use tokio::sync::{mpsc, watch};
 
+use crate::accept::{Doors, Listener};
 use crate::control::Ready;
 use crate::kernel::BACKLOG;
 use crate::proxy::Proxy;
-use crate::{Config, Limits};
+use crate::{Certificates, Config, Limits, tls};
 
 /// A silent peer is asked whether it still lives after this time, then this often.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -27,6 +28,15 @@ pub struct Bound {
     ready: watch::Receiver<Ready>,
     listeners: Vec<TcpListener>,
     address: SocketAddr,
+    tls: Option<Tls>,
+}
+
+/// Listeners for TLS.
+#[derive(Debug)]
+struct Tls {
+    listeners: Vec<TcpListener>,
+    address: SocketAddr,
+    certificates: Arc<Certificates>,
 }
 
 /// The address can't be listened on.
@@ -51,24 +61,22 @@ impl std::error::Error for BindError {}
 
 /// Binds `config.listen` for every worker.
 pub fn bind(config: Config) -> Result<Bound, BindError> {
-    let address = config.listen;
-    listeners(address, config.workers.max(1))
-        .and_then(|listeners| {
-            let address = listeners.first().map_or(Ok(address), TcpListener::local_addr)?;
-            // Nobody will ever say anything else: it is a proxy alone.
-            let (_, ready) = watch::channel(Ready::new());
-            Ok(Bound { config, limits: Limits::default(), ready, listeners, address })
-        })
-        .map_err(|error| BindError { address, error })
+    let (listeners, address) = listeners(config.listen, config.workers)?;
+    // Nobody will ever say anything else: it is a proxy alone.
+    let (_, ready) = watch::channel(Ready::new());
+    Ok(Bound { config, limits: Limits::default(), ready, listeners, address, tls: None })
 }
 
-fn listeners(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
+/// One listener per worker, and where they are.
+fn listeners(address: SocketAddr, workers: usize) -> Result<(Vec<TcpListener>, SocketAddr), BindError> {
     // With SO_REUSEPORT another process of the same user could share the port without an error and take half of the
     // connections: so the port is first bound without it.
-    let probe = TcpListener::bind(address)?;
-    let address = probe.local_addr()?;
-    drop(probe);
-    (0..count).map(|_| listener(address)).collect()
+    let probe = TcpListener::bind(address).and_then(|probe| probe.local_addr());
+    let bound = probe.and_then(|address| {
+        let listeners: io::Result<_> = (0..workers.max(1)).map(|_| listener(address)).collect();
+        Ok((listeners?, address))
+    });
+    bound.map_err(|error| BindError { address, error })
 }
 
 fn listener(address: SocketAddr) -> io::Result<TcpListener> {
@@ -93,6 +101,17 @@ impl Bound {
         self.address
     }
 
+    /// Listens on `address` too, for TLS with `certificates`.
+    pub fn with_tls(self, address: SocketAddr, certificates: Arc<Certificates>) -> Result<Self, BindError> {
+        let (listeners, address) = listeners(address, self.config.workers)?;
+        Ok(Bound { tls: Some(Tls { listeners, address, certificates }), ..self })
+    }
+
+    /// Where clients connect with TLS, if anywhere.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls.as_ref().map(|tls| tls.address)
+    }
+
     /// Sets bounds that are off otherwise.
     pub fn with_limits(self, limits: Limits) -> Self {
         Bound { limits, ..self }
@@ -112,6 +131,15 @@ impl Bound {
         snapshots: watch::Receiver<Arc<Snapshot>>,
         reports: mpsc::Sender<Report>,
     ) -> io::Result<Proxy> {
-        Proxy::start(self.config, self.limits, self.listeners, snapshots, self.ready, reports)
+        let plain = self.listeners.into_iter().map(|socket| vec![Listener { socket, tls: None }]);
+        let mut doors = Doors { listeners: plain.collect(), certificates: None };
+        if let Some(tls) = self.tls {
+            let settings = tls::settings(tls.certificates.clone()).map_err(io::Error::other)?;
+            for (listeners, socket) in doors.listeners.iter_mut().zip(tls.listeners) {
+                listeners.push(Listener { socket, tls: Some(settings.clone()) });
+            }
+            doors.certificates = Some(tls.certificates);
+        }
+        Proxy::start(self.config, self.limits, doors, snapshots, self.ready, reports)
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Client {
     pub(crate) address: IpAddr,
     /// It speaks for others: what it says of them is believed.
     pub(crate) trusted: bool,
+    /// It came over TLS.
+    pub(crate) secure: bool,
 }
 
 /// The connections of all clients.
@@ -34,6 +36,13 @@ pub(crate) struct Counted {
     client: IpAddr,
 }
 
+impl Client {
+    /// How the request came here, as `X-Forwarded-Proto` and `Forwarded` spell it.
+    pub(crate) fn scheme(&self) -> &'static [u8] {
+        if self.secure { b"https" } else { b"http" }
+    }
+}
+
 impl Clients {
     pub(crate) fn new(limit: usize, trusted: Vec<Network>) -> Self {
         Clients { limit, trusted, warned: AtomicBool::new(false), counts: Mutex::default() }
@@ -46,11 +55,12 @@ impl Clients {
 
     /// The client at `address`.
     pub(crate) fn recognise(&self, address: IpAddr) -> Client {
-        Client { address, trusted: self.trusted.iter().any(|network| network.contains(address)) }
+        let trusted = self.trusted.iter().any(|network| network.contains(address));
+        Client { address, trusted, secure: false }
     }
 
     /// Says, once in a process's life, that what `client` said of the scheme wasn't believed: the replica takes a request
-    /// for plain http that came to another proxy over TLS, and may redirect it for ever.
+    /// for what came here, and one that came to another proxy over TLS it may redirect for ever.
     pub(crate) fn warn_of_dropped_scheme(&self, client: Client) {
         if !self.warned.load(Ordering::Relaxed) && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(

@@ -40,6 +40,8 @@ pub(crate) struct Head {
     pub(crate) upgrade: Option<Vec<u8>>,
     /// The client takes trailers.
     pub(crate) takes_trailers: bool,
+    /// The client may ask for an `https` URI here: it has come over TLS, or speaks for others that have.
+    pub(crate) https: bool,
     /// Another proxy has passed it on, and lets it wait for so long. What it says of the client is believed.
     pub(crate) passed: Option<Duration>,
 }
@@ -57,6 +59,7 @@ impl Default for Head {
             expects_continue: false,
             upgrade: None,
             takes_trailers: false,
+            https: false,
             passed: None,
         }
     }

@@ -32,6 +32,7 @@ mod rounds;
 mod slot;
 mod socket;
 mod standing;
+mod tls;
 mod upkeep;
 mod upstream;
 mod welcome;
@@ -49,6 +50,7 @@ pub use memory::cgroup;
 pub use network::Network;
 pub use proxy::{Proxy, Totals, WorkloadTotals};
 pub use refuse::{Detail, Refusal};
+pub use tls::{Certificates, Handshakes, Pair};
 
 /// How a proxy runs.
 #[derive(Clone, Debug)]

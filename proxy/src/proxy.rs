@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +10,7 @@ use arc_swap::ArcSwap;
 use kaos_core::{EndpointUid, Report, Snapshot, WorkloadId};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::accept::{Post, work};
+use crate::accept::{Doors, Post, work};
 use crate::clients::Clients;
 use crate::control::{Control, Ready, ask_all};
 use crate::gate::QueueBytes;
@@ -20,6 +19,7 @@ use crate::memory;
 use crate::refuse::Refusal;
 use crate::report::{Ask, WorkerTotals};
 use crate::standing::{Stage, Standing};
+use crate::tls::Handshakes;
 use crate::upkeep::Replicas;
 use crate::worker::{Shared, Table};
 use crate::{Config, Limits};
@@ -58,6 +58,8 @@ pub struct Totals {
     pub http1_connections: usize,
     /// Client connections that speak HTTP/2.
     pub http2_connections: usize,
+    /// Handshakes of TLS that have ended.
+    pub handshakes: Handshakes,
 }
 
 /// What was counted of one workload.
@@ -77,7 +79,7 @@ impl Proxy {
     pub(crate) fn start(
         config: Config,
         limits: Limits,
-        listeners: Vec<TcpListener>,
+        doors: Doors,
         snapshots: watch::Receiver<Arc<Snapshot>>,
         ready: watch::Receiver<Ready>,
         reports: mpsc::Sender<Report>,
@@ -90,6 +92,7 @@ impl Proxy {
             connections: AtomicUsize::new(0),
             standing: Standing::default(),
             believed: Arc::default(),
+            tls: doors.certificates,
             clients: Arc::new(Clients::new(limits.connections_per_client, limits.trusted)),
         });
         if let Some(folder) = limits.memory {
@@ -99,14 +102,14 @@ impl Proxy {
         let mut control = Control::new(shared.clone(), reports);
         control.begin(&ready.borrow(), &snapshots.borrow());
         let (mut asks, mut stops, mut ended) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, listener) in listeners.into_iter().enumerate() {
+        for (index, listeners) in doors.listeners.into_iter().enumerate() {
             let (ask, asked) = mpsc::channel(ASKS);
             let (stop, stopped) = oneshot::channel();
             let (end, has_ended) = oneshot::channel();
             let post = Post {
                 index,
                 shared: shared.clone(),
-                listener,
+                listeners,
                 notices: notices.clone(),
                 asks: asked,
                 stop: stopped,
@@ -159,6 +162,7 @@ impl Proxy {
             totals.upstream_active += reply.links.active;
             totals.http1_connections += reply.connections[0];
             totals.http2_connections += reply.connections[1];
+            totals.handshakes = totals.handshakes.plus(reply.handshakes);
         }
         totals
     }

@@ -91,6 +91,7 @@ impl Pump {
                 ready!(self.poll_send(cx, input, to))?;
                 continue;
             }
+            ready!(to.poll_flush(cx)).map_err(|_| Broken::SinkEnded)?;
             if self.ended {
                 return Poll::Ready(Ok(()));
             }

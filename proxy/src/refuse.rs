@@ -152,7 +152,11 @@ impl Refusal {
             Refusal::MethodNotAllowed => "CONNECT and TRACE are not passed on.".to_owned(),
             Refusal::UriTooLong => "Shorten the request target, or move the data into the body.".to_owned(),
             Refusal::HeaderTooLarge => "Send fewer or smaller header fields (cookies, mostly).".to_owned(),
-            Refusal::Misdirected => "An https target was sent to a listener for plain http.".to_owned(),
+            Refusal::Misdirected => {
+                "An https target was sent to a listener for plain http, or a host was asked for over a \
+                                     connection that was made for another one's certificate: connect anew."
+                    .to_owned()
+            }
             Refusal::QueueFull(_) => format!(
                 "The limit is the knob queue-limit; `kaos explain {name}` tells why replicas are missing."
             ),

@@ -4,6 +4,7 @@ use kaos_core::{Moment, Sums, WorkloadId};
 use tokio::sync::oneshot;
 
 use crate::ledger::Counts;
+use crate::tls::Handshakes;
 
 /// Requests have begun to wait at a gate.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,7 @@ pub(crate) struct WorkerTotals {
     pub(crate) links: Links,
     /// Client connections: HTTP/1, HTTP/2.
     pub(crate) connections: [usize; 2],
+    pub(crate) handshakes: Handshakes,
 }
 
 /// Everything one worker has counted of one workload.

@@ -7,8 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::rc::Rc;
-use std::sync::{Arc, Weak};
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -40,6 +39,8 @@ pub(crate) struct Watch {
     deadline: Cell<Moment>,
     mind_client: Cell<bool>,
     resting: Cell<Option<Moment>>,
+    /// Something was under way before.
+    known: Cell<bool>,
     raised: Cell<Option<Alarm>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -57,6 +58,7 @@ impl Watch {
 
     /// Since when nothing is under way, so that the connection may be ended when connections are to go.
     pub(crate) fn rest(&self, since: Option<Moment>) {
+        self.known.set(self.known.get() || since.is_none());
         self.resting.set(since);
     }
 
@@ -150,12 +152,13 @@ impl std::ops::Deref for Watched {
 
 impl Rounds {
     /// Watches over what is done for `client`, without a deadline at first.
-    pub(crate) fn watch(&self, client: &Arc<Socket>) -> Watched {
+    pub(crate) fn watch(&self, client: &Rc<Socket>) -> Watched {
         let watch = Rc::new(Watch {
-            client: Arc::downgrade(client),
+            client: Rc::downgrade(client),
             deadline: Cell::new(Moment::NEVER),
             mind_client: Cell::new(false),
             resting: Cell::new(None),
+            known: Cell::new(false),
             raised: Cell::new(None),
             waker: RefCell::new(None),
         });
@@ -179,8 +182,8 @@ impl Rounds {
         });
     }
 
-    /// Ends the `count` connections that have been idle longest. Returns how many there were. Where there were none,
-    /// it isn't looked for them again in the same round.
+    /// Ends `count` idle connections: first those that nothing was ever heard on, then those that have been idle longest.
+    /// Returns how many there were. Where there were none, it isn't looked for them again in the same round.
     pub(crate) fn shed(&self, count: usize, now: Moment) -> usize {
         if self.barren.get() {
             return 0;
@@ -189,10 +192,10 @@ impl Rounds {
         let mut idle: Vec<_> = watches
             .iter()
             .filter(|watch| Rc::strong_count(watch) > 1 && watch.raised.get().is_none())
-            .filter_map(|watch| Some((watch.resting.get()?, watch)))
+            .filter_map(|watch| Some(((watch.known.get(), watch.resting.get()?), watch)))
             .collect();
         if count < idle.len() {
-            idle.select_nth_unstable_by_key(count, |(since, _)| *since);
+            idle.select_nth_unstable_by_key(count, |(order, _)| *order);
             idle.truncate(count);
         }
         for (_, watch) in &idle {

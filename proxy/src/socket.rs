@@ -3,6 +3,8 @@
 //! Both directions of an exchange, and whoever watches for the peer's leaving, use the same socket at once. A read or
 //! write that moves less than it was offered clears the readiness at once: the kernel will say when there is more, and
 //! the call that would only have answered "not now" is saved (edge-triggered epoll(7), "Questions and answers").
+//!
+//! With TLS a session stands between: reads and writes are of plaintext, everything else is of the connection itself.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -15,19 +17,65 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use crate::tls::{Agreed, Certificates, Session};
+
 /// A connected TCP socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
+    session: Option<Box<Session>>,
 }
 
 impl Socket {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Socket { stream }
+        Socket { stream, session: None }
+    }
+
+    /// Everything from now on goes through `session`, which begins with [`Socket::poll_handshake`].
+    pub(crate) fn secure(&mut self, session: Session) {
+        self.session = Some(Box::new(session));
+    }
+
+    /// Carries the handshake of TLS to its end. Without TLS there is nothing to agree on.
+    pub(crate) fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<Agreed>> {
+        match &self.session {
+            Some(session) => session.poll_handshake(self, cx),
+            None => Poll::Ready(Ok(Agreed::default())),
+        }
+    }
+
+    /// Whether a request for `host` may come this way: over the session of a client that asked for another one's
+    /// certificate it may not.
+    pub(crate) fn covers(&self, certificates: &Certificates, host: &str) -> bool {
+        self.session.as_ref().is_none_or(|session| session.covers(certificates, host))
     }
 
     /// Reads into the spare room of `buffer`. `Ok(0)`: the peer has closed its side (or there is no room).
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        match &self.session {
+            None => self.poll_receive(cx, buffer),
+            Some(session) => session.poll_read(self, cx, buffer),
+        }
+    }
+
+    /// Writes what is taken now. With TLS some of it may be left to be sent with the next write, or [`Socket::poll_flush`].
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match &self.session {
+            None => self.poll_send(cx, parts),
+            Some(session) => session.poll_write(self, cx, parts),
+        }
+    }
+
+    /// Sends what was written and not sent yet: before anything else is waited for.
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.session {
+            None => Poll::Ready(Ok(())),
+            Some(session) => session.poll_flush(self, cx),
+        }
+    }
+
+    /// As [`Socket::poll_read`], of what is on the wire.
+    pub(crate) fn poll_receive(&self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         let room = buffer.capacity() - buffer.len();
         if room == 0 {
             return Poll::Ready(Ok(0));
@@ -45,8 +93,8 @@ impl Socket {
         }
     }
 
-    /// Writes what the kernel takes now.
-    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    /// Writes to the wire what the kernel takes now.
+    pub(crate) fn poll_send(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let offered: usize = parts.iter().map(|part| part.len()).sum();
         loop {
             std::task::ready!(self.stream.poll_write_ready(cx))?;
@@ -96,7 +144,7 @@ impl Socket {
             let sent = std::future::poll_fn(|cx| self.poll_write(cx, &[IoSlice::new(bytes)])).await?;
             bytes = bytes.get(sent..).unwrap_or_default();
         }
-        Ok(())
+        std::future::poll_fn(|cx| self.poll_flush(cx)).await
     }
 
     /// Whether the peer has closed its side or the connection is broken, as far as the kernel has told us, also behind
@@ -119,13 +167,24 @@ impl Socket {
 
     /// Whether bytes have come that nobody has read. Asks the kernel.
     pub(crate) fn has_bytes(&self) -> bool {
+        if self.session.as_ref().is_some_and(|session| session.has_bytes()) {
+            return true;
+        }
         let mut probe = [0; 1];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         matches!(rustix::net::recv(&self.stream, &mut probe[..], flags), Ok((1.., _)))
     }
 
+    /// Ends what stands between, so that a close that follows is no cut.
+    pub(crate) fn end_session(&self) {
+        if let Some(session) = &self.session {
+            session.end(self);
+        }
+    }
+
     /// Ends our sending side.
     pub(crate) fn end(&self) {
+        self.end_session();
         // A connection that is broken already needs no end.
         let _ = rustix::net::shutdown(&self.stream, Shutdown::Write);
     }

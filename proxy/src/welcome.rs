@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use tokio::net::TcpStream;
 
 use crate::buffer::{Input, READ_SIZE};
@@ -16,6 +17,7 @@ use crate::refuse::Refusal;
 use crate::rounds::Watched;
 use crate::socket::Socket;
 use crate::standing::Pressure;
+use crate::tls::{Agreed, Session, shake};
 use crate::worker::Worker;
 use crate::{http2, rounds};
 
@@ -58,24 +60,29 @@ impl Place {
     }
 }
 
-/// Serves a connection, or closes it at once.
-pub(crate) fn welcome(worker: &Rc<Worker>, stream: TcpStream) {
+/// Serves a connection, or closes it at once. With `tls` it begins with a handshake.
+pub(crate) fn welcome(worker: &Rc<Worker>, stream: TcpStream, tls: Option<&Arc<ServerConfig>>) {
     let Some(place) = Place::take(worker) else { return };
-    let worker = worker.clone();
+    let (worker, tls) = (worker.clone(), tls.cloned());
     tokio::task::spawn_local(async move {
-        let socket = Socket::new(stream);
+        let mut socket = Socket::new(stream);
         let Ok(peer) = socket.peer() else { return };
         let clients = &worker.shared.clients;
-        let client = clients.recognise(peer.ip().to_canonical());
+        let mut client = clients.recognise(peer.ip().to_canonical());
+        if let Some(settings) = tls {
+            let Ok(session) = Session::new(settings, Vec::new()) else { return };
+            socket.secure(session);
+            client.secure = true;
+        }
         let believed = worker.shared.believed.contains(client.address);
         let Ok(counted) = (if believed { Ok(None) } else { clients.enter(client) }) else { return };
-        serve(worker, Arc::new(socket), client, place, counted).await;
+        serve(worker, Rc::new(socket), client, place, counted).await;
     });
 }
 
 async fn serve(
     worker: Rc<Worker>,
-    socket: Arc<Socket>,
+    socket: Rc<Socket>,
     client: Client,
     mut place: Place,
     _counted: Option<Counted>,
@@ -83,17 +90,28 @@ async fn serve(
     let watch = worker.rounds.watch(&socket);
     let mut input = Input::default();
     if worker.shared.standing.pressure() >= Pressure::NoConnections {
-        return Connection::new(worker, socket, client, watch, input).turn_away(&Refusal::Overloaded).await;
+        if !client.secure {
+            // A handshake would cost more than what is turned away.
+            Connection::new(worker, socket, client, watch, input).turn_away(&Refusal::Overloaded).await;
+        }
+        return;
     }
-    match speaks_http2(&worker, &socket, &watch, &mut input).await {
-        Some(true) => {
+    let mut agreed = Agreed::default();
+    if client.secure {
+        let Some(session) = shake(&worker, &socket, &watch).await else { return };
+        agreed = session;
+    }
+    match (speaks_http2(&worker, &socket, &watch, &mut input).await, agreed.http2) {
+        // What was agreed on isn't what is spoken.
+        (Some(false), Some(true)) => input.discard(&worker.buffers),
+        (Some(true), None | Some(true)) => {
             place.speaks_http2();
             let read = input.unread().to_vec();
             input.discard(&worker.buffers);
             http2::serve::serve(worker.clone(), socket, client, watch, &read).await;
         }
-        Some(false) => Connection::new(worker.clone(), socket, client, watch, input).serve().await,
-        None => {}
+        (Some(_), _) => Connection::new(worker.clone(), socket, client, watch, input).serve().await,
+        (None, _) => {}
     }
 }
 

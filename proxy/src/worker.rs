@@ -25,6 +25,7 @@ use crate::report::{Ask, Links, Notice, WorkerTotals, WorkloadCounts};
 use crate::rounds::Rounds;
 use crate::slot::{Kind, Slot};
 use crate::standing::Standing;
+use crate::tls::{Certificates, Handshakes};
 use crate::upstream::port::Port;
 
 /// Time between two looks at idle connections to replicas.
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicUsize,
     pub(crate) standing: Standing,
     pub(crate) clients: Arc<Clients>,
+    /// What clients get that come with TLS.
+    pub(crate) tls: Option<Arc<Certificates>>,
     /// The other proxies.
     pub(crate) believed: Arc<Believed>,
 }
@@ -71,6 +74,9 @@ pub(crate) struct Worker {
     pub(crate) strays: Ledger,
     /// Client connections by protocol: HTTP/1, HTTP/2.
     pub(crate) open: [Cell<usize>; 2],
+    /// Handshakes that have ended, and those under way.
+    pub(crate) handshakes: Cell<Handshakes>,
+    pub(crate) shaking: Cell<usize>,
     table: RefCell<arc_swap::Cache<Arc<ArcSwap<Table>>, Arc<Table>>>,
     seats: RefCell<HashMap<u32, Rc<Seat>, FixedState>>,
     ports: RefCell<HashMap<u64, Rc<Port>, FixedState>>,
@@ -87,6 +93,8 @@ impl Worker {
             rounds: Rounds::default(),
             strays: Ledger::default(),
             open: Default::default(),
+            handshakes: Cell::default(),
+            shaking: Cell::new(0),
             table: RefCell::new(arc_swap::Cache::new(shared.table.clone())),
             seats: RefCell::default(),
             ports: RefCell::default(),
@@ -221,6 +229,7 @@ impl Worker {
             strays: self.strays.copy(),
             links: all,
             connections: [self.open[0].get(), self.open[1].get()],
+            handshakes: self.handshakes.get(),
         }
     }
 

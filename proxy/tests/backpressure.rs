@@ -11,13 +11,13 @@ use support::{Client, Replica, Rig};
 
 /// Sends until the other end takes no more for a while; the bytes that were taken.
 fn sent_until_stuck(client: &mut Client) -> usize {
-    use std::io::{ErrorKind, Write};
+    use std::io::ErrorKind;
     client.stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-    let piece = [b'x'; 65536];
+    let piece = [b'x'; 16 * 1024];
     let mut sent = 0;
     loop {
-        match client.stream.write(&piece) {
-            Ok(count) => sent += count,
+        match client.write(&piece) {
+            Ok(()) => sent += piece.len(),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return sent,
             Err(error) => panic!("the connection failed after {sent} bytes: {error}"),
         }

@@ -129,7 +129,7 @@ const LARGE: usize = 100 * 1024 * 1024;
 /// Uploads 100 MB, or as much of it as is taken, beside reading the answer.
 fn upload(client: &mut Client, framing: &str) -> (support::Answer, usize) {
     client.send(format!("POST / HTTP/1.1\r\nHost: shop\r\n{framing}\r\n\r\n"));
-    let mut writer = Client::of(client.stream.try_clone().unwrap());
+    let mut writer = client.writer();
     let chunked = framing.contains("chunked");
     let writing = std::thread::spawn(move || {
         let mut piece = vec![b'x'; 65536];

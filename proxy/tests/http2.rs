@@ -60,7 +60,6 @@ fn what_is_refused_over_http_1_is_refused_here() {
         (body(request().header("host", "shop").header("host", "shop")), 400, "bad-request"),
         (body(Request::get("http://u@shop/")), 400, "bad-request"),
         (body(Request::get("http://shop:0/")), 400, "bad-request"),
-        (body(Request::get("https://shop/")), 421, "misdirected"),
         (body(Request::get("http://shop/%zz")), 400, "bad-request"),
         (body(Request::get("http://shop/%00")), 400, "bad-request"),
         (body(request().header("expect", "x")), 417, "bad-request"),

@@ -60,7 +60,7 @@ fn frames_go_both_ways_and_count_as_in_flight_until_the_end() {
             assert_eq!(rig.in_flight(), 1);
         }
         let large = vec![7; 3 * 1024 * 1024];
-        let mut writer = Client::of(client.stream.try_clone().unwrap());
+        let mut writer = client.writer();
         let sent = large.clone();
         let writing = std::thread::spawn(move || writer.send(sent));
         assert_eq!(client.read_exact(large.len()), large);

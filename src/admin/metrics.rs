@@ -25,12 +25,23 @@ pub(crate) struct Figures {
     pub(crate) heard: Vec<(String, f64)>,
     /// What became of writes to a cluster, if this process writes to one.
     pub(crate) written: Option<Written>,
+    /// The certificates that clients with TLS are shown, if any come.
+    pub(crate) certificates: Option<Certificates>,
     /// How many workloads are configured wrongly.
     pub(crate) invalid: usize,
     /// When this process began, in seconds since 1970.
     pub(crate) began: f64,
     /// What the kernel says.
     pub(crate) process: Process,
+}
+
+/// The certificates in force.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Certificates {
+    /// When each expires, in seconds since 1970, by its source.
+    pub(crate) expiries: Vec<(String, u64)>,
+    /// How often one that was wrong was refused.
+    pub(crate) refused: u64,
 }
 
 /// The whole page.
@@ -46,6 +57,10 @@ pub(crate) async fn page(desk: &Desk, format: Format) -> Result<String, Problem>
         workloads: desk.journal.as_ref().map(|_| snapshot.workloads.iter().map(decided).collect()),
         heard: desk.heard(),
         written: desk.written.as_ref().map(|written| written()),
+        certificates: desk
+            .tls
+            .as_ref()
+            .map(|kept| Certificates { expiries: kept.expiries(), refused: kept.refused() }),
         invalid: desk.remarks.as_ref().map_or(0, |remarks| remarks.invalid()),
         began: desk.clock.began().as_duration().as_secs_f64(),
         process: process(),
@@ -61,6 +76,9 @@ pub(crate) fn write(figures: &Figures, format: Format) -> String {
         cold_starts(&mut page, totals);
         rejections(&mut page, totals);
         connections(&mut page, totals);
+    }
+    if let (Some(certificates), Some(totals)) = (&figures.certificates, &figures.totals) {
+        tls(&mut page, certificates, totals);
     }
     if let Some(workloads) = &figures.workloads {
         replicas(&mut page, workloads);
@@ -227,6 +245,22 @@ fn connections(page: &mut Page, totals: &Totals) {
     let mut family = page.family("kaos_connections", Kind::Gauge, "Connections of clients.");
     family.sample(&[("protocol", "http1")], totals.http1_connections);
     family.sample(&[("protocol", "http2")], totals.http2_connections);
+}
+
+fn tls(page: &mut Page, certificates: &Certificates, totals: &Totals) {
+    let ended = totals.handshakes;
+    let help = "Handshakes of TLS that have ended: from nothing, with what was agreed on before, or in vain.";
+    let mut family = page.family("kaos_tls_handshakes_total", Kind::Counter, help);
+    for (outcome, count) in [("full", ended.full), ("resumed", ended.resumed), ("failed", ended.failed)] {
+        family.sample(&[("outcome", outcome)], count);
+    }
+    let name = "kaos_tls_certificate_expiry_timestamp_seconds";
+    let mut family = page.family(name, Kind::Gauge, "When each certificate expires.");
+    for (source, at) in &certificates.expiries {
+        family.sample(&[("source", source)], at);
+    }
+    let help = "Certificates that were wrong when they were read; what was there before stayed.";
+    page.family("kaos_tls_certificate_errors_total", Kind::Counter, help).sample(&[], certificates.refused);
 }
 
 fn of_kaos(page: &mut Page, figures: &Figures) {

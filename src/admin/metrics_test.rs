@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use kaos_core::snapshot::Replicas;
 use kaos_core::{Policy, WorkloadId};
-use kaos_proxy::WorkloadTotals;
+use kaos_proxy::{Handshakes, WorkloadTotals};
 
 use super::super::exposition::tests::read;
 use super::*;
@@ -17,6 +17,7 @@ fn figures() -> Figures {
     counts.phases = [1_000, 2_000, 3_000, 500_000];
     counts.cold_requests = 40;
     let mut totals = Totals { http1_connections: 7, ..Totals::default() };
+    totals.handshakes = Handshakes { full: 5, resumed: 4, failed: 6 };
     totals.strays.rejected.push(("no-route", 9));
     totals.workloads.insert(
         id.clone(),
@@ -30,6 +31,7 @@ fn figures() -> Figures {
         totals: Some(totals),
         workloads: Some(vec![(Arc::new(workload), decided)]),
         written: Some(Written { choices: [6, 1, 0], dropped_events: 8 }),
+        certificates: Some(Certificates { expiries: vec![("shop.crt".into(), 99)], refused: 3 }),
         invalid: 2,
         heard: vec![("proxy-1".into(), 1.5)],
         began: 1.0,
@@ -67,6 +69,11 @@ fn the_page_says_what_was_counted() {
         (format!(r#"kaos_upstream_connections{{{SHOP},state="idle"}}"#), 3.0),
         (r#"kaos_connections{protocol="http1"}"#.into(), 7.0),
         (r#"kaos_report_timestamp_seconds{proxy="proxy-1"}"#.into(), 1.5),
+        (r#"kaos_tls_handshakes_total{outcome="full"}"#.into(), 5.0),
+        (r#"kaos_tls_handshakes_total{outcome="resumed"}"#.into(), 4.0),
+        (r#"kaos_tls_handshakes_total{outcome="failed"}"#.into(), 6.0),
+        (r#"kaos_tls_certificate_expiry_timestamp_seconds{source="shop.crt"}"#.into(), 99.0),
+        ("kaos_tls_certificate_errors_total".into(), 3.0),
         ("kaos_invalid_workloads".into(), 2.0),
         (format!(r#"kaos_build_info{{version="{VERSION}",revision="{REVISION}"}}"#), 1.0),
     ] {

@@ -28,11 +28,11 @@ use tokio::sync::{Semaphore, watch};
 use crate::clock::Clock;
 use crate::instance::Instance;
 use crate::report::{Heard, Hub, Load};
+use crate::tls::Kept;
 use problem::Problem;
 
 pub(crate) use health::Check;
 pub(crate) use serve::{bind, serve};
-#[cfg(feature = "kubernetes")]
 pub(crate) use workload::told;
 pub(crate) use workload::url;
 
@@ -63,6 +63,8 @@ pub(crate) struct Desk {
     pub(crate) remarks: Option<Arc<dyn Remarks>>,
     /// What became of writes to a cluster, if this process writes to one.
     pub(crate) written: Option<Box<dyn Fn() -> Written + Send + Sync>>,
+    /// What clients with TLS are shown, if any come.
+    pub(crate) tls: Option<Arc<Kept>>,
     /// What health consists of.
     pub(crate) checks: Vec<Check>,
     /// Places for followers of logs.

@@ -99,6 +99,7 @@ fn start(
     let admin = listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
     let instance = Arc::new(Instance {
         listen: None,
+        listen_tls: None,
         admin,
         pid: std::process::id(),
         version: VERSION.into(),
@@ -151,6 +152,7 @@ fn start(
         hub: None,
         remarks: Some(watched.remarks()),
         written: Some(Box::new(written(changing.platform()))),
+        tls: None,
         checks: vec![
             Check::live("autoscaler", decides),
             Check::live("listening", listening),

@@ -133,6 +133,18 @@ pub(crate) struct Proxy {
     /// Where requests are taken
     #[arg(long, env = "KAOS_LISTEN", value_name = "ADDR", default_value = "0.0.0.0:8080", value_parser = setting::address)]
     pub(crate) listen: SocketAddr,
+    /// Where requests are taken over TLS [default: nowhere]
+    #[arg(long, env = "KAOS_LISTEN_TLS", value_name = "ADDR", value_parser = setting::address)]
+    pub(crate) listen_tls: Option<SocketAddr>,
+    /// Certificates for TLS, each with the one in the same place of --tls-key; PEM, chains from the server's own on
+    #[arg(long, env = "KAOS_TLS_CERT", value_name = "FILE,…", value_parser = setting::paths)]
+    pub(crate) tls_cert: Option<Arc<[PathBuf]>>,
+    /// Their keys
+    #[arg(long, env = "KAOS_TLS_KEY", value_name = "FILE,…", value_parser = setting::paths)]
+    pub(crate) tls_key: Option<Arc<[PathBuf]>>,
+    /// Folder of more certificates: NAME.crt or NAME.pem with NAME.key, or folders with tls.crt and tls.key
+    #[arg(long, env = "KAOS_TLS_DIR", value_name = "DIR", value_parser = setting::path)]
+    pub(crate) tls_dir: Option<PathBuf>,
     /// Where metrics, health, state and reports are read
     #[arg(long, env = "KAOS_ADMIN", value_name = "ADDR", default_value = "0.0.0.0:9090", value_parser = setting::address)]
     pub(crate) admin: SocketAddr,
@@ -169,6 +181,10 @@ impl Proxy {
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             listen: Some(self.listen),
+            listen_tls: self.listen_tls,
+            tls_cert: self.tls_cert.clone(),
+            tls_key: self.tls_key.clone(),
+            tls_dir: self.tls_dir.clone(),
             admin: Some(self.admin),
             error_detail: self.error_detail,
             max_header_size: self.max_header_size,

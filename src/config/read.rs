@@ -74,7 +74,8 @@ fn parse(source: &Source<'_>, base: &Policy) -> Result<Config, Wrong> {
         return Err(source.at(&(0..0), "there is no [[function]]; allowed is one or more"));
     }
     open_if_alone(&mut functions);
-    Ok(Config { settings, functions })
+    let folder = source.file.parent().unwrap_or(Path::new(""));
+    Ok(Config { settings: settings.within(folder), functions })
 }
 
 type Tables<'t, 'i> = Vec<(&'t DeTable<'i>, std::ops::Range<usize>)>;
@@ -89,8 +90,8 @@ fn functions_of<'t, 'i>(source: &Source<'_>, entry: Entry<'t, 'i>) -> Result<Tab
 fn set(source: &Source<'_>, settings: &mut Settings, entry: Entry<'_, '_>) -> Result<(), Wrong> {
     let name: &str = entry.0.get_ref();
     let value = entry.1.get_ref();
-    // The one setting that is a list may be written as one.
-    let list = || strings(value).filter(|_| name == "trusted-proxies").map(|items| items.join(","));
+    // A setting that is a list may be written as one.
+    let list = || strings(value).filter(|_| Settings::LISTS.contains(&name)).map(|items| items.join(","));
     let text = scalar(value).or_else(list).unwrap_or_default();
     settings.set(name, &text).map_err(|allowed| source.wrong(entry, &allowed))
 }

@@ -1,6 +1,7 @@
 //! What holds for the whole process: the same names as flags, as `KAOS_…` and as keys at the top of `kaos.toml`.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,18 @@ pub(crate) struct Settings {
     /// Where requests are taken [default: 127.0.0.1:8080]
     #[arg(long, env = "KAOS_LISTEN", value_name = "ADDR", value_parser = address)]
     pub(crate) listen: Option<SocketAddr>,
+    /// Where requests are taken over TLS [default: nowhere]
+    #[arg(long, env = "KAOS_LISTEN_TLS", value_name = "ADDR", value_parser = address)]
+    pub(crate) listen_tls: Option<SocketAddr>,
+    /// Certificates for TLS, each with the one in the same place of --tls-key; PEM, chains from the server's own on
+    #[arg(long, env = "KAOS_TLS_CERT", value_name = "FILE,…", value_parser = paths)]
+    pub(crate) tls_cert: Option<Arc<[PathBuf]>>,
+    /// Their keys
+    #[arg(long, env = "KAOS_TLS_KEY", value_name = "FILE,…", value_parser = paths)]
+    pub(crate) tls_key: Option<Arc<[PathBuf]>>,
+    /// Folder of more certificates: NAME.crt or NAME.pem with NAME.key, or folders with tls.crt and tls.key
+    #[arg(long, env = "KAOS_TLS_DIR", value_name = "DIR", value_parser = path)]
+    pub(crate) tls_dir: Option<PathBuf>,
     /// Where metrics, health and state are read [default: 127.0.0.1:9090; if that is taken, a free port]
     #[arg(long, env = "KAOS_ADMIN", value_name = "ADDR", value_parser = address)]
     pub(crate) admin: Option<SocketAddr>,
@@ -55,8 +68,12 @@ pub(crate) enum ErrorDetail {
 }
 
 /// Names of the settings, in the order of the reference.
-pub(crate) const NAMES: [&str; 11] = [
+pub(crate) const NAMES: [&str; 15] = [
     "listen",
+    "listen-tls",
+    "tls-cert",
+    "tls-key",
+    "tls-dir",
     "admin",
     "max-starting",
     "error-detail",
@@ -79,6 +96,10 @@ impl Settings {
     pub(crate) fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
         match name {
             "listen" => self.listen = Some(address(text)?),
+            "listen-tls" => self.listen_tls = Some(address(text)?),
+            "tls-cert" => self.tls_cert = Some(paths(text)?),
+            "tls-key" => self.tls_key = Some(paths(text)?),
+            "tls-dir" => self.tls_dir = Some(path(text)?),
             "admin" => self.admin = Some(address(text)?),
             "max-starting" => self.max_starting = Some(max_starting(text)?),
             "error-detail" => self.error_detail = Some(error_detail(text)?),
@@ -96,10 +117,28 @@ impl Settings {
         Ok(())
     }
 
+    /// Names of the settings that are lists.
+    pub(crate) const LISTS: [&str; 3] = ["trusted-proxies", "tls-cert", "tls-key"];
+
+    /// The same settings with paths that are relative to `folder`.
+    pub(crate) fn within(self, folder: &Path) -> Settings {
+        let within = |paths: Arc<[PathBuf]>| paths.iter().map(|path| folder.join(path)).collect();
+        Settings {
+            tls_cert: self.tls_cert.map(within),
+            tls_key: self.tls_key.map(within),
+            tls_dir: self.tls_dir.map(|dir| folder.join(dir)),
+            ..self
+        }
+    }
+
     /// Names of the settings that are not the same in `other`.
     pub(crate) fn differing(&self, other: &Settings) -> Vec<&'static str> {
         let same = [
             self.listen == other.listen,
+            self.listen_tls == other.listen_tls,
+            self.tls_cert == other.tls_cert,
+            self.tls_key == other.tls_key,
+            self.tls_dir == other.tls_dir,
             self.admin == other.admin,
             self.max_starting == other.max_starting,
             self.error_detail == other.error_detail,
@@ -118,6 +157,10 @@ impl Settings {
     pub(crate) fn or(&self, other: &Settings) -> Settings {
         Settings {
             listen: self.listen.or(other.listen),
+            listen_tls: self.listen_tls.or(other.listen_tls),
+            tls_cert: self.tls_cert.as_ref().or(other.tls_cert.as_ref()).cloned(),
+            tls_key: self.tls_key.as_ref().or(other.tls_key.as_ref()).cloned(),
+            tls_dir: self.tls_dir.as_ref().or(other.tls_dir.as_ref()).cloned(),
             admin: self.admin.or(other.admin),
             max_starting: self.max_starting.or(other.max_starting),
             error_detail: self.error_detail.or(other.error_detail),
@@ -138,6 +181,22 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     bare.trim_end_matches('/')
         .parse()
         .map_err(|_| "allowed is an address and a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned())
+}
+
+/// Reads the setting. The error says what is allowed.
+pub(crate) fn path(text: &str) -> Result<PathBuf, String> {
+    let path = (!text.is_empty()).then(|| text.into());
+    path.ok_or_else(|| "allowed is a path".into())
+}
+
+/// Most files that are named one by one; a folder may hold more.
+const FILES: usize = 100;
+
+/// Reads the setting. The error says what is allowed.
+pub(crate) fn paths(text: &str) -> Result<Arc<[PathBuf]>, String> {
+    let read: Option<Arc<[PathBuf]>> = text.split(',').map(|one| path(one.trim()).ok()).collect();
+    let few = read.filter(|paths| paths.len() <= FILES);
+    few.ok_or_else(|| "allowed is a list of files, such as a.crt,b.crt, at most 100 of them".into())
 }
 
 /// Reads the setting. The error says what is allowed.
@@ -235,6 +294,10 @@ mod tests {
     fn every_setting_is_read_within_its_bounds() {
         for (name, good, bad) in [
             ("listen", "[::1]:8080", "8080"),
+            ("listen-tls", "[::1]:8443", "443"),
+            ("tls-cert", "a.crt, b/c.crt", "a.crt,"),
+            ("tls-key", "a.key", ","),
+            ("tls-dir", "certificates", ""),
             ("admin", "http://127.0.0.1:9090/", "localhost"),
             ("max-starting", "4", "0"),
             ("error-detail", "brief", "some"),

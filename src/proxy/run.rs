@@ -17,6 +17,7 @@ use crate::instance::{Instance, REVISION, VERSION};
 use crate::process::signals::{Signals, Told};
 use crate::process::{daemon, memory, ports};
 use crate::report::{Heard, Hub};
+use crate::tls;
 
 /// What makes it ready.
 struct Standing {
@@ -32,16 +33,17 @@ pub(crate) async fn run(args: &Proxy) -> Result<(), Failure> {
     let id = ProxyId::new(&daemon::name(&args.member)?);
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let bound = ports::requests(&args.settings(), cores, id.clone(), origin)?;
+    let (bound, tls) = tls::listen(&args.settings(), bound)?;
     let listener = ports::admin(&args.settings()).await?;
     ports::raise_file_limit();
     let watched = cluster::watch(&args.member, clock, None).await?;
     let (hub, reports) = Hub::start(None);
     let standing = Standing { draining: watch::Sender::new(false), proxy: Arc::default() };
     let listen = bound.address();
-    let instance =
-        instance(listen, listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?, clock);
+    let asked = listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
+    let instance = instance(&bound, asked, clock);
     tracing::info!(id = %id, %listen, admin = %instance.admin, version = VERSION, "this proxy has begun");
-    let desk = standing.desk(clock, instance, &watched, hub, &id);
+    let desk = Desk { tls, ..standing.desk(clock, instance, &watched, hub, &id) };
     tokio::spawn(admin::serve(listener, Arc::new(desk)));
     tokio::spawn(memory::give_back());
     // Who connects before the cluster is known waits in the listener's backlog: nobody is told that nothing is there.
@@ -92,9 +94,10 @@ async fn ended(signals: &mut Signals) {
     }
 }
 
-fn instance(listen: std::net::SocketAddr, admin: std::net::SocketAddr, clock: Clock) -> Arc<Instance> {
+fn instance(bound: &Bound, admin: std::net::SocketAddr, clock: Clock) -> Arc<Instance> {
     Arc::new(Instance {
-        listen: Some(listen),
+        listen: Some(bound.address()),
+        listen_tls: bound.tls_address(),
         admin,
         pid: std::process::id(),
         version: VERSION.into(),
@@ -119,6 +122,7 @@ impl Standing {
             hub: Some(hub),
             remarks: Some(watched.remarks()),
             written: None,
+            tls: None,
             checks: vec![
                 Check::ready("proxy", move || serves() && !*draining.borrow()),
                 Check::ready("cluster", watched.is_synced()),

@@ -28,6 +28,7 @@ use crate::process::terminal::Terminal;
 use crate::process::{memory, ports};
 use crate::report::{Heard, Hub};
 use crate::tell;
+use crate::tls::{self, Kept};
 
 /// The name of the only proxy of this machine.
 const PROXY: &str = "local";
@@ -66,8 +67,9 @@ impl Run {
         let drain = settings.drain_timeout.unwrap_or(DRAIN);
         let mut signals = Signals::listen()?;
         let bound = ports::requests(settings, self.cores, ProxyId::new(PROXY), origin)?;
+        let listening = tls::listen(settings, bound)?;
         let admin = ports::admin(settings).await?;
-        let running = self.start(clock, bound, admin, drain).await?;
+        let running = self.start(clock, listening, admin, drain).await?;
         loop {
             match signals.next().await {
                 Told::End => break,
@@ -87,7 +89,7 @@ impl Run {
     async fn start(
         self,
         clock: Clock,
-        bound: Bound,
+        (bound, tls): (Bound, Option<Arc<Kept>>),
         admin: TcpListener,
         drain: Duration,
     ) -> Result<Running, Failure> {
@@ -102,12 +104,12 @@ impl Run {
         let heard = Arc::new(Heard::default());
         let (to_autoscaler, reports) = relay(heard.clone(), clock);
         let (hub, to_readers) = Hub::start(Some(to_autoscaler));
-        let listen = bound.address();
+        let (listen, listen_tls) = (bound.address(), bound.tls_address());
         let proxy = Arc::new(bound.run(snapshots.clone(), to_readers).map_err(failed)?);
         let working = Arc::downgrade(&proxy);
         let busy = move |uid: &EndpointUid| working.upgrade().is_some_and(|proxy| proxy.in_flight(uid) > 0);
         local.drain(drain, Arc::new(busy)).await;
-        let instance = Arc::new(instance(listen, admin.local_addr().map_err(failed)?, &clock));
+        let instance = Arc::new(instance(listen, listen_tls, admin.local_addr().map_err(failed)?, &clock));
         let journal = Arc::new(tell::journal(clock));
         let (draining, is_draining) = watch::channel(false);
         let shown = snapshots.clone();
@@ -133,6 +135,7 @@ impl Run {
             // A configuration is taken whole or not at all on one machine.
             remarks: None,
             written: None,
+            tls,
             checks: vec![
                 Check::ready("proxy", move || !*is_draining.borrow()),
                 Check::ready("platform", move || shown.borrow().version > 0),
@@ -225,6 +228,9 @@ fn relay(heard: Arc<Heard>, clock: Clock) -> (mpsc::Sender<Report>, mpsc::Receiv
 fn told(functions: &[Function], instance: &Instance) -> String {
     const SHOWN: usize = 10;
     let mut text = format!("kaos {VERSION}, admin at http://{}\n", instance.admin);
+    if let Some(listen) = instance.listen_tls {
+        text.push_str(&format!("  the same over TLS at {listen}\n"));
+    }
     for function in functions.iter().take(SHOWN) {
         let url = admin::url(&function.hosts, &function.path, instance.listen);
         text.push_str(&format!("  {}  {url}\n", function.name));
@@ -237,9 +243,15 @@ fn told(functions: &[Function], instance: &Instance) -> String {
     text
 }
 
-fn instance(listen: SocketAddr, admin: SocketAddr, clock: &Clock) -> Instance {
+fn instance(
+    listen: SocketAddr,
+    listen_tls: Option<SocketAddr>,
+    admin: SocketAddr,
+    clock: &Clock,
+) -> Instance {
     Instance {
         listen: Some(listen),
+        listen_tls,
         admin,
         pid: std::process::id(),
         version: VERSION.into(),

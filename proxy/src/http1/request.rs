@@ -98,13 +98,13 @@ fn address(head: &mut Head, target: &[u8]) -> Result<(), Refusal> {
     let scheme = |name: &str| {
         target.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
     };
-    if scheme("https://") {
+    if scheme("https://") && !head.https {
         return Err(Refusal::Misdirected);
     }
     head.host.clear();
     head.target.clear();
-    if scheme("http://") {
-        let rest = target.get("http://".len()..).unwrap_or_default();
+    if let Some(name) = ["http://", "https://"].into_iter().find(|name| scheme(name)) {
+        let rest = target.get(name.len()..).unwrap_or_default();
         let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         if authority.is_empty() {

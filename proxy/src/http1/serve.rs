@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admit::{Ended, Record, route};
@@ -31,7 +30,7 @@ const LINGER_BYTES: usize = 64 * 1024;
 /// One client's connection.
 pub(crate) struct Connection {
     worker: Rc<Worker>,
-    socket: Arc<Socket>,
+    socket: Rc<Socket>,
     client: Client,
     watch: Watched,
     input: Input,
@@ -42,12 +41,13 @@ impl Connection {
     /// A connection whose first bytes were read already.
     pub(crate) fn new(
         worker: Rc<Worker>,
-        socket: Arc<Socket>,
+        socket: Rc<Socket>,
         client: Client,
         watch: Watched,
         input: Input,
     ) -> Self {
-        Connection { worker, socket, client, watch, input, head: Box::default() }
+        let head = Box::new(Head { https: client.secure || client.trusted, ..Head::default() });
+        Connection { worker, socket, client, watch, input, head }
     }
 
     /// Serves it to its end.
@@ -55,7 +55,7 @@ impl Connection {
         loop {
             let next = match self.read_head().await {
                 Ok(true) => self.exchange().await,
-                Ok(false) => return,
+                Ok(false) => return self.socket.end_session(),
                 Err(refusal) => self.refuse_unread(&refusal).await,
             };
             match next {
@@ -119,7 +119,7 @@ impl Connection {
         let mut record = Record::for_request(&self.worker, asked);
         self.watch.rest(None);
         self.head.passed = self.passed_on();
-        let mut routed = match route(&self.worker, &self.head, &mut record) {
+        let mut routed = match route(&self.worker, &self.head, &self.socket, &mut record) {
             Ok(routed) => routed,
             Err(refusal) => {
                 let whole = self.head.body.has_ended();

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -13,13 +13,13 @@ use crate::socket::Socket;
 /// A socket, and bytes that were read from it before it was known to speak HTTP/2.
 #[derive(Debug)]
 pub(crate) struct Io {
-    socket: Arc<Socket>,
+    socket: Rc<Socket>,
     read: Vec<u8>,
     used: usize,
 }
 
 impl Io {
-    pub(crate) fn new(socket: Arc<Socket>, read: &[u8]) -> Self {
+    pub(crate) fn new(socket: Rc<Socket>, read: &[u8]) -> Self {
         let mut buffer = Vec::with_capacity(READ_SIZE.max(read.len()));
         buffer.extend_from_slice(read);
         Io { socket, read: buffer, used: 0 }
@@ -63,8 +63,8 @@ impl Write for Io {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -7,9 +7,10 @@ use crate::head::{Head, Version};
 use crate::http1::framing::{Chunks, Framing};
 use crate::refuse::Refusal;
 
-/// Takes the head from `request`.
-pub(crate) fn head(request: &http::Request<Incoming>) -> Result<Head, Refusal> {
+/// Takes the head from `request`. `https`: the client may ask for such a URI here.
+pub(crate) fn head(request: &http::Request<Incoming>, https: bool) -> Result<Head, Refusal> {
     let mut head = Head {
+        https,
         version: Version::Http2,
         method: request.method().clone(),
         keep_alive: true,
@@ -59,7 +60,7 @@ fn address(head: &mut Head, uri: &http::Uri) -> Result<(), Refusal> {
     if hosts.next().is_some() {
         return Err(Refusal::BadRequest("Host may be said once"));
     }
-    if uri.scheme_str() == Some("https") {
+    if uri.scheme_str() == Some("https") && !head.https {
         return Err(Refusal::Misdirected);
     }
     let authority = uri.authority().map(|authority| authority.as_str().as_bytes().to_vec());

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,7 +56,7 @@ where
 /// Serves a connection that begins with the HTTP/2 preface to its end. `read`: what was read of it so far.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
-    socket: Arc<Socket>,
+    socket: Rc<Socket>,
     client: Client,
     watch: Watched,
     read: &[u8],
@@ -73,7 +72,7 @@ pub(crate) async fn serve(
             let open = Open::new(streams.clone());
             async move {
                 let watch = worker.rounds.watch(&socket);
-                let response = stream(worker, client, watch, request).await;
+                let response = stream(worker, &socket, client, watch, request).await;
                 drop(open);
                 Ok::<_, Infallible>(response)
             }
@@ -170,6 +169,7 @@ impl Drop for Open {
 /// One request.
 async fn stream(
     worker: Rc<Worker>,
+    socket: &Socket,
     client: Client,
     watch: Watched,
     request: Request<Incoming>,
@@ -177,11 +177,11 @@ async fn stream(
     let id = request.headers().get("x-request-id").map(HeaderValue::as_bytes);
     let mut record = Record::for_request(&worker, id);
     let head_only = request.method() == http::Method::HEAD;
-    let head = match request::head(&request) {
+    let head = match request::head(&request, client.secure || client.trusted) {
         Ok(head) => head,
         Err(refusal) => return refuse(&refusal, record, head_only),
     };
-    let mut routed = match route(&worker, &head, &mut record) {
+    let mut routed = match route(&worker, &head, socket, &mut record) {
         Ok(routed) => routed,
         Err(refusal) => return refuse(&refusal, record, head_only),
     };

@@ -11,7 +11,7 @@ use crate::field::{Field, Name};
 use crate::head::Head;
 use crate::http1::write::{decimal, field};
 
-/// A stranger has said that the scheme is another one than http, and that wasn't passed on.
+/// A stranger has said that the scheme is another one than that of its connection, and that wasn't passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dropped;
 
@@ -25,10 +25,10 @@ pub(crate) fn write(head: &Head, client: Client, said: bool, out: &mut Vec<u8>) 
     if head.passed.is_some() {
         fields(head).for_each(|known| field(out, known.name, known.value));
     } else if said && client.trusted {
-        resume(head, client.address, out);
+        resume(head, client, out);
     } else {
-        begin(head, client.address, out);
-        if said && values(head, PROTO).any(|scheme| !scheme.eq_ignore_ascii_case(b"http")) {
+        begin(head, client, out);
+        if said && values(head, PROTO).any(|scheme| !scheme.eq_ignore_ascii_case(client.scheme())) {
             return Err(Dropped);
         }
     }
@@ -36,37 +36,38 @@ pub(crate) fn write(head: &Head, client: Client, said: bool, out: &mut Vec<u8>) 
 }
 
 /// The client is the first who is known.
-fn begin(head: &Head, client: IpAddr, out: &mut Vec<u8>) {
+fn begin(head: &Head, client: Client, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(b"X-Forwarded-For: ");
-    address(out, client);
+    address(out, client.address);
     let client_at = start + b"X-Forwarded-For: ".len()..out.len();
-    out.extend_from_slice(b"\r\nX-Forwarded-Proto: http\r\n");
+    out.extend_from_slice(b"\r\n");
+    field(out, PROTO, client.scheme());
     if !head.host.is_empty() {
         field(out, HOST, &head.host);
     }
     out.extend_from_slice(b"Forwarded: ");
-    element(head, client.is_ipv4(), out, |out| out.extend_from_within(client_at));
+    element(head, client, out, |out| out.extend_from_within(client_at));
     out.extend_from_slice(b"\r\n");
 }
 
 /// The client is a proxy, and comes after those whom it names.
-fn resume(head: &Head, client: IpAddr, out: &mut Vec<u8>) {
+fn resume(head: &Head, client: Client, out: &mut Vec<u8>) {
     if values(head, FORWARDED).next().is_some() {
         list(head, FORWARDED, out);
-        element(head, client.is_ipv4(), out, |out| address(out, client));
+        element(head, client, out, |out| address(out, client.address));
         out.extend_from_slice(b"\r\n");
     }
     if fields(head).all(|known| is(&known, FORWARDED)) {
         return;
     }
     list(head, FOR, out);
-    address(out, client);
+    address(out, client.address);
     out.extend_from_slice(b"\r\n");
     let rest = fields(head).filter(|known| !is(known, FORWARDED) && !is(known, FOR));
     rest.for_each(|known| field(out, known.name, known.value));
     if values(head, PROTO).next().is_none() {
-        field(out, PROTO, b"http");
+        field(out, PROTO, client.scheme());
     }
     if values(head, HOST).next().is_none() && !head.host.is_empty() {
         field(out, HOST, &head.host);
@@ -97,17 +98,19 @@ fn list(head: &Head, name: &'static [u8], out: &mut Vec<u8>) {
 }
 
 /// One element of `Forwarded` (RFC 7239 §4): who asked, for which host, by which scheme.
-fn element(head: &Head, is_ipv4: bool, out: &mut Vec<u8>, client: impl FnOnce(&mut Vec<u8>)) {
-    let (open, close): (&[u8], &[u8]) = if is_ipv4 { (b"for=", b"") } else { (b"for=\"[", b"]\"") };
+fn element(head: &Head, client: Client, out: &mut Vec<u8>, who: impl FnOnce(&mut Vec<u8>)) {
+    let (open, close): (&[u8], &[u8]) =
+        if client.address.is_ipv4() { (b"for=", b"") } else { (b"for=\"[", b"]\"") };
     out.extend_from_slice(open);
-    client(out);
+    who(out);
     out.extend_from_slice(close);
     if !head.host.is_empty() {
         out.extend_from_slice(b";host=\"");
         out.extend_from_slice(&head.host);
         out.push(b'"');
     }
-    out.extend_from_slice(b";proto=http");
+    out.extend_from_slice(b";proto=");
+    out.extend_from_slice(client.scheme());
 }
 
 fn address(out: &mut Vec<u8>, address: IpAddr) {

@@ -1,6 +1,7 @@
 //! A client of HTTP/2, by hyper, on the rig's runtime.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -11,24 +12,47 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::{PATIENCE, Replica, Rig};
+use super::{PATIENCE, Replica, Rig, tls};
 
 pub type Content = BoxBody<Bytes, Infallible>;
 pub type Sender = SendRequest<Content>;
 
 /// Opens a connection.
 pub fn open(rig: &Rig) -> Sender {
-    let address = rig.address;
+    if tls::EVERYWHERE { open_securely(rig) } else { rig.runtime.block_on(plainly(rig.address)) }
+}
+
+/// Opens a connection over TLS.
+pub fn open_securely(rig: &Rig) -> Sender {
+    let address = rig.tls_address;
     rig.runtime.block_on(async move {
-        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let (sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
-        sender
+        let stream = connect(address).await;
+        let connector = tokio_rustls::TlsConnector::from(tls::of_shop(&["h2"]));
+        let stream = connector.connect(tls::name("shop"), stream).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        handshake(stream).await
     })
+}
+
+async fn plainly(address: SocketAddr) -> Sender {
+    handshake(connect(address).await).await
+}
+
+async fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+async fn handshake(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Sender {
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
 }
 
 pub fn empty() -> Content {

@@ -11,6 +11,7 @@
 pub mod http2;
 mod replica;
 mod request;
+pub mod tls;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ use kaos_core::host::HostPattern;
 use kaos_core::route::{Claim, RouteTable};
 use kaos_core::snapshot::{Hold, Phase, Replicas, StartFailure, StartTimes};
 use kaos_core::{Endpoint, EndpointUid, Moment, Policy, ProxyId, Report, Snapshot, Workload, WorkloadId};
-use kaos_proxy::{Config, Detail, Limits, Proxy, Totals, WorkloadTotals, bind};
+use kaos_proxy::{Certificates, Config, Detail, Limits, Proxy, Totals, WorkloadTotals, bind};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
@@ -38,6 +39,8 @@ pub struct Rig {
     pub runtime: Runtime,
     pub proxy: Option<Proxy>,
     pub address: SocketAddr,
+    /// Where the same is reached over TLS.
+    pub tls_address: SocketAddr,
     pub origin: Instant,
     snapshots: watch::Sender<Arc<Snapshot>>,
     /// Which proxies are ready.
@@ -56,6 +59,16 @@ impl Rig {
 
     /// One whose configuration is changed before it starts.
     pub fn with(knobs: &[(&str, &str)], change: impl FnOnce(&mut Config), limits: Limits) -> Rig {
+        Rig::showing(tls::certificates(), knobs, change, limits)
+    }
+
+    /// One that shows its clients these certificates.
+    pub fn showing(
+        certificates: Arc<Certificates>,
+        knobs: &[(&str, &str)],
+        change: impl FnOnce(&mut Config),
+        limits: Limits,
+    ) -> Rig {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let origin = Instant::now();
@@ -89,12 +102,14 @@ impl Rig {
         let (report, reports) = mpsc::channel(100_000);
         let (peers, ready) = watch::channel(BTreeMap::new());
         let bound = bind(config).unwrap().with_limits(limits).with_peers(ready);
-        let address = bound.address();
+        let bound = bound.with_tls("127.0.0.1:0".parse().unwrap(), certificates).unwrap();
+        let (address, tls_address) = (bound.address(), bound.tls_address().unwrap());
         let proxy = runtime.block_on(async { bound.run(seen, report).unwrap() });
         Rig {
             runtime,
             proxy: Some(proxy),
             address,
+            tls_address,
             origin,
             snapshots,
             peers,
@@ -182,7 +197,12 @@ impl Rig {
 
     /// A fresh connection to the proxy.
     pub fn connect(&self) -> Client {
-        Client::connect(self.address)
+        if tls::EVERYWHERE { self.connect_securely() } else { Client::connect(self.address) }
+    }
+
+    /// A fresh connection to the proxy over TLS.
+    pub fn connect_securely(&self) -> Client {
+        Client::connect(self.tls_address).secure(tls::session(&[]))
     }
 
     pub fn totals(&self) -> Totals {
@@ -214,7 +234,7 @@ impl Rig {
 
     /// Whether a socket of the proxy is open: one that listens, to a client, or to a replica.
     pub fn holds_sockets(&self) -> bool {
-        are_held(self.address.port(), &self.replicas)
+        are_held(self.address.port(), &self.replicas) || are_held(self.tls_address.port(), &[])
     }
 
     /// Waits until nothing is in flight or waiting, stops the proxy, and checks that it has let go of everything.

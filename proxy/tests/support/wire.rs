@@ -5,10 +5,13 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::PATIENCE;
+use super::tls::Session;
 
 /// One end of a connection: a client of the proxy, or a replica that the proxy has connected to.
 pub struct Client {
     pub stream: TcpStream,
+    /// Everything is said within a session of TLS.
+    pub session: Option<Session>,
     read: Vec<u8>,
     /// The other end has reset the connection.
     pub was_reset: bool,
@@ -66,20 +69,42 @@ impl Client {
     pub fn of(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Client { stream, read: Vec::new(), was_reset: false }
+        Client { stream, session: None, read: Vec::new(), was_reset: false }
+    }
+
+    /// Begins a session of TLS.
+    pub fn secure(mut self, session: Session) -> Client {
+        self.session = Some(session);
+        self
+    }
+
+    /// The same connection, for another thread to write to.
+    pub fn writer(&self) -> Client {
+        Client { session: self.session.clone(), ..Client::of(self.stream.try_clone().unwrap()) }
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).unwrap();
+        self.write(bytes.as_ref()).unwrap();
     }
 
     /// Sends what the other end takes. Returns whether it took all.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        self.stream.write_all(bytes.as_ref()).is_ok()
+        self.write(bytes.as_ref()).is_ok()
+    }
+
+    /// Sends all of it, or fails.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &self.session {
+            Some(session) => session.write(&self.stream, bytes),
+            None => self.stream.write_all(bytes),
+        }
     }
 
     /// Ends the sending side.
     pub fn finish_sending(&mut self) {
+        if let Some(session) = &self.session {
+            session.finish(&self.stream).unwrap();
+        }
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
@@ -117,7 +142,11 @@ impl Client {
     #[track_caller]
     pub fn fill(&mut self) -> usize {
         let mut bytes = [0; 65536];
-        let count = match self.stream.read(&mut bytes) {
+        let read = match &self.session {
+            Some(session) => session.read(&self.stream, &mut bytes),
+            None => self.stream.read(&mut bytes),
+        };
+        let count = match read {
             Ok(count) => count,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 panic!("nothing came within {PATIENCE:?}, after {:?}", String::from_utf8_lossy(&self.read))

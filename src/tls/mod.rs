@@ -1,0 +1,32 @@
+//! The certificates that clients are shown: read from files and folders, kept while what replaces them is wrong.
+//!
+//! Which of them a client gets is the proxy's business.
+
+mod files;
+mod kept;
+mod watch;
+
+use std::sync::Arc;
+
+use kaos_proxy::Bound;
+
+use crate::config::Settings;
+use crate::failure::Failure;
+pub(crate) use kept::Kept;
+
+/// Reads what the settings name, and takes connections with it too. `None`: nothing was asked for.
+pub(crate) fn listen(settings: &Settings, bound: Bound) -> Result<(Bound, Option<Arc<Kept>>), Failure> {
+    let Some(files) = files::Files::of(settings)? else { return Ok((bound, None)) };
+    let Some(address) = settings.listen_tls else {
+        return Err(Failure::Configuration(
+            "there are certificates, but --listen-tls (KAOS_LISTEN_TLS) doesn't say where to listen with them".into(),
+        ));
+    };
+    let kept = Arc::new(Kept::default());
+    let watch = watch::Watch::begin(files, kept.clone()).map_err(Failure::Configuration)?;
+    let bound = bound
+        .with_tls(address, kept.certificates().clone())
+        .map_err(|error| Failure::Failed(format!("{error}; choose another with --listen-tls")))?;
+    tokio::spawn(watch.run());
+    Ok((bound, Some(kept)))
+}

@@ -1,0 +1,141 @@
+//! `kaos up` over TLS: certificates from files and a folder, read again as they change, kept while they are wrong.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is test code")]
+
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+
+use rcgen::{CertificateParams, KeyPair};
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
+use support::{Kaos, PATIENCE, Reply, answer, eventually, folder, kaos, said};
+
+/// A certificate with its key, in PEM.
+struct Made {
+    certificate: CertificateDer<'static>,
+    chain: String,
+    key: String,
+}
+
+fn made(name: &str, year: i32) -> Made {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(year, 1, 1);
+    let made = params.self_signed(&key).unwrap();
+    Made { certificate: made.der().clone(), chain: made.pem(), key: key.serialize_pem() }
+}
+
+impl Made {
+    fn write(&self, chain: &Path, key: &Path) {
+        fs::write(chain, &self.chain).unwrap();
+        fs::write(key, &self.key).unwrap();
+    }
+
+    /// What a client gets that asks for `name` and believes this certificate alone.
+    fn get(&self, address: SocketAddr, name: &'static str) -> Option<Reply> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut session = ClientConnection::new(Arc::new(config), name.try_into().unwrap()).unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut stream = Stream::new(&mut session, &mut stream);
+        let request = format!("GET /headers HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).ok()?;
+        Reply::parse(&bytes)
+    }
+}
+
+/// Where a running Kaos takes TLS.
+fn secure(kaos: &Kaos) -> SocketAddr {
+    kaos.json("/v1/instance")["listen_tls"].as_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn named_files_and_a_folder_serve_and_are_read_again() {
+    let dir = folder(&format!(
+        "listen-tls = \"127.0.0.1:0\"\ntls-cert = [\"one.crt\"]\ntls-key = [\"one.key\"]\ntls-dir = \"more\"\n\
+         [[function]]\nname = \"shop\"\ncommand = [\"{}\"]\n",
+        answer()
+    ));
+    let at = |name: &str| dir.path().join(name);
+    let (one, two) = (made("one.localhost", 4000), made("two.localhost", 4000));
+    one.write(&at("one.crt"), &at("one.key"));
+    fs::create_dir_all(at("more/two")).unwrap();
+    let (chain, key) = (at("more/two/tls.crt"), at("more/two/tls.key"));
+    two.write(&chain, &key);
+    fs::write(at("more/broken.crt"), "nothing").unwrap();
+    fs::write(at("more/broken.key"), "nothing").unwrap();
+    let kaos = Kaos::up_in(dir, &[]);
+    let address = secure(&kaos);
+    let reply = one.get(address, "one.localhost").unwrap();
+    assert!(reply.text().to_lowercase().contains("x-forwarded-proto: https\n"), "{}", reply.text());
+    assert_eq!(two.get(address, "two.localhost").unwrap().status, 200);
+    eventually("the broken pair is told of", || kaos.stderr().contains("left out: ").then_some(()));
+
+    // A key of another certificate changes nothing.
+    let renewed = made("two.localhost", 4001);
+    fs::write(&chain, &renewed.chain).unwrap();
+    let errors = || kaos.metric("kaos_tls_certificate_errors_total");
+    eventually("the wrong pair is counted", || (errors() == 2.0).then_some(()));
+    assert_eq!(two.get(address, "two.localhost").unwrap().status, 200);
+    fs::write(&key, &renewed.key).unwrap();
+    eventually("the whole pair is in force", || renewed.get(address, "two.localhost"));
+    // Neither does one that has expired already.
+    made("two.localhost", 2001).write(&chain, &key);
+    eventually("the expired one is counted", || (errors() >= 3.0).then_some(()));
+    assert_eq!(renewed.get(address, "two.localhost").unwrap().status, 200);
+    let series = format!("kaos_tls_certificate_expiry_timestamp_seconds{{source=\"{}\"}}", chain.display());
+    assert!(kaos.metric(&series) > 64e9, "the year 4001");
+
+    // What is gone from the folder is gone; a name without a certificate gets the first.
+    fs::remove_file(&chain).unwrap();
+    eventually("the first is shown instead", || {
+        renewed.get(address, "two.localhost").is_none().then_some(())
+    });
+    assert_eq!(one.get(address, "one.localhost").unwrap().status, 200);
+    assert!(kaos.metric("kaos_tls_handshakes_total{outcome=\"full\"}") >= 5.0);
+}
+
+#[test]
+fn what_cant_be_served_is_said_before_anything_is_bound() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (made("one.localhost", 4000), made("two.localhost", 4000));
+    one.write(&dir.path().join("one.crt"), &dir.path().join("one.key"));
+    two.write(&dir.path().join("two.crt"), &dir.path().join("two.key"));
+    let listen = ["--listen-tls", "127.0.0.1:0"];
+    let pair = ["--tls-cert", "one.crt", "--tls-key", "one.key"];
+    for (flags, why) in [
+        (&listen[..], "needs certificates: say --tls-cert and --tls-key, or --tls-dir"),
+        (&pair[..], "--listen-tls (KAOS_LISTEN_TLS)"),
+        (&[&listen[..], &pair[..2]].concat(), "there are 1 and 0"),
+        (
+            &[&listen[..], &["--tls-cert", "one.crt", "--tls-key", "two.key"]].concat(),
+            "one.crt with two.key: the key isn't the one of this certificate",
+        ),
+        (&[&listen[..], &["--tls-cert", "no.crt", "--tls-key", "one.key"]].concat(), "no.crt: No such file"),
+        (&[&listen[..], &["--tls-dir", "nowhere"]].concat(), "the folder of certificates: No such file"),
+    ] {
+        let output = kaos(dir.path())
+            .args(["up", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(flags)
+            .args(["--", "true"])
+            .output()
+            .unwrap();
+        let (code, _, stderr) = said(&output);
+        assert_eq!(code, Some(78), "{flags:?}: {stderr}");
+        assert!(stderr.contains(why), "{flags:?}: {stderr}");
+    }
+}
