@@ -75,6 +75,9 @@ impl<U: Upload> Feed<U> {
     }
 
     /// Does `work` while the upload goes on beside it. Ends early if the client breaks its side.
+    ///
+    /// They take turns in going first: one that always has something to move may use up all that the runtime lets a task do
+    /// before it must yield, and the other would never come to its turn.
     pub(crate) async fn beside<T>(
         &mut self,
         to: &Socket,
@@ -82,7 +85,12 @@ impl<U: Upload> Feed<U> {
         work: impl Future<Output = T>,
     ) -> Result<T, Broken> {
         let mut work = std::pin::pin!(work);
+        let mut work_first = true;
         poll_fn(|cx| {
+            work_first = !work_first;
+            if work_first && let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(Ok(done));
+            }
             if !self.finished && !self.stopped {
                 let before = self.upload.moved();
                 match self.upload.poll(cx, to) {
@@ -95,7 +103,7 @@ impl<U: Upload> Feed<U> {
                     progress();
                 }
             }
-            work.as_mut().poll(cx).map(Ok)
+            if work_first { Poll::Pending } else { work.as_mut().poll(cx).map(Ok) }
         })
         .await
     }

@@ -36,14 +36,18 @@ pub(crate) async fn run(
     watch.mind_client(false);
     watch.until(sent.deadline.min(worker.now() + silence));
     let (mut up_ended, mut down_ended) = (false, false);
+    // In turns, as in `Feed::beside`.
+    let mut down_first = false;
     let seen = Cell::new(0);
     let both = poll_fn(|cx| {
-        if !up_ended {
-            up_ended = ended(&up.poll(cx, client, input, &replica, &worker.buffers), &replica)?;
-        }
-        if !down_ended {
-            down_ended =
-                ended(&down.poll(cx, &replica, &mut sent.link.input, client, &worker.buffers), client)?;
+        down_first = !down_first;
+        for is_down in [down_first, !down_first] {
+            if is_down && !down_ended {
+                let polled = down.poll(cx, &replica, &mut sent.link.input, client, &worker.buffers);
+                down_ended = ended(&polled, client)?;
+            } else if !is_down && !up_ended {
+                up_ended = ended(&up.poll(cx, client, input, &replica, &worker.buffers), &replica)?;
+            }
         }
         let moved = up.moved() + down.moved();
         if moved != seen.replace(moved) {
