@@ -104,12 +104,11 @@ impl Run {
         let heard = Arc::new(Heard::default());
         let (to_autoscaler, reports) = relay(heard.clone(), clock);
         let (hub, to_readers) = Hub::start(Some(to_autoscaler));
-        let (listen, listen_tls) = (bound.address(), bound.tls_address());
+        let instance = Arc::new(instance(&bound, admin.local_addr().map_err(failed)?, &clock));
         let proxy = Arc::new(bound.run(snapshots.clone(), to_readers).map_err(failed)?);
         let working = Arc::downgrade(&proxy);
         let busy = move |uid: &EndpointUid| working.upgrade().is_some_and(|proxy| proxy.in_flight(uid) > 0);
         local.drain(drain, Arc::new(busy)).await;
-        let instance = Arc::new(instance(listen, listen_tls, admin.local_addr().map_err(failed)?, &clock));
         let journal = Arc::new(tell::journal(clock));
         let (draining, is_draining) = watch::channel(false);
         let shown = snapshots.clone();
@@ -125,7 +124,7 @@ impl Run {
         let desk = Desk {
             clock,
             instance: instance.clone(),
-            reached: Some(listen),
+            reached: instance.listen,
             snapshots: snapshots.clone(),
             data: Data::Own(Arc::new(Arc::downgrade(&proxy).into())),
             journal: Some(journal.clone()),
@@ -243,15 +242,10 @@ fn told(functions: &[Function], instance: &Instance) -> String {
     text
 }
 
-fn instance(
-    listen: SocketAddr,
-    listen_tls: Option<SocketAddr>,
-    admin: SocketAddr,
-    clock: &Clock,
-) -> Instance {
+fn instance(bound: &Bound, admin: SocketAddr, clock: &Clock) -> Instance {
     Instance {
-        listen: Some(listen),
-        listen_tls,
+        listen: Some(bound.address()),
+        listen_tls: bound.tls_address(),
         admin,
         pid: std::process::id(),
         version: VERSION.into(),
