@@ -25,6 +25,7 @@ mod partial;
 mod peers;
 mod probe;
 mod proxy;
+mod proxy_protocol;
 mod pump;
 mod refuse;
 mod report;
@@ -81,6 +82,8 @@ pub struct Limits {
     /// Clients that aren't bounded so: other proxies, which speak for many. What they say of those (`X-Forwarded-*`,
     /// `Forwarded`, `X-Real-IP`) is believed; it is from nobody else.
     pub trusted: Vec<Network>,
+    /// The trusted begin each connection with a header of the PROXY protocol, version 1 or 2: whom it names is the client.
+    pub proxy_protocol: bool,
     /// The folder of the cgroup whose memory the proxy keeps within, see [`cgroup`].
     pub memory: Option<PathBuf>,
 }

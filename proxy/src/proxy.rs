@@ -90,7 +90,11 @@ impl Proxy {
             connections: AtomicUsize::new(0),
             standing: Standing::default(),
             believed: Arc::default(),
-            clients: Arc::new(Clients::new(limits.connections_per_client, limits.trusted)),
+            clients: Arc::new(Clients::new(
+                limits.connections_per_client,
+                limits.trusted,
+                limits.proxy_protocol,
+            )),
         });
         if let Some(folder) = limits.memory {
             tokio::spawn(memory::watch(folder, Arc::downgrade(&shared)));

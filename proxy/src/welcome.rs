@@ -1,7 +1,7 @@
-//! Gives a new connection a place, if there is one for it, finds out what it speaks, and serves it in a task of its own.
+//! Gives a new connection a place, if there is one for it, finds out for whom it is and what it speaks, and serves it in a
+//! task of its own.
 
 use std::future::poll_fn;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,17 +10,17 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use crate::buffer::{Input, READ_SIZE};
-use crate::clients::{Client, Counted};
+use crate::clients::Client;
 use crate::http1::serve::Connection;
 use crate::refuse::Refusal;
-use crate::rounds::Watched;
+use crate::rounds::{Alarm, Watched};
 use crate::socket::Socket;
 use crate::standing::Pressure;
 use crate::worker::Worker;
-use crate::{http2, rounds};
+use crate::{http2, proxy_protocol};
 
 /// From accepting a connection to its first bytes.
-const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -65,26 +65,23 @@ pub(crate) fn welcome(worker: &Rc<Worker>, stream: TcpStream) {
     tokio::task::spawn_local(async move {
         let socket = Socket::new(stream);
         let Ok(peer) = socket.peer() else { return };
-        let clients = &worker.shared.clients;
-        let client = clients.recognise(peer.ip().to_canonical());
-        let believed = worker.shared.believed.contains(client.address);
-        let Ok(counted) = (if believed { Ok(None) } else { clients.enter(client) }) else { return };
-        serve(worker, Arc::new(socket), client, place, counted).await;
+        let peer = worker.shared.clients.recognise(peer.ip().to_canonical());
+        serve(worker, Arc::new(socket), peer, place).await;
     });
 }
 
-async fn serve(
-    worker: Rc<Worker>,
-    socket: Arc<Socket>,
-    client: Client,
-    mut place: Place,
-    _counted: Option<Counted>,
-) {
+async fn serve(worker: Rc<Worker>, socket: Arc<Socket>, peer: Client, mut place: Place) {
     let watch = worker.rounds.watch(&socket);
     let mut input = Input::default();
     if worker.shared.standing.pressure() >= Pressure::NoConnections {
-        return Connection::new(worker, socket, client, watch, input).turn_away(&Refusal::Overloaded).await;
+        return Connection::new(worker, socket, peer, watch, input).turn_away(&Refusal::Overloaded).await;
     }
+    let named = proxy_protocol::client(&worker, peer, &socket, &watch, &mut input).await;
+    let Some(client) = named else { return };
+    let clients = &worker.shared.clients;
+    let believed = worker.shared.believed.contains(client.address);
+    let counted = if believed { Ok(None) } else { clients.enter(client) };
+    let Ok(_counted) = counted else { return input.discard(&worker.buffers) };
     match speaks_http2(&worker, &socket, &watch, &mut input).await {
         Some(true) => {
             place.speaks_http2();
@@ -93,31 +90,16 @@ async fn serve(
             http2::serve::serve(worker.clone(), socket, client, watch, &read).await;
         }
         Some(false) => Connection::new(worker.clone(), socket, client, watch, input).serve().await,
-        None => {}
+        None => input.discard(&worker.buffers),
     }
 }
 
 /// Whether the connection begins with the HTTP/2 preface. `None`: it began with nothing in time.
 async fn speaks_http2(worker: &Worker, socket: &Socket, watch: &Watched, input: &mut Input) -> Option<bool> {
     let now = worker.now();
-    watch.rest(Some(now));
+    watch.rest(input.is_empty().then_some(now));
     watch.until(now + FIRST_BYTE_TIMEOUT);
     loop {
-        let fill = poll_fn(|cx| input.poll_fill(cx, socket, &worker.buffers, READ_SIZE));
-        let outcome: Result<io::Result<usize>, rounds::Alarm> = watch.over(fill).await;
-        match outcome {
-            Ok(Ok(read)) if read > 0 => {}
-            // It had begun already when it was to end for being idle.
-            Err(rounds::Alarm::Deadline) if input.is_empty() && socket.has_bytes() => {
-                watch.until(worker.now() + FIRST_BYTE_TIMEOUT);
-                continue;
-            }
-            _ => {
-                input.discard(&worker.buffers);
-                return None;
-            }
-        }
-        watch.rest(None);
         let begun = input.unread();
         let shared = begun.len().min(PREFACE.len());
         if begun.get(..shared) != PREFACE.get(..shared) {
@@ -125,6 +107,30 @@ async fn speaks_http2(worker: &Worker, socket: &Socket, watch: &Watched, input: 
         }
         if begun.len() >= PREFACE.len() {
             return Some(true);
+        }
+        read_more(worker, socket, watch, input).await?;
+    }
+}
+
+/// Reads more of what a connection begins with. `None`: nothing came in time, or it has ended.
+pub(crate) async fn read_more(
+    worker: &Worker,
+    socket: &Socket,
+    watch: &Watched,
+    input: &mut Input,
+) -> Option<()> {
+    loop {
+        let fill = poll_fn(|cx| input.poll_fill(cx, socket, &worker.buffers, READ_SIZE));
+        match watch.over(fill).await {
+            Ok(Ok(read)) if read > 0 => {
+                watch.rest(None);
+                return Some(());
+            }
+            // It had begun already when it was to end for being idle.
+            Err(Alarm::Deadline) if input.is_empty() && socket.has_bytes() => {
+                watch.until(worker.now() + FIRST_BYTE_TIMEOUT);
+            }
+            _ => return None,
         }
     }
 }

@@ -34,6 +34,9 @@ pub(crate) struct Settings {
     /// Proxies whose X-Forwarded-* and Forwarded are believed, and whose connections aren't limited [default: none]
     #[arg(long, env = "KAOS_TRUSTED_PROXIES", value_name = "CIDR,…", value_parser = trusted_proxies)]
     pub(crate) trusted_proxies: Option<Arc<[Network]>>,
+    /// Take a PROXY header, version 1 or 2, on every connection of a trusted proxy: whom it names is the client [default: false]
+    #[arg(long, env = "KAOS_PROXY_PROTOCOL", value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = proxy_protocol)]
+    pub(crate) proxy_protocol: Option<bool>,
     /// Most bytes that waiting requests may hold together [default: 256MiB]
     #[arg(long, env = "KAOS_QUEUE_BYTES", value_name = "SIZE", value_parser = queue_bytes)]
     pub(crate) queue_bytes: Option<usize>,
@@ -55,7 +58,7 @@ pub(crate) enum ErrorDetail {
 }
 
 /// Names of the settings, in the order of the reference.
-pub(crate) const NAMES: [&str; 11] = [
+pub(crate) const NAMES: [&str; 12] = [
     "listen",
     "admin",
     "max-starting",
@@ -64,6 +67,7 @@ pub(crate) const NAMES: [&str; 11] = [
     "max-connections",
     "max-connections-per-client",
     "trusted-proxies",
+    "proxy-protocol",
     "queue-bytes",
     "drain-timeout",
     "log-level",
@@ -88,6 +92,7 @@ impl Settings {
                 self.max_connections_per_client = Some(max_connections_per_client(text)?);
             }
             "trusted-proxies" => self.trusted_proxies = Some(trusted_proxies(text)?),
+            "proxy-protocol" => self.proxy_protocol = Some(proxy_protocol(text)?),
             "queue-bytes" => self.queue_bytes = Some(queue_bytes(text)?),
             "drain-timeout" => self.drain_timeout = Some(drain_timeout(text)?),
             "log-level" => self.log_level = Some(log_level(text)?),
@@ -107,6 +112,7 @@ impl Settings {
             self.max_connections == other.max_connections,
             self.max_connections_per_client == other.max_connections_per_client,
             self.trusted_proxies == other.trusted_proxies,
+            self.proxy_protocol == other.proxy_protocol,
             self.queue_bytes == other.queue_bytes,
             self.drain_timeout == other.drain_timeout,
             self.log_level == other.log_level,
@@ -125,6 +131,7 @@ impl Settings {
             max_connections: self.max_connections.or(other.max_connections),
             max_connections_per_client: self.max_connections_per_client.or(other.max_connections_per_client),
             trusted_proxies: self.trusted_proxies.as_ref().or(other.trusted_proxies.as_ref()).cloned(),
+            proxy_protocol: self.proxy_protocol.or(other.proxy_protocol),
             queue_bytes: self.queue_bytes.or(other.queue_bytes),
             drain_timeout: self.drain_timeout.or(other.drain_timeout),
             log_level: self.log_level.or(other.log_level),
@@ -168,6 +175,11 @@ pub(crate) fn trusted_proxies(text: &str) -> Result<Arc<[Network]>, String> {
         return Err(allowed());
     }
     text.split(',').map(|one| one.trim().parse().map_err(|_| allowed())).collect()
+}
+
+/// Reads the setting. The error says what is allowed.
+pub(crate) fn proxy_protocol(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "allowed is true or false".into())
 }
 
 fn count(text: &str, least: usize, most: usize) -> Result<usize, String> {
@@ -242,6 +254,7 @@ mod tests {
             ("max-connections", "1000000", "+1"),
             ("max-connections-per-client", "0", "-1"),
             ("trusted-proxies", "10.0.0.0/8, ::1", "10.0.0.0/8,"),
+            ("proxy-protocol", "true", "yes"),
             ("queue-bytes", "1GiB", "1GB"),
             ("drain-timeout", "1m", "30"),
             ("log-level", "debug", "DEBUG"),

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
 use super::{PATIENCE, Replica, Rig};
@@ -20,9 +21,15 @@ pub type Sender = SendRequest<Content>;
 
 /// Opens a connection.
 pub fn open(rig: &Rig) -> Sender {
+    open_behind(rig, b"")
+}
+
+/// Opens a connection that begins with `header`.
+pub fn open_behind(rig: &Rig, header: &'static [u8]) -> Sender {
     let address = rig.address;
     rig.runtime.block_on(async move {
-        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.write_all(header).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let (sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();

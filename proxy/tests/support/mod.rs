@@ -185,6 +185,14 @@ impl Rig {
         Client::connect(self.address)
     }
 
+    /// One from another address of loopback, whose last number is `host`.
+    pub fn connect_from(&self, host: u8) -> Client {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).unwrap();
+        socket.connect(&self.address.into()).unwrap();
+        Client::of(socket.into())
+    }
+
     pub fn totals(&self) -> Totals {
         self.runtime.block_on(self.proxy.as_ref().unwrap().gather())
     }
