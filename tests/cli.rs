@@ -76,6 +76,11 @@ fn a_wrong_command_line_is_2_and_says_what_is_allowed() {
             &["up", "--trusted-proxies", "10.0.0.0/33"],
             &["--trusted-proxies", "'10.0.0.0/33'", "such as 10.0.0.0/8,fd00::/8"],
         ),
+        (&["up", "--access-log", "common"], &["--access-log", "'common'", "json, combined or off"]),
+        (
+            &["up", "--access-log-sample", "50%"],
+            &["--access-log-sample", "'50%'", "a share, 0 to 1, or errors"],
+        ),
         (&["up", "--proxy-protocol=yes"], &["--proxy-protocol", "'yes'", "allowed is true or false"]),
         (
             &["up", "--max-connections-per-client", "-1"],

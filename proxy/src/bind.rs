@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use crate::control::Ready;
 use crate::kernel::BACKLOG;
 use crate::proxy::Proxy;
-use crate::{Config, Limits};
+use crate::{Access, Config, Limits};
 
 /// A silent peer is asked whether it still lives after this time, then this often.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -24,6 +24,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 pub struct Bound {
     config: Config,
     limits: Limits,
+    access: Option<Access>,
     ready: watch::Receiver<Ready>,
     listeners: Vec<TcpListener>,
     address: SocketAddr,
@@ -57,7 +58,7 @@ pub fn bind(config: Config) -> Result<Bound, BindError> {
             let address = listeners.first().map_or(Ok(address), TcpListener::local_addr)?;
             // Nobody will ever say anything else: it is a proxy alone.
             let (_, ready) = watch::channel(Ready::new());
-            Ok(Bound { config, limits: Limits::default(), ready, listeners, address })
+            Ok(Bound { config, limits: Limits::default(), access: None, ready, listeners, address })
         })
         .map_err(|error| BindError { address, error })
 }
@@ -98,6 +99,11 @@ impl Bound {
         Bound { limits, ..self }
     }
 
+    /// Tells of requests; `None`: of none.
+    pub fn with_access_log(self, access: Option<Access>) -> Self {
+        Bound { access, ..self }
+    }
+
     /// Shares hard limits with the other proxies in `ready`: all that are ready by id, this one among them, each with the
     /// address of its data port. A set without anybody means that it is alone.
     pub fn with_peers(self, ready: watch::Receiver<BTreeMap<ProxyId, SocketAddr>>) -> Self {
@@ -112,6 +118,6 @@ impl Bound {
         snapshots: watch::Receiver<Arc<Snapshot>>,
         reports: mpsc::Sender<Report>,
     ) -> io::Result<Proxy> {
-        Proxy::start(self.config, self.limits, self.listeners, snapshots, self.ready, reports)
+        Proxy::start(self.config, self.limits, self.access, self.listeners, snapshots, self.ready, reports)
     }
 }

@@ -4,6 +4,7 @@
 //! turns snapshots into what admission sees and counters into reports. It knows neither the platform nor the autoscaler.
 
 mod accept;
+mod access_log;
 mod admit;
 mod assign;
 mod bind;
@@ -33,6 +34,7 @@ mod rounds;
 mod slot;
 mod socket;
 mod standing;
+mod trace;
 mod upkeep;
 mod upstream;
 mod welcome;
@@ -44,12 +46,14 @@ use std::time::Instant;
 
 use kaos_core::ProxyId;
 
+pub use access_log::{Access, AccessLog, Entry, Target, Texts};
 pub use bind::{BindError, Bound, bind};
 pub use ledger::{COLD_BOUNDS, Counts, DURATION_BOUNDS, Histogram};
 pub use memory::cgroup;
 pub use network::Network;
 pub use proxy::{Proxy, Totals, WorkloadTotals};
 pub use refuse::{Detail, Refusal};
+pub use trace::TraceId;
 
 /// How a proxy runs.
 #[derive(Clone, Debug)]

@@ -22,7 +22,7 @@ use crate::report::{Ask, WorkerTotals};
 use crate::standing::{Stage, Standing};
 use crate::upkeep::Replicas;
 use crate::worker::{Shared, Table};
-use crate::{Config, Limits};
+use crate::{Access, Config, Limits};
 
 /// Longest time for last answers to be taken.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -58,6 +58,8 @@ pub struct Totals {
     pub http1_connections: usize,
     /// Client connections that speak HTTP/2.
     pub http2_connections: usize,
+    /// Requests that the access log had no room for.
+    pub access_log_dropped: u64,
 }
 
 /// What was counted of one workload.
@@ -77,6 +79,7 @@ impl Proxy {
     pub(crate) fn start(
         config: Config,
         limits: Limits,
+        access: Option<Access>,
         listeners: Vec<TcpListener>,
         snapshots: watch::Receiver<Arc<Snapshot>>,
         ready: watch::Receiver<Ready>,
@@ -89,6 +92,7 @@ impl Proxy {
             queue_bytes,
             connections: AtomicUsize::new(0),
             standing: Standing::default(),
+            access,
             believed: Arc::default(),
             clients: Arc::new(Clients::new(
                 limits.connections_per_client,
@@ -164,7 +168,13 @@ impl Proxy {
             totals.http1_connections += reply.connections[0];
             totals.http2_connections += reply.connections[1];
         }
+        totals.access_log_dropped = self.shared.access.as_ref().map_or(0, |access| access.log.dropped());
         totals
+    }
+
+    /// Tells the access log of all requests that have ended by now.
+    pub async fn flush(&self) {
+        ask_all(&self.asks, Ask::Flush).await;
     }
 
     /// Whether it serves and means to go on: what a readiness probe should be told.

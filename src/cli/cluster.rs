@@ -162,6 +162,13 @@ pub(crate) struct Proxy {
     /// Take a PROXY header, version 1 or 2, on every connection of a trusted proxy: whom it names is the client [default: false]
     #[arg(long, env = "KAOS_PROXY_PROTOCOL", value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = setting::proxy_protocol)]
     pub(crate) proxy_protocol: Option<bool>,
+    /// Write a line to stdout for each request: json or combined (Apache's format), or off [default: off]
+    #[arg(long, env = "KAOS_ACCESS_LOG", value_name = "json|combined|off", value_parser = setting::access_log)]
+    pub(crate) access_log: Option<setting::AccessLog>,
+    /// Share of the requests that go well for which one is written, 0 to 1, or errors for none of them; for those that don't
+    /// one always is [default: 1]
+    #[arg(long, env = "KAOS_ACCESS_LOG_SAMPLE", value_name = "SHARE|errors", value_parser = setting::access_log_sample)]
+    pub(crate) access_log_sample: Option<f64>,
     /// Most bytes that waiting requests may hold together [default: 256MiB]
     #[arg(long, env = "KAOS_QUEUE_BYTES", value_name = "SIZE", value_parser = setting::queue_bytes)]
     pub(crate) queue_bytes: Option<usize>,
@@ -179,6 +186,8 @@ impl Proxy {
             max_connections_per_client: self.max_connections_per_client,
             trusted_proxies: self.trusted_proxies.clone(),
             proxy_protocol: self.proxy_protocol,
+            access_log: self.access_log,
+            access_log_sample: self.access_log_sample,
             queue_bytes: self.queue_bytes,
             ..Settings::default()
         }

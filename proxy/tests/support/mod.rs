@@ -22,7 +22,7 @@ use kaos_core::host::HostPattern;
 use kaos_core::route::{Claim, RouteTable};
 use kaos_core::snapshot::{Hold, Phase, Replicas, StartFailure, StartTimes};
 use kaos_core::{Endpoint, EndpointUid, Moment, Policy, ProxyId, Report, Snapshot, Workload, WorkloadId};
-use kaos_proxy::{Config, Detail, Limits, Proxy, Totals, WorkloadTotals, bind};
+use kaos_proxy::{Access, Config, Detail, Limits, Proxy, Totals, WorkloadTotals, bind};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
@@ -56,6 +56,16 @@ impl Rig {
 
     /// One whose configuration is changed before it starts.
     pub fn with(knobs: &[(&str, &str)], change: impl FnOnce(&mut Config), limits: Limits) -> Rig {
+        Rig::telling(knobs, change, limits, None)
+    }
+
+    /// One that tells of its requests.
+    pub fn telling(
+        knobs: &[(&str, &str)],
+        change: impl FnOnce(&mut Config),
+        limits: Limits,
+        access: Option<Access>,
+    ) -> Rig {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let origin = Instant::now();
@@ -88,7 +98,7 @@ impl Rig {
         let (snapshots, seen) = watch::channel(picture(0, vec![workload.clone()]));
         let (report, reports) = mpsc::channel(100_000);
         let (peers, ready) = watch::channel(BTreeMap::new());
-        let bound = bind(config).unwrap().with_limits(limits).with_peers(ready);
+        let bound = bind(config).unwrap().with_limits(limits).with_access_log(access).with_peers(ready);
         let address = bound.address();
         let proxy = runtime.block_on(async { bound.run(seen, report).unwrap() });
         Rig {
