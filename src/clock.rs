@@ -83,6 +83,11 @@ pub(crate) fn fine_time_of_day(timestamp: Timestamp) -> String {
     timestamp.to_zoned(TimeZone::system()).strftime("%H:%M:%S%.3f").to_string()
 }
 
+/// A timestamp as access logs have it since NCSA httpd: to the second, in this machine's time zone.
+pub(crate) fn common_log(timestamp: Timestamp) -> String {
+    timestamp.to_zoned(TimeZone::system()).strftime("%d/%b/%Y:%H:%M:%S %z").to_string()
+}
+
 /// How long ago `then` was: negative if it is ahead.
 pub(crate) fn age(then: Timestamp) -> SignedDuration {
     Timestamp::now().duration_since(then)
@@ -99,6 +104,8 @@ mod tests {
         let hour = clock.timestamp(late).duration_since(clock.timestamp(early));
         assert!((hour.as_secs() - 3600).abs() <= 1, "{hour}");
         let text = clock.rfc3339(Moment::ZERO);
+        let common = common_log(clock.timestamp(Moment::ZERO));
+        assert_eq!(common.len(), "01/Jan/2026:00:00:00 +0000".len(), "{common}");
         assert!(text.ends_with('Z') && text.len() == "2026-01-01T00:00:00.000Z".len(), "{text}");
     }
 }

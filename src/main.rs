@@ -1,5 +1,6 @@
 //! The `kaos` command: parses what was said, runs it, and returns the exit code.
 
+mod access_log;
 mod admin;
 mod ask;
 #[cfg(feature = "kubernetes")]

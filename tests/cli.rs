@@ -76,6 +76,12 @@ fn a_wrong_command_line_is_2_and_says_what_is_allowed() {
             &["up", "--trusted-proxies", "10.0.0.0/33"],
             &["--trusted-proxies", "'10.0.0.0/33'", "such as 10.0.0.0/8,fd00::/8"],
         ),
+        (&["up", "--access-log", "common"], &["--access-log", "'common'", "json, combined or off"]),
+        (
+            &["up", "--access-log-sample", "50%"],
+            &["--access-log-sample", "'50%'", "a share, 0 to 1, or errors"],
+        ),
+        (&["up", "--proxy-protocol=yes"], &["--proxy-protocol", "'yes'", "allowed is true or false"]),
         (
             &["up", "--max-connections-per-client", "-1"],
             &["--max-connections-per-client", "a whole number, 0 to 1000000 (0: no limit)"],
@@ -149,6 +155,11 @@ fn a_wrong_file_is_78_and_one_line_before_anything_is_bound() {
         assert_eq!(code, Some(78));
         assert_eq!(errors, format!("{}{}\n", file(&dir).display(), line.strip_prefix("kaos.toml").unwrap()));
     }
+    let (code, _, errors) = run(&["up", "--proxy-protocol", "--listen", &listen, "--", "true"]);
+    assert!(
+        code == Some(78) && errors.contains("trusted-proxies") && errors.lines().count() == 1,
+        "{errors}"
+    );
     let (code, _, errors) = run(&["up", "--config", "absent.toml"]);
     assert_eq!(code, Some(78));
     assert!(errors.starts_with("absent.toml: can't be read: ") && errors.lines().count() == 1, "{errors}");

@@ -35,6 +35,23 @@ fn a_trusted_proxy_says_for_whom_it_asks_and_anybody_else_doesnt() {
 }
 
 #[test]
+fn a_balancer_names_its_clients_in_a_header_of_the_proxy_protocol() {
+    let configuration =
+        format!("proxy-protocol = true\n[[function]]\nname = \"shop\"\ncommand = [\"{}\"]\n", answer());
+    let kaos = Kaos::up_in(folder(&configuration), &["--trusted-proxies", "127.0.0.0/8"]);
+    let request =
+        "GET /headers HTTP/1.1\r\nHost: shop\r\nX-Forwarded-For: 1.2.3.4\r\nConnection: close\r\n\r\n";
+    let named = format!("PROXY TCP4 192.0.2.7 10.0.0.1 40000 80\r\n{request}");
+    let text = Reply::parse(&raw(kaos.listen, named.as_bytes())).unwrap().text().to_lowercase();
+    assert!(text.contains("x-forwarded-for: 192.0.2.7\n"), "{text}");
+    assert_eq!(raw(kaos.listen, request.as_bytes()), b"", "without a header it is closed");
+    eventually("it is warned of", || kaos.stderr().contains("--proxy-protocol").then_some(()));
+    let flags = ["--trusted-proxies", "127.0.0.0/8", "--proxy-protocol=false"];
+    let kaos = Kaos::up_in(folder(&configuration), &flags);
+    assert_eq!(Reply::parse(&raw(kaos.listen, request.as_bytes())).unwrap().status, 200);
+}
+
+#[test]
 fn one_client_has_as_many_connections_as_it_may_have() {
     let configuration = format!(
         "max-connections-per-client = 2\n[[function]]\nname = \"shop\"\ncommand = [\"{}\"]\n",

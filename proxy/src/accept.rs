@@ -12,6 +12,7 @@ use rustls::ServerConfig;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
+use crate::Access;
 use crate::kernel::{BACKLOG, is_exhausted};
 use crate::report::{Ask, Notice};
 use crate::standing::Stage;
@@ -38,6 +39,8 @@ pub(crate) struct Doors {
     pub(crate) listeners: Vec<Vec<Listener>>,
     /// What clients get that come with TLS.
     pub(crate) certificates: Option<Arc<Certificates>>,
+    /// Who is told of requests, if anybody is.
+    pub(crate) access: Option<Access>,
 }
 
 /// Everything one worker thread needs.

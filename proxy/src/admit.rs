@@ -1,11 +1,16 @@
 //! The types of a request's way: `Routed → Permit → answer`. Only routing makes a [`Routed`], only admission a
 //! [`Permit`], and whoever holds the permit holds the slot.
 
+use std::cell::{Cell, RefCell};
+use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
 use kaos_core::Moment;
 
+use crate::access_log::{Draft, Entry, Target};
+use crate::clients::Client;
+use crate::field::Name;
 use crate::gate::{Grant, Terms};
 use crate::head::Head;
 use crate::ledger::Phases;
@@ -13,6 +18,7 @@ use crate::refuse::Refusal;
 use crate::rounds::{Alarm, Watch};
 use crate::slot::Kind;
 use crate::socket::Socket;
+use crate::upstream::answer::Answer;
 use crate::upstream::port::Port;
 use crate::worker::{Seat, Worker};
 
@@ -46,6 +52,8 @@ pub(crate) struct Record {
     /// It is no sign that anybody uses the workload.
     no_wake: bool,
     code: u16,
+    /// What the access log will be told, if there is one.
+    draft: Option<Box<RefCell<Draft>>>,
 }
 
 impl Wait {
@@ -57,7 +65,16 @@ impl Wait {
 
 impl Record {
     pub(crate) fn new(worker: Rc<Worker>, arrived: Moment, request_id: String) -> Self {
-        Record { worker, seat: None, arrived, request_id, passed: false, no_wake: false, code: CLIENT_LEFT }
+        Record {
+            worker,
+            seat: None,
+            arrived,
+            request_id,
+            passed: false,
+            no_wake: false,
+            code: CLIENT_LEFT,
+            draft: None,
+        }
     }
 
     /// A record under the id that the client gave, if it is a sane one, else under a new id.
@@ -66,6 +83,24 @@ impl Record {
         let sane = |id: &&[u8]| (1..=128).contains(&id.len()) && id.iter().all(plain);
         let id = asked.filter(sane).and_then(|id| std::str::from_utf8(id).ok()).map(str::to_owned);
         Record::new(worker.clone(), worker.now(), id.unwrap_or_else(|| worker.new_id()))
+    }
+
+    /// Begins what the access log will be told; without a head if that couldn't be read.
+    pub(crate) fn begin_entry(&mut self, client: Client, head: Option<&Head>) {
+        self.draft = self.worker.book.begin(self.arrived, client, head);
+    }
+
+    /// Notes something for the access log, if there is one.
+    pub(crate) fn note(&self, note: impl FnOnce(&mut Entry)) {
+        if let Some(draft) = &self.draft {
+            note(&mut draft.borrow_mut().entry);
+        }
+    }
+
+    /// Something to count the content with that comes while the answer goes, if it is to be counted.
+    pub(crate) fn meter(&self) -> Option<Rc<Cell<u64>>> {
+        let draft = self.draft.as_ref()?;
+        Some(draft.borrow_mut().meter.get_or_insert_default().clone())
     }
 
     /// The first byte of the answer is there: closes the phases of a cold start.
@@ -81,15 +116,20 @@ impl Record {
         self.passed = passed;
     }
 
-    /// The answer begins with this status.
-    pub(crate) fn answered(&mut self, status: u16) {
-        self.code = status;
+    /// This answer begins.
+    pub(crate) fn answered(&mut self, answer: &Answer) {
+        self.code = answer.status;
+        self.note(|entry| {
+            // Another proxy says itself whether it was a cold start.
+            entry.cold |= self.passed && answer.fields.values(Name::ColdStart).next().is_some();
+        });
     }
 
     /// Kaos answers itself.
     pub(crate) fn refused(&mut self, refusal: &Refusal) {
         self.code = refusal.status();
         self.passed = false;
+        self.note(|entry| entry.refusal = Some(refusal.word()));
         let ledger = self.seat.as_ref().map_or(&self.worker.strays, |seat| &seat.ledger);
         if *refusal == Refusal::Elsewhere {
             // It will be counted where it ends.
@@ -112,6 +152,16 @@ impl Drop for Record {
         }
         if !self.no_wake {
             ledger.active(now);
+        }
+        if let Some(draft) = self.draft.take() {
+            let Draft { mut entry, meter } = draft.into_inner();
+            entry.received = meter.map_or(entry.received, |meter| meter.get());
+            entry.duration = now.since(self.arrived);
+            entry.status = self.code;
+            entry.cut &= self.code != CLIENT_LEFT;
+            entry.request_id = mem::take(&mut self.request_id);
+            entry.workload = self.seat.as_ref().map(|seat| seat.gate.id.clone());
+            self.worker.book.end(entry);
         }
     }
 }
@@ -246,6 +296,7 @@ pub(crate) async fn admit(
     }
     let now = worker.now();
     routed.seat.ledger.waited(now.since(began.0));
+    record.note(|entry| entry.queue_wait = now.since(began.0));
     routed.wait.span = Some((began.0, now));
     match outcome {
         Ok(Ok(grant)) => {
@@ -263,6 +314,10 @@ fn permit(routed: &mut Routed, record: &Record, grant: Grant, now: Moment) -> Pe
     let port = record.worker.port(&grant.slot);
     routed.wait.elsewhere = grant.slot.kind == Kind::Proxy;
     port.active.set(port.active.get() + 1);
+    record.note(|entry| {
+        entry.replica = Some(Target { uid: grant.slot.uid.clone(), address: grant.slot.address });
+        entry.cold = routed.wait.cold.is_some();
+    });
     // What keeps nothing awake is no load to scale by either. The replica's own count has it, so that it is never cut.
     let counted = !routed.wait.elsewhere && routed.terms.no_wake.is_none();
     if counted {

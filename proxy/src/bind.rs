@@ -14,7 +14,7 @@ use crate::accept::{Doors, Listener};
 use crate::control::Ready;
 use crate::kernel::BACKLOG;
 use crate::proxy::Proxy;
-use crate::{Certificates, Config, Limits, tls};
+use crate::{Access, Certificates, Config, Limits, tls};
 
 /// A silent peer is asked whether it still lives after this time, then this often.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -25,6 +25,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 pub struct Bound {
     config: Config,
     limits: Limits,
+    access: Option<Access>,
     ready: watch::Receiver<Ready>,
     listeners: Vec<TcpListener>,
     address: SocketAddr,
@@ -64,7 +65,7 @@ pub fn bind(config: Config) -> Result<Bound, BindError> {
     let (listeners, address) = listeners(config.listen, config.workers)?;
     // Nobody will ever say anything else: it is a proxy alone.
     let (_, ready) = watch::channel(Ready::new());
-    Ok(Bound { config, limits: Limits::default(), ready, listeners, address, tls: None })
+    Ok(Bound { config, limits: Limits::default(), access: None, ready, listeners, address, tls: None })
 }
 
 /// One listener per worker, and where they are.
@@ -117,6 +118,11 @@ impl Bound {
         Bound { limits, ..self }
     }
 
+    /// Tells of requests; `None`: of none.
+    pub fn with_access_log(self, access: Option<Access>) -> Self {
+        Bound { access, ..self }
+    }
+
     /// Shares hard limits with the other proxies in `ready`: all that are ready by id, this one among them, each with the
     /// address of its data port. A set without anybody means that it is alone.
     pub fn with_peers(self, ready: watch::Receiver<BTreeMap<ProxyId, SocketAddr>>) -> Self {
@@ -132,7 +138,7 @@ impl Bound {
         reports: mpsc::Sender<Report>,
     ) -> io::Result<Proxy> {
         let plain = self.listeners.into_iter().map(|socket| vec![Listener { socket, tls: None }]);
-        let mut doors = Doors { listeners: plain.collect(), certificates: None };
+        let mut doors = Doors { listeners: plain.collect(), certificates: None, access: self.access };
         if let Some(tls) = self.tls {
             let settings = tls::settings(tls.certificates.clone()).map_err(io::Error::other)?;
             for (listeners, socket) in doors.listeners.iter_mut().zip(tls.listeners) {

@@ -24,8 +24,12 @@ pub(crate) struct Clients {
     /// Most of one client; 0: no limit.
     limit: usize,
     trusted: Vec<Network>,
+    /// Those who are trusted begin each connection by saying for whom it is.
+    proxy_protocol: bool,
     /// It was said already that a stranger's word was dropped.
     warned: AtomicBool,
+    /// It was said already that a trusted peer didn't say for whom it connects.
+    warned_of_header: AtomicBool,
     counts: Mutex<HashMap<IpAddr, usize>>,
 }
 
@@ -44,8 +48,15 @@ impl Client {
 }
 
 impl Clients {
-    pub(crate) fn new(limit: usize, trusted: Vec<Network>) -> Self {
-        Clients { limit, trusted, warned: AtomicBool::new(false), counts: Mutex::default() }
+    pub(crate) fn new(limit: usize, trusted: Vec<Network>, proxy_protocol: bool) -> Self {
+        Clients {
+            limit,
+            trusted,
+            proxy_protocol,
+            warned: AtomicBool::new(false),
+            warned_of_header: AtomicBool::new(false),
+            counts: Mutex::default(),
+        }
     }
 
     /// Whether nobody is counted.
@@ -67,6 +78,23 @@ impl Clients {
                 client = %client.address,
                 "X-Forwarded-Proto was dropped, as from every client that --trusted-proxies doesn't list: if this is a \
                  proxy of yours, list its address there (CIDR,…)"
+            );
+        }
+    }
+
+    /// Whether `peer` has to say for whom it connects.
+    pub(crate) fn must_name(&self, peer: Client) -> bool {
+        self.proxy_protocol && peer.trusted
+    }
+
+    /// Says, once in a process's life, that a connection of `peer` was closed because of its header.
+    pub(crate) fn warn_of_header(&self, peer: Client, why: &str) {
+        tracing::debug!(peer = %peer.address, why, "a connection was closed");
+        if !self.warned_of_header.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                peer = %peer.address,
+                "a connection was closed, as all are without a sound PROXY header from whom --trusted-proxies lists while \
+                 --proxy-protocol is on: {why}"
             );
         }
     }
@@ -117,7 +145,7 @@ mod tests {
 
     #[test]
     fn each_client_has_as_many_as_it_may_and_no_trace_stays() {
-        let clients = Arc::new(Clients::new(2, vec!["10.0.0.0/8".parse().unwrap()]));
+        let clients = Arc::new(Clients::new(2, vec!["10.0.0.0/8".parse().unwrap()], false));
         let enter = |text: &str| clients.enter(clients.recognise(text.parse().unwrap()));
         let held: Vec<_> =
             ["1.1.1.1", "1.1.1.1", "2.2.2.2", "fd00::1", "fd00::2"].map(|one| enter(one).unwrap()).into();
@@ -126,7 +154,7 @@ mod tests {
         assert!((0..5).all(|_| matches!(enter("10.1.1.1"), Ok(None))));
         drop(held);
         assert!(clients.counts().is_empty());
-        let unbounded = Arc::new(Clients::new(0, Vec::new()));
+        let unbounded = Arc::new(Clients::new(0, Vec::new(), false));
         let anybody = unbounded.recognise("1.1.1.1".parse().unwrap());
         assert!(!anybody.trusted && matches!(unbounded.enter(anybody), Ok(None)));
     }

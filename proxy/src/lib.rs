@@ -4,6 +4,7 @@
 //! turns snapshots into what admission sees and counters into reports. It knows neither the platform nor the autoscaler.
 
 mod accept;
+mod access_log;
 mod admit;
 mod assign;
 mod bind;
@@ -25,6 +26,7 @@ mod partial;
 mod peers;
 mod probe;
 mod proxy;
+mod proxy_protocol;
 mod pump;
 mod refuse;
 mod report;
@@ -33,6 +35,7 @@ mod slot;
 mod socket;
 mod standing;
 mod tls;
+mod trace;
 mod upkeep;
 mod upstream;
 mod welcome;
@@ -44,6 +47,7 @@ use std::time::Instant;
 
 use kaos_core::ProxyId;
 
+pub use access_log::{Access, AccessLog, Entry, Target, Texts};
 pub use bind::{BindError, Bound, bind};
 pub use ledger::{COLD_BOUNDS, Counts, DURATION_BOUNDS, Histogram};
 pub use memory::cgroup;
@@ -51,6 +55,7 @@ pub use network::Network;
 pub use proxy::{Proxy, Totals, WorkloadTotals};
 pub use refuse::{Detail, Refusal};
 pub use tls::{Certificates, Handshakes, Pair};
+pub use trace::TraceId;
 
 /// How a proxy runs.
 #[derive(Clone, Debug)]
@@ -83,6 +88,8 @@ pub struct Limits {
     /// Clients that aren't bounded so: other proxies, which speak for many. What they say of those (`X-Forwarded-*`,
     /// `Forwarded`, `X-Real-IP`) is believed; it is from nobody else.
     pub trusted: Vec<Network>,
+    /// The trusted begin each connection with a header of the PROXY protocol, version 1 or 2: whom it names is the client.
+    pub proxy_protocol: bool,
     /// The folder of the cgroup whose memory the proxy keeps within, see [`cgroup`].
     pub memory: Option<PathBuf>,
 }

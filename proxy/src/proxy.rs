@@ -60,6 +60,8 @@ pub struct Totals {
     pub http2_connections: usize,
     /// Handshakes of TLS that have ended.
     pub handshakes: Handshakes,
+    /// Requests that the access log had no room for.
+    pub access_log_dropped: u64,
 }
 
 /// What was counted of one workload.
@@ -91,9 +93,14 @@ impl Proxy {
             queue_bytes,
             connections: AtomicUsize::new(0),
             standing: Standing::default(),
+            access: doors.access,
             believed: Arc::default(),
             tls: doors.certificates,
-            clients: Arc::new(Clients::new(limits.connections_per_client, limits.trusted)),
+            clients: Arc::new(Clients::new(
+                limits.connections_per_client,
+                limits.trusted,
+                limits.proxy_protocol,
+            )),
         });
         if let Some(folder) = limits.memory {
             tokio::spawn(memory::watch(folder, Arc::downgrade(&shared)));
@@ -164,7 +171,13 @@ impl Proxy {
             totals.http2_connections += reply.connections[1];
             totals.handshakes = totals.handshakes.plus(reply.handshakes);
         }
+        totals.access_log_dropped = self.shared.access.as_ref().map_or(0, |access| access.log.dropped());
         totals
+    }
+
+    /// Tells the access log of all requests that have ended by now.
+    pub async fn flush(&self) {
+        ask_all(&self.asks, Ask::Flush).await;
     }
 
     /// Whether it serves and means to go on: what a readiness probe should be told.

@@ -41,12 +41,23 @@ pub(crate) struct Pump {
     chunk_open: bool,
     ended: bool,
     moved: u64,
+    content: u64,
 }
 
 impl Pump {
     /// Sends `head`, then the body that `framing` finds.
     pub(crate) fn new(head: Vec<u8>, framing: Framing, encoding: Encoding) -> Self {
-        Pump { framing, encoding, out: head, sent: 0, direct: 0, chunk_open: false, ended: false, moved: 0 }
+        Pump {
+            framing,
+            encoding,
+            out: head,
+            sent: 0,
+            direct: 0,
+            chunk_open: false,
+            ended: false,
+            moved: 0,
+            content: 0,
+        }
     }
 
     /// Whether nothing of what was given to it, its head first, has left.
@@ -57,6 +68,11 @@ impl Pump {
     /// Bytes that have left.
     pub(crate) fn moved(&self) -> u64 {
         self.moved
+    }
+
+    /// Bytes of content that were taken up: all that have left, and what is on its way.
+    pub(crate) fn content(&self) -> u64 {
+        self.content
     }
 
     /// Whether the body was read to its end.
@@ -129,6 +145,7 @@ impl Pump {
             }
             Piece::Data { skip, length } => {
                 input.consume(skip);
+                self.content += length as u64;
                 match self.encoding {
                     Encoding::Identity => self.direct = length,
                     Encoding::Chunked { .. } if length >= READ_SIZE => {

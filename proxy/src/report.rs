@@ -22,6 +22,8 @@ pub(crate) enum Ask {
     Brief(oneshot::Sender<Brief>),
     /// For the metrics.
     Totals(oneshot::Sender<WorkerTotals>),
+    /// To let go of what the access log is to be told.
+    Flush(oneshot::Sender<()>),
 }
 
 /// Everything one worker has counted.

@@ -6,6 +6,7 @@
 //!
 //! With TLS a session stands between: reads and writes are of plaintext, everything else is of the connection itself.
 
+use std::cell::OnceCell;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::task::{Context, Poll, Waker};
@@ -23,22 +24,23 @@ use crate::tls::{Agreed, Certificates, Session};
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
-    session: Option<Box<Session>>,
+    session: OnceCell<Box<Session>>,
 }
 
 impl Socket {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Socket { stream, session: None }
+        Socket { stream, session: OnceCell::new() }
     }
 
     /// Everything from now on goes through `session`, which begins with [`Socket::poll_handshake`].
-    pub(crate) fn secure(&mut self, session: Session) {
-        self.session = Some(Box::new(session));
+    pub(crate) fn secure(&self, session: Session) {
+        // It is done once, before anything else is said.
+        let _ = self.session.set(Box::new(session));
     }
 
     /// Carries the handshake of TLS to its end. Without TLS there is nothing to agree on.
     pub(crate) fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<Agreed>> {
-        match &self.session {
+        match self.session.get() {
             Some(session) => session.poll_handshake(self, cx),
             None => Poll::Ready(Ok(Agreed::default())),
         }
@@ -47,12 +49,12 @@ impl Socket {
     /// Whether a request for `host` may come this way: over the session of a client that asked for another one's
     /// certificate it may not.
     pub(crate) fn covers(&self, certificates: &Certificates, host: &str) -> bool {
-        self.session.as_ref().is_none_or(|session| session.covers(certificates, host))
+        self.session.get().is_none_or(|session| session.covers(certificates, host))
     }
 
     /// Reads into the spare room of `buffer`. `Ok(0)`: the peer has closed its side (or there is no room).
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        match &self.session {
+        match self.session.get() {
             None => self.poll_receive(cx, buffer),
             Some(session) => session.poll_read(self, cx, buffer),
         }
@@ -60,7 +62,7 @@ impl Socket {
 
     /// Writes what is taken now. With TLS some of it may be left to be sent with the next write, or [`Socket::poll_flush`].
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match &self.session {
+        match self.session.get() {
             None => self.poll_send(cx, parts),
             Some(session) => session.poll_write(self, cx, parts),
         }
@@ -68,7 +70,7 @@ impl Socket {
 
     /// Sends what was written and not sent yet: before anything else is waited for.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.session {
+        match self.session.get() {
             None => Poll::Ready(Ok(())),
             Some(session) => session.poll_flush(self, cx),
         }
@@ -167,7 +169,7 @@ impl Socket {
 
     /// Whether bytes have come that nobody has read. Asks the kernel.
     pub(crate) fn has_bytes(&self) -> bool {
-        if self.session.as_ref().is_some_and(|session| session.has_bytes()) {
+        if self.session.get().is_some_and(|session| session.has_bytes()) {
             return true;
         }
         let mut probe = [0; 1];
@@ -177,7 +179,7 @@ impl Socket {
 
     /// Ends what stands between, so that a close that follows is no cut.
     pub(crate) fn end_session(&self) {
-        if let Some(session) = &self.session {
+        if let Some(session) = self.session.get() {
             session.end(self);
         }
     }

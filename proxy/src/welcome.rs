@@ -1,7 +1,7 @@
-//! Gives a new connection a place, if there is one for it, finds out what it speaks, and serves it in a task of its own.
+//! Gives a new connection a place, if there is one for it, finds out for whom it is and what it speaks, and serves it in a
+//! task of its own.
 
 use std::future::poll_fn;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,18 +11,18 @@ use rustls::ServerConfig;
 use tokio::net::TcpStream;
 
 use crate::buffer::{Input, READ_SIZE};
-use crate::clients::{Client, Counted};
+use crate::clients::Client;
 use crate::http1::serve::Connection;
 use crate::refuse::Refusal;
-use crate::rounds::Watched;
+use crate::rounds::{Alarm, Watched};
 use crate::socket::Socket;
 use crate::standing::Pressure;
-use crate::tls::{Agreed, Session, shake};
+use crate::tls::{Agreed, shake};
 use crate::worker::Worker;
-use crate::{http2, rounds};
+use crate::{http2, proxy_protocol};
 
 /// From accepting a connection to its first bytes.
-const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -65,77 +65,62 @@ pub(crate) fn welcome(worker: &Rc<Worker>, stream: TcpStream, tls: Option<&Arc<S
     let Some(place) = Place::take(worker) else { return };
     let (worker, tls) = (worker.clone(), tls.cloned());
     tokio::task::spawn_local(async move {
-        let mut socket = Socket::new(stream);
+        let socket = Socket::new(stream);
         let Ok(peer) = socket.peer() else { return };
-        let clients = &worker.shared.clients;
-        let mut client = clients.recognise(peer.ip().to_canonical());
-        if let Some(settings) = tls {
-            let Ok(session) = Session::new(settings, Vec::new()) else { return };
-            socket.secure(session);
-            client.secure = true;
-        }
-        let believed = worker.shared.believed.contains(client.address);
-        let Ok(counted) = (if believed { Ok(None) } else { clients.enter(client) }) else { return };
-        serve(worker, Rc::new(socket), client, place, counted).await;
+        let peer = worker.shared.clients.recognise(peer.ip().to_canonical());
+        serve(worker, Rc::new(socket), peer, place, tls).await;
     });
 }
 
 async fn serve(
     worker: Rc<Worker>,
     socket: Rc<Socket>,
-    client: Client,
+    peer: Client,
     mut place: Place,
-    _counted: Option<Counted>,
+    tls: Option<Arc<ServerConfig>>,
 ) {
     let watch = worker.rounds.watch(&socket);
     let mut input = Input::default();
     if worker.shared.standing.pressure() >= Pressure::NoConnections {
-        if !client.secure {
-            // A handshake would cost more than what is turned away.
-            Connection::new(worker, socket, client, watch, input).turn_away(&Refusal::Overloaded).await;
+        // A handshake would cost more than what is turned away.
+        if tls.is_none() {
+            Connection::new(worker, socket, peer, watch, input).turn_away(&Refusal::Overloaded).await;
         }
         return;
     }
+    let named = proxy_protocol::client(&worker, peer, &socket, &watch, &mut input).await;
+    let Some(mut client) = named else { return };
+    let clients = &worker.shared.clients;
+    let believed = worker.shared.believed.contains(client.address);
+    let counted = if believed { Ok(None) } else { clients.enter(client) };
+    let Ok(_counted) = counted else { return input.discard(&worker.buffers) };
     let mut agreed = Agreed::default();
-    if client.secure {
-        let Some(session) = shake(&worker, &socket, &watch).await else { return };
+    if let Some(settings) = tls {
+        client.secure = true;
+        let received = input.unread().to_vec();
+        input.discard(&worker.buffers);
+        let Some(session) = shake(&worker, &socket, &watch, settings, received).await else { return };
         agreed = session;
     }
     match (speaks_http2(&worker, &socket, &watch, &mut input).await, agreed.http2) {
-        // What was agreed on isn't what is spoken.
-        (Some(false), Some(true)) => input.discard(&worker.buffers),
         (Some(true), None | Some(true)) => {
             place.speaks_http2();
             let read = input.unread().to_vec();
             input.discard(&worker.buffers);
             http2::serve::serve(worker.clone(), socket, client, watch, &read).await;
         }
+        // Nothing came, or what is spoken isn't what was agreed on.
+        (None, _) | (Some(false), Some(true)) => input.discard(&worker.buffers),
         (Some(_), _) => Connection::new(worker.clone(), socket, client, watch, input).serve().await,
-        (None, _) => {}
     }
 }
 
 /// Whether the connection begins with the HTTP/2 preface. `None`: it began with nothing in time.
 async fn speaks_http2(worker: &Worker, socket: &Socket, watch: &Watched, input: &mut Input) -> Option<bool> {
     let now = worker.now();
-    watch.rest(Some(now));
+    watch.rest(input.is_empty().then_some(now));
     watch.until(now + FIRST_BYTE_TIMEOUT);
     loop {
-        let fill = poll_fn(|cx| input.poll_fill(cx, socket, &worker.buffers, READ_SIZE));
-        let outcome: Result<io::Result<usize>, rounds::Alarm> = watch.over(fill).await;
-        match outcome {
-            Ok(Ok(read)) if read > 0 => {}
-            // It had begun already when it was to end for being idle.
-            Err(rounds::Alarm::Deadline) if input.is_empty() && socket.has_bytes() => {
-                watch.until(worker.now() + FIRST_BYTE_TIMEOUT);
-                continue;
-            }
-            _ => {
-                input.discard(&worker.buffers);
-                return None;
-            }
-        }
-        watch.rest(None);
         let begun = input.unread();
         let shared = begun.len().min(PREFACE.len());
         if begun.get(..shared) != PREFACE.get(..shared) {
@@ -143,6 +128,30 @@ async fn speaks_http2(worker: &Worker, socket: &Socket, watch: &Watched, input: 
         }
         if begun.len() >= PREFACE.len() {
             return Some(true);
+        }
+        read_more(worker, socket, watch, input).await?;
+    }
+}
+
+/// Reads more of what a connection begins with. `None`: nothing came in time, or it has ended.
+pub(crate) async fn read_more(
+    worker: &Worker,
+    socket: &Socket,
+    watch: &Watched,
+    input: &mut Input,
+) -> Option<()> {
+    loop {
+        let fill = poll_fn(|cx| input.poll_fill(cx, socket, &worker.buffers, READ_SIZE));
+        match watch.over(fill).await {
+            Ok(Ok(read)) if read > 0 => {
+                watch.rest(None);
+                return Some(());
+            }
+            // It had begun already when it was to end for being idle.
+            Err(Alarm::Deadline) if input.is_empty() && socket.has_bytes() => {
+                watch.until(worker.now() + FIRST_BYTE_TIMEOUT);
+            }
+            _ => return None,
         }
     }
 }

@@ -16,6 +16,7 @@ use kaos_core::{Moment, Workload};
 use tokio::sync::mpsc;
 
 use crate::Config;
+use crate::access_log::{Access, Book};
 use crate::buffer::Buffers;
 use crate::clients::Clients;
 use crate::gate::{Gate, QueueBytes};
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) clients: Arc<Clients>,
     /// What clients get that come with TLS.
     pub(crate) tls: Option<Arc<Certificates>>,
+    pub(crate) access: Option<Access>,
     /// The other proxies.
     pub(crate) believed: Arc<Believed>,
 }
@@ -72,6 +74,7 @@ pub(crate) struct Worker {
     pub(crate) rounds: Rounds,
     /// Requests that no workload was found for.
     pub(crate) strays: Ledger,
+    pub(crate) book: Book,
     /// Client connections by protocol: HTTP/1, HTTP/2.
     pub(crate) open: [Cell<usize>; 2],
     /// Handshakes that have ended, and those under way.
@@ -88,7 +91,9 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(index: usize, shared: Arc<Shared>, notices: mpsc::Sender<Notice>) -> Self {
+        let id_prefix = RandomState::new().hash_one(index);
         Worker {
+            book: Book::new(shared.access.clone(), id_prefix),
             buffers: Buffers::default(),
             rounds: Rounds::default(),
             strays: Ledger::default(),
@@ -101,7 +106,7 @@ impl Worker {
             notices,
             turns: Cell::new(index),
             ids: Cell::new(0),
-            id_prefix: RandomState::new().hash_one(index),
+            id_prefix,
             shared,
         }
     }
@@ -123,6 +128,7 @@ impl Worker {
     pub(crate) fn go_round(&self) {
         let now = self.now();
         self.rounds.go(now, self.shared.standing.ends_idle_before(now));
+        self.book.flush();
         let over = self.shared.connections.load(Ordering::Relaxed).saturating_sub(self.most_at_rest());
         if over > 0 {
             self.rounds.shed(over.div_ceil(self.config().workers.max(1)), now);
@@ -152,13 +158,9 @@ impl Worker {
     pub(crate) fn new_id(&self) -> String {
         let count = self.ids.get();
         self.ids.set(count + 1);
-        // The step of SplitMix64: neighbours share no digits.
-        let mut mixed = self.id_prefix ^ count.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed ^= mixed >> 27;
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut id = String::with_capacity(32);
-        for word in [self.id_prefix, mixed] {
+        for word in [self.id_prefix, scatter(self.id_prefix, count)] {
             for shift in (0..16).rev() {
                 id.push(char::from(DIGITS[(word >> (shift * 4)) as usize & 15]));
             }
@@ -245,7 +247,18 @@ impl Worker {
                 Ask::Totals(reply) => {
                     let _ = reply.send(self.totals());
                 }
+                Ask::Flush(reply) => {
+                    self.book.flush();
+                    let _ = reply.send(());
+                }
             }
         }
     }
+}
+
+/// The `count`th of a series of numbers of which neighbours share no digits: the step of SplitMix64.
+pub(crate) fn scatter(seed: u64, count: u64) -> u64 {
+    let mut mixed = seed ^ count.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed ^ (mixed >> 27)
 }

@@ -4,25 +4,15 @@
 
 mod support;
 
-use std::net::SocketAddr;
-
 use http::Request;
 use kaos_proxy::Limits;
 use support::http2::{empty, open, rest, send};
-use support::{Client, Replica, Rig};
+use support::{Replica, Rig};
 
 /// A proxy that trusts `trusted`.
 fn trusting(trusted: &str) -> Rig {
     let trusted = vec![trusted.parse().unwrap()];
     Rig::with(&[], |_| {}, Limits { trusted, ..Limits::default() })
-}
-
-/// A connection from another address of loopback.
-fn connect_from(host: u8, to: SocketAddr) -> Client {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).unwrap();
-    socket.connect(&to.into()).unwrap();
-    Client::of(socket.into())
 }
 
 const OWN: &str = "for=127.0.0.8;host=\"shop\";proto=http";
@@ -32,7 +22,7 @@ fn a_trusted_proxys_words_are_kept_and_continued() {
     let mut rig = trusting("127.0.0.8/32");
     let replica = Replica::hello();
     rig.add("a", replica.address);
-    let mut proxy = connect_from(8, rig.address);
+    let mut proxy = rig.connect_from(8);
     let forwarded = format!("for=1.2.3.4;proto=https, {OWN}");
     let two = format!("for=\"[fd00::1]\", for=1.2.3.4, {OWN}");
     // What is said; then `X-Forwarded-For`, `-Proto`, `-Host` and `Forwarded` as the replica gets them.
@@ -79,7 +69,7 @@ fn beside_a_trusted_proxy_strangers_are_believed_nothing() {
     let mut rig = trusting("127.0.0.8/32");
     let replica = Replica::hello();
     rig.add("a", replica.address);
-    let mut stranger = connect_from(9, rig.address);
+    let mut stranger = rig.connect_from(9);
     stranger.send(
         "GET / HTTP/1.1\r\nHost: shop\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\n\
          X-Forwarded-Port: 443\r\nX-Real-IP: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\n\r\n",

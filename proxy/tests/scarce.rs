@@ -4,7 +4,6 @@
 
 mod support;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use kaos_proxy::Limits;
@@ -57,14 +56,6 @@ fn busy_connections_make_no_room() {
     rig.finish();
 }
 
-/// A connection from another address of loopback.
-fn connect_from(host: u8, to: SocketAddr) -> Client {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).unwrap();
-    socket.connect(&to.into()).unwrap();
-    Client::of(socket.into())
-}
-
 #[test]
 fn one_client_has_no_more_connections_than_it_may() {
     let limits = Limits {
@@ -75,14 +66,14 @@ fn one_client_has_no_more_connections_than_it_may() {
     let mut rig = Rig::with(&[], |_| {}, limits);
     let replica = Replica::hello();
     rig.add("a", replica.address);
-    let mut held: Vec<_> = (0..2).map(|_| connect_from(7, rig.address)).collect();
+    let mut held: Vec<_> = (0..2).map(|_| rig.connect_from(7)).collect();
     assert!(held.iter_mut().all(is_served));
-    assert!(!is_served(&mut connect_from(7, rig.address)));
-    assert!(is_served(&mut connect_from(9, rig.address)));
-    let mut trusted: Vec<_> = (0..5).map(|_| connect_from(8, rig.address)).collect();
+    assert!(!is_served(&mut rig.connect_from(7)));
+    assert!(is_served(&mut rig.connect_from(9)));
+    let mut trusted: Vec<_> = (0..5).map(|_| rig.connect_from(8)).collect();
     assert!(trusted.iter_mut().all(is_served));
     held.pop();
-    until("its place is free", || is_served(&mut connect_from(7, rig.address)));
+    until("its place is free", || is_served(&mut rig.connect_from(7)));
     drop((held, trusted));
     rig.finish();
 }

@@ -17,7 +17,7 @@ use support::{Client, Replica, Rig, until};
 /// A proxy with one replica that shows these certificates, the first to who asks for none.
 fn showing(shown: &[&Made], replica: &Replica) -> (Rig, Arc<Certificates>) {
     let certificates = Arc::new(Certificates::new(shown.iter().map(|made| &made.pair)));
-    let mut rig = Rig::showing(certificates.clone(), &[], |_| {}, Limits::default());
+    let mut rig = Rig::showing(certificates.clone());
     rig.add("a", replica.address);
     (rig, certificates)
 }
@@ -162,7 +162,7 @@ fn http_2_is_agreed_on_and_misdirected_streams_harm_no_other() {
     let replica = Replica::hello();
     let other = made(&["other.test"]);
     let certificates = support::tls::certificates_and(&[&other.pair]);
-    let mut rig = Rig::showing(certificates, &[], |_| {}, Limits::default());
+    let mut rig = Rig::showing(certificates);
     rig.add("a", replica.address);
     let sender = open_securely(&rig);
     is_problem(&rig, send(&rig, &sender, get("https://other.test/")), 421, "misdirected");

@@ -245,6 +245,12 @@ fn connections(page: &mut Page, totals: &Totals) {
     let mut family = page.family("kaos_connections", Kind::Gauge, "Connections of clients.");
     family.sample(&[("protocol", "http1")], totals.http1_connections);
     family.sample(&[("protocol", "http2")], totals.http2_connections);
+    page.family(
+        "kaos_access_log_dropped_total",
+        Kind::Counter,
+        "Requests that the access log had no room for: its reader was too slow.",
+    )
+    .sample(&[], totals.access_log_dropped);
 }
 
 fn tls(page: &mut Page, certificates: &Certificates, totals: &Totals) {

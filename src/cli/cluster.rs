@@ -171,6 +171,16 @@ pub(crate) struct Proxy {
     /// Proxies whose X-Forwarded-* and Forwarded are believed, and whose connections aren't limited [default: none]
     #[arg(long, env = "KAOS_TRUSTED_PROXIES", value_name = "CIDR,…", value_parser = setting::trusted_proxies)]
     pub(crate) trusted_proxies: Option<Arc<[Network]>>,
+    /// Take a PROXY header, version 1 or 2, on every connection of a trusted proxy: whom it names is the client [default: false]
+    #[arg(long, env = "KAOS_PROXY_PROTOCOL", value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = setting::proxy_protocol)]
+    pub(crate) proxy_protocol: Option<bool>,
+    /// Write a line to stdout for each request: json or combined (Apache's format), or off [default: off]
+    #[arg(long, env = "KAOS_ACCESS_LOG", value_name = "json|combined|off", value_parser = setting::access_log)]
+    pub(crate) access_log: Option<setting::AccessLog>,
+    /// Share of the requests that go well for which one is written, 0 to 1, or errors for none of them; for those that don't
+    /// one always is [default: 1]
+    #[arg(long, env = "KAOS_ACCESS_LOG_SAMPLE", value_name = "SHARE|errors", value_parser = setting::access_log_sample)]
+    pub(crate) access_log_sample: Option<f64>,
     /// Most bytes that waiting requests may hold together [default: 256MiB]
     #[arg(long, env = "KAOS_QUEUE_BYTES", value_name = "SIZE", value_parser = setting::queue_bytes)]
     pub(crate) queue_bytes: Option<usize>,
@@ -191,6 +201,9 @@ impl Proxy {
             max_connections: self.max_connections,
             max_connections_per_client: self.max_connections_per_client,
             trusted_proxies: self.trusted_proxies.clone(),
+            proxy_protocol: self.proxy_protocol,
+            access_log: self.access_log,
+            access_log_sample: self.access_log_sample,
             queue_bytes: self.queue_bytes,
             ..Settings::default()
         }
@@ -335,15 +348,22 @@ mod tests {
 
     #[test]
     fn the_limits_of_one_client_reach_the_proxy() {
-        let flags = ["--max-connections-per-client", "7", "--trusted-proxies", "10.0.0.0/8,::1"];
+        let flags =
+            ["--max-connections-per-client", "7", "--trusted-proxies", "10.0.0.0/8,::1", "--proxy-protocol"];
         let cli = Cli::try_parse_from([&["kaos", "proxy"][..], &flags].concat()).unwrap();
         let Command::Proxy(proxy) = cli.command else { panic!("not proxy") };
         let limits = crate::process::ports::limits(&proxy.settings());
-        assert_eq!((limits.connections_per_client, limits.trusted.len()), (7, 2));
+        assert_eq!(
+            (limits.connections_per_client, limits.trusted.len(), limits.proxy_protocol),
+            (7, 2, true)
+        );
         let cli = Cli::try_parse_from(["kaos", "proxy"]).unwrap();
         let Command::Proxy(proxy) = cli.command else { panic!("not proxy") };
         let limits = crate::process::ports::limits(&proxy.settings());
-        assert_eq!((limits.connections_per_client, limits.trusted.len()), (0, 0));
+        assert_eq!(
+            (limits.connections_per_client, limits.trusted.len(), limits.proxy_protocol),
+            (0, 0, false)
+        );
         for wrong in [["--max-connections-per-client", "many"], ["--trusted-proxies", "everybody"]] {
             let error =
                 Cli::try_parse_from([&["kaos", "proxy"][..], &wrong].concat()).unwrap_err().to_string();

@@ -15,7 +15,7 @@ use kaos_core::host::HostPattern;
 
 pub(crate) use choose::{Chosen, choose, load};
 pub(crate) use read::read;
-pub(crate) use settings::{ADMIN, ErrorDetail, LISTEN, Settings};
+pub(crate) use settings::{ADMIN, AccessLog, ErrorDetail, LISTEN, Settings};
 pub(crate) use source::Wrong;
 
 /// A validated configuration.

@@ -92,7 +92,9 @@ fn set(source: &Source<'_>, settings: &mut Settings, entry: Entry<'_, '_>) -> Re
     let value = entry.1.get_ref();
     // A setting that is a list may be written as one.
     let list = || strings(value).filter(|_| Settings::LISTS.contains(&name)).map(|items| items.join(","));
-    let text = scalar(value).or_else(list).unwrap_or_default();
+    // The one setting that is yes or no, too.
+    let word = || value.as_bool().filter(|_| name == "proxy-protocol").map(|on| on.to_string());
+    let text = scalar(value).or_else(list).or_else(word).unwrap_or_default();
     settings.set(name, &text).map_err(|allowed| source.wrong(entry, &allowed))
 }
 

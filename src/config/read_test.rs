@@ -23,6 +23,7 @@ max-starting = 2
 max-header-size = "16KiB"
 max-connections-per-client = 20
 trusted-proxies = ["10.0.0.0/8", "fd00::/8"]
+proxy-protocol = true
 
 [defaults]
 idle-timeout = "30s"
@@ -52,6 +53,7 @@ max-scale = "1"
     assert_eq!(config.settings.max_header_size, Some(16 * 1024));
     assert_eq!(config.settings.max_connections_per_client, Some(20));
     assert_eq!(config.settings.trusted_proxies.as_ref().map(|trusted| trusted.len()), Some(2));
+    assert_eq!(config.settings.proxy_protocol, Some(true));
     let [shop, blog] = &config.functions[..] else { panic!("two functions") };
     assert_eq!((shop.name.as_str(), shop.path.as_str()), ("shop", "/cart"));
     assert_eq!(
@@ -82,6 +84,8 @@ fn a_refusal_is_one_line_with_file_line_key_value_and_what_is_allowed() {
         ("a = ", "kaos.toml:1: ".to_owned()),
         ("listen = 8080", "kaos.toml:1: listen = 8080: allowed is an address and a port, ".into()),
         ("trusted-proxies = true", "kaos.toml:1: trusted-proxies = true: allowed is a list of addr".into()),
+        ("proxy-protocol = 1", "kaos.toml:1: proxy-protocol = 1: allowed is true or false".into()),
+        ("max-starting = true", "kaos.toml:1: max-starting = true: allowed is a whole number, 1 ".into()),
         ("trusted-proxies = []", "kaos.toml:1: trusted-proxies = []: allowed is a list of addr".into()),
         ("listen = [\"127.0.0.1:1\"]", "kaos.toml:1: listen = [\"127.0.0.1:1\"]: allowed is an addr".into()),
         ("lsten = \"x\"", "kaos.toml:1: lsten = \"x\": there is no such key; allowed are listen, ".into()),

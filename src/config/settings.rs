@@ -47,6 +47,16 @@ pub(crate) struct Settings {
     /// Proxies whose X-Forwarded-* and Forwarded are believed, and whose connections aren't limited [default: none]
     #[arg(long, env = "KAOS_TRUSTED_PROXIES", value_name = "CIDR,…", value_parser = trusted_proxies)]
     pub(crate) trusted_proxies: Option<Arc<[Network]>>,
+    /// Take a PROXY header, version 1 or 2, on every connection of a trusted proxy: whom it names is the client [default: false]
+    #[arg(long, env = "KAOS_PROXY_PROTOCOL", value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = proxy_protocol)]
+    pub(crate) proxy_protocol: Option<bool>,
+    /// Write a line to stdout for each request: json or combined (Apache's format), or off [default: off]
+    #[arg(long, env = "KAOS_ACCESS_LOG", value_name = "json|combined|off", value_parser = access_log)]
+    pub(crate) access_log: Option<AccessLog>,
+    /// Share of the requests that go well for which one is written, 0 to 1, or errors for none of them; for those that don't
+    /// one always is [default: 1]
+    #[arg(long, env = "KAOS_ACCESS_LOG_SAMPLE", value_name = "SHARE|errors", value_parser = access_log_sample)]
+    pub(crate) access_log_sample: Option<f64>,
     /// Most bytes that waiting requests may hold together [default: 256MiB]
     #[arg(long, env = "KAOS_QUEUE_BYTES", value_name = "SIZE", value_parser = queue_bytes)]
     pub(crate) queue_bytes: Option<usize>,
@@ -67,8 +77,19 @@ pub(crate) enum ErrorDetail {
     Brief,
 }
 
+/// What is written of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AccessLog {
+    /// An object per request.
+    Json,
+    /// A line per request, as Apache writes it in its format `combined`.
+    Combined,
+    /// Nothing.
+    Off,
+}
+
 /// Names of the settings, in the order of the reference.
-pub(crate) const NAMES: [&str; 15] = [
+pub(crate) const NAMES: [&str; 18] = [
     "listen",
     "listen-tls",
     "tls-cert",
@@ -81,6 +102,9 @@ pub(crate) const NAMES: [&str; 15] = [
     "max-connections",
     "max-connections-per-client",
     "trusted-proxies",
+    "proxy-protocol",
+    "access-log",
+    "access-log-sample",
     "queue-bytes",
     "drain-timeout",
     "log-level",
@@ -109,6 +133,9 @@ impl Settings {
                 self.max_connections_per_client = Some(max_connections_per_client(text)?);
             }
             "trusted-proxies" => self.trusted_proxies = Some(trusted_proxies(text)?),
+            "proxy-protocol" => self.proxy_protocol = Some(proxy_protocol(text)?),
+            "access-log" => self.access_log = Some(access_log(text)?),
+            "access-log-sample" => self.access_log_sample = Some(access_log_sample(text)?),
             "queue-bytes" => self.queue_bytes = Some(queue_bytes(text)?),
             "drain-timeout" => self.drain_timeout = Some(drain_timeout(text)?),
             "log-level" => self.log_level = Some(log_level(text)?),
@@ -146,6 +173,9 @@ impl Settings {
             self.max_connections == other.max_connections,
             self.max_connections_per_client == other.max_connections_per_client,
             self.trusted_proxies == other.trusted_proxies,
+            self.proxy_protocol == other.proxy_protocol,
+            self.access_log == other.access_log,
+            self.access_log_sample == other.access_log_sample,
             self.queue_bytes == other.queue_bytes,
             self.drain_timeout == other.drain_timeout,
             self.log_level == other.log_level,
@@ -168,6 +198,9 @@ impl Settings {
             max_connections: self.max_connections.or(other.max_connections),
             max_connections_per_client: self.max_connections_per_client.or(other.max_connections_per_client),
             trusted_proxies: self.trusted_proxies.as_ref().or(other.trusted_proxies.as_ref()).cloned(),
+            proxy_protocol: self.proxy_protocol.or(other.proxy_protocol),
+            access_log: self.access_log.or(other.access_log),
+            access_log_sample: self.access_log_sample.or(other.access_log_sample),
             queue_bytes: self.queue_bytes.or(other.queue_bytes),
             drain_timeout: self.drain_timeout.or(other.drain_timeout),
             log_level: self.log_level.or(other.log_level),
@@ -227,6 +260,31 @@ pub(crate) fn trusted_proxies(text: &str) -> Result<Arc<[Network]>, String> {
         return Err(allowed());
     }
     text.split(',').map(|one| one.trim().parse().map_err(|_| allowed())).collect()
+}
+
+/// Reads the setting. The error says what is allowed.
+pub(crate) fn proxy_protocol(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "allowed is true or false".into())
+}
+
+/// Reads the setting. The error says what is allowed.
+pub(crate) fn access_log(text: &str) -> Result<AccessLog, String> {
+    match text {
+        "json" => Ok(AccessLog::Json),
+        "combined" => Ok(AccessLog::Combined),
+        "off" => Ok(AccessLog::Off),
+        _ => Err("allowed is json, combined or off".into()),
+    }
+}
+
+/// Reads the setting. The error says what is allowed.
+pub(crate) fn access_log_sample(text: &str) -> Result<f64, String> {
+    if text == "errors" {
+        return Ok(0.0);
+    }
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let share = text.parse().ok().filter(|share| plain && (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "allowed is a share, 0 to 1, or errors".into())
 }
 
 fn count(text: &str, least: usize, most: usize) -> Result<usize, String> {
@@ -305,6 +363,9 @@ mod tests {
             ("max-connections", "1000000", "+1"),
             ("max-connections-per-client", "0", "-1"),
             ("trusted-proxies", "10.0.0.0/8, ::1", "10.0.0.0/8,"),
+            ("proxy-protocol", "true", "yes"),
+            ("access-log", "combined", "common"),
+            ("access-log-sample", "0.01", "1.5"),
             ("queue-bytes", "1GiB", "1GB"),
             ("drain-timeout", "1m", "30"),
             ("log-level", "debug", "DEBUG"),
@@ -331,6 +392,15 @@ mod tests {
         }
         assert!(trusted_proxies(&["::1"; TRUSTED].join(",")).is_ok());
         assert!(trusted_proxies(&["::1"; TRUSTED + 1].join(",")).is_err());
+    }
+
+    #[test]
+    fn a_share_is_a_number_or_a_word() {
+        let read = |text| access_log_sample(text).ok();
+        assert_eq!(["0", "1", "0.5", ".25", "errors"].map(read), [0.0, 1.0, 0.5, 0.25, 0.0].map(Some));
+        for bad in ["", "-0.1", "1.1", "1e-1", "nan", "inf", "50%", "all", "+1"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
     }
 
     #[test]

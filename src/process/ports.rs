@@ -28,6 +28,13 @@ pub(crate) fn requests(
     id: ProxyId,
     origin: Instant,
 ) -> Result<Bound, Failure> {
+    let limits = limits(settings);
+    if limits.proxy_protocol && limits.trusted.is_empty() {
+        return Err(Failure::Configuration(
+            "proxy-protocol: nobody's PROXY header would be believed; say with trusted-proxies who sends one"
+                .into(),
+        ));
+    }
     let listen = settings.listen.unwrap_or(LISTEN);
     let detail = match settings.error_detail {
         Some(ErrorDetail::Full) => Detail::Full,
@@ -49,7 +56,7 @@ pub(crate) fn requests(
         let owner = owner(|instance| instance.listen == Some(error.address));
         Failure::Failed(format!("{error}{owner}; choose another with --listen"))
     })?;
-    Ok(bound.with_limits(limits(settings)))
+    Ok(bound.with_limits(limits))
 }
 
 /// The bounds that are off unless somebody sets them.
@@ -57,6 +64,7 @@ pub(crate) fn limits(settings: &Settings) -> Limits {
     Limits {
         connections_per_client: settings.max_connections_per_client.unwrap_or_default(),
         trusted: settings.trusted_proxies.as_deref().unwrap_or_default().to_vec(),
+        proxy_protocol: settings.proxy_protocol.unwrap_or_default(),
         memory: None,
     }
 }

@@ -8,6 +8,7 @@ use kaos_core::ProxyId;
 use kaos_proxy::{Bound, Limits};
 use tokio::sync::watch;
 
+use crate::access_log::{self, Opened};
 use crate::admin::{self, Check, Data, Desk};
 use crate::cli::cluster::Proxy;
 use crate::clock::{Clock, rfc3339};
@@ -52,7 +53,10 @@ pub(crate) async fn run(args: &Proxy) -> Result<(), Failure> {
         () = ended(&mut signals) => return Ok(()),
     }
     let limits = Limits { memory: kaos_proxy::cgroup(), ..ports::limits(&args.settings()) };
-    let proxy = start(bound.with_limits(limits), &watched, reports)?;
+    let opened = access_log::open(&args.settings(), clock);
+    let bound = bound.with_limits(limits).with_access_log(opened.as_ref().map(Opened::access));
+    let proxy = start(bound, &watched, reports)?;
+    let access_log = opened.map(Opened::write).transpose()?;
     let _ = standing.proxy.set(Arc::downgrade(&proxy));
     tracing::info!(
         workloads = watched.snapshots.borrow().workloads.len(),
@@ -74,6 +78,10 @@ pub(crate) async fn run(args: &Proxy) -> Result<(), Failure> {
         }
         () = signals.interrupted() => Err(Failure::Interrupted),
     };
+    if let Some(access_log) = access_log {
+        proxy.flush().await;
+        access_log.finish();
+    }
     tracing::info!("ended");
     ended
 }

@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 use super::reload::Watched;
 use super::status::Status;
 use super::{DRAIN, output};
+use crate::access_log::{self, Opened, Writing};
 use crate::admin::{self, Check, Data, Desk};
 use crate::cli::GUARDIAN;
 use crate::clock::{Clock, rfc3339};
@@ -54,6 +55,7 @@ struct Running {
     autoscaler: AbortHandle,
     draining: watch::Sender<bool>,
     reload: mpsc::Sender<()>,
+    access_log: Option<Writing>,
     /// The file where the other commands find this Kaos.
     _registered: Option<Registered>,
 }
@@ -69,7 +71,12 @@ impl Run {
         let bound = ports::requests(settings, self.cores, ProxyId::new(PROXY), origin)?;
         let listening = tls::listen(settings, bound)?;
         let admin = ports::admin(settings).await?;
-        let running = self.start(clock, listening, admin, drain).await?;
+        let opened = access_log::open(settings, clock);
+        let (bound, tls) = listening;
+        let bound = bound.with_access_log(opened.as_ref().map(Opened::access));
+        let mut running = self.start(clock, (bound, tls), admin, drain).await?;
+        // Behind what was announced: that is the first line on stdout.
+        running.access_log = opened.map(Opened::write).transpose()?;
         loop {
             match signals.next().await {
                 Told::End => break,
@@ -161,7 +168,8 @@ impl Run {
         tokio::spawn(status.run());
         tokio::spawn(memory::give_back());
         let reload = self.watch(local.clone());
-        Ok(Running { local, proxy, autoscaler, draining, reload, _registered: registered.ok() })
+        let registered = registered.ok();
+        Ok(Running { local, proxy, autoscaler, draining, reload, access_log: None, _registered: registered })
     }
 
     /// Says where it is reached.
@@ -199,6 +207,10 @@ impl Running {
         self.proxy.drain();
         if tokio::time::timeout(drain, self.proxy.emptied()).await.is_err() {
             tracing::warn!("drain-timeout is over: requests under way are cut");
+        }
+        if let Some(access_log) = &self.access_log {
+            self.proxy.flush().await;
+            access_log.finish();
         }
         self.autoscaler.abort();
         self.local.shutdown().await;

@@ -73,13 +73,13 @@ impl Kaos {
             .unwrap();
         let stdout = child.stdout.take().unwrap();
         let (first, line) = sync_channel(1);
+        let mut kept = std::fs::File::create(dir.path().join("stdout")).unwrap();
         std::thread::spawn(move || {
             let mut stdout = BufReader::new(stdout);
             let mut line = String::new();
             let _ = stdout.read_line(&mut line);
             let _ = first.send(line);
-            // Nothing more is expected, and nobody should wait to write it.
-            let _ = std::io::copy(&mut stdout, &mut std::io::sink());
+            let _ = std::io::copy(&mut stdout, &mut kept);
         });
         let line = line.recv_timeout(PATIENCE).unwrap_or_default();
         let stderr = || std::fs::read_to_string(dir.path().join("stderr")).unwrap_or_default();
@@ -127,6 +127,11 @@ impl Kaos {
     /// What was written to stderr so far.
     pub fn stderr(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("stderr")).unwrap()
+    }
+
+    /// What was written to stdout so far, after the first line.
+    pub fn stdout(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("stdout")).unwrap()
     }
 
     /// Sends a signal, by its name for kill(1).

@@ -45,6 +45,11 @@ impl<'a> FromClient<'a> {
         self.invite
     }
 
+    /// Bytes of content that have come.
+    pub(crate) fn received(&self) -> u64 {
+        self.pump.as_ref().map_or(0, Pump::content)
+    }
+
     /// Whether the client's bytes of this request were all read.
     pub(crate) fn has_read_all(&self) -> bool {
         self.pump.as_ref().map_or(self.framing.has_ended(), Pump::has_read_all)
@@ -112,7 +117,7 @@ pub(crate) async fn answer(
 ) -> Result<Next, Ended> {
     let worker = record.worker.clone();
     let now = worker.now();
-    record.answered(sent.answer.status);
+    record.answered(&sent.answer);
     record.first_byte(routed, &sent.permit);
     let (encoding, delimited) = respond::framing(head, &sent.answer);
     let keep = delimited && head.keep_alive && feed.finished && worker.keeps_connections();
@@ -137,8 +142,9 @@ pub(crate) async fn answer(
     let uploaded = || watch.until(sent.deadline.min(worker.now() + silence));
     let outcome = watch.over(feed.beside(&to, uploaded, download)).await;
     pump.rest(&worker.buffers);
+    record.note(|entry| entry.sent = pump.content());
     match outcome {
-        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Ok(()))) => record.note(|entry| entry.cut = false),
         failed => {
             tracing::debug!(request_id = record.request_id, ?failed, "an answer was cut");
             abort(sent.permit, sent.link);

@@ -119,6 +119,7 @@ impl Connection {
         let mut record = Record::for_request(&self.worker, asked);
         self.watch.rest(None);
         self.head.passed = self.passed_on();
+        record.begin_entry(self.client, Some(&self.head));
         let mut routed = match route(&self.worker, &self.head, &self.socket, &mut record) {
             Ok(routed) => routed,
             Err(refusal) => {
@@ -149,6 +150,7 @@ impl Connection {
             }
             Err(ended) => Err(ended),
         };
+        record.note(|entry| entry.received = feed.upload.received());
         match outcome {
             Ok(next) => next,
             Err(Ended::ClientGone) => Next::Cut,
@@ -176,6 +178,7 @@ impl Connection {
         self.head.method = http::Method::GET;
         self.head.fields.clear();
         let mut record = Record::new(self.worker.clone(), self.worker.now(), self.worker.new_id());
+        record.begin_entry(self.client, None);
         self.refuse(refusal, &mut record, false).await
     }
 
@@ -190,6 +193,10 @@ impl Connection {
         self.watch.until(self.worker.now() + HEAD_TIMEOUT);
         let written = self.watch.over(self.socket.write_all(&out)).await;
         self.worker.buffers.give(out);
+        if let Ok(Ok(())) = written {
+            let sent = if with_body { body.len() as u64 } else { 0 };
+            record.note(|entry| (entry.sent, entry.cut) = (sent, false));
+        }
         match written {
             Ok(Ok(())) if keep => Next::Again,
             Ok(Ok(())) => Next::Close,

@@ -25,7 +25,7 @@ pub(crate) async fn run(
     watch: &Watch,
 ) {
     let worker = record.worker.clone();
-    record.answered(sent.answer.status);
+    record.answered(&sent.answer);
     let mut out = worker.buffers.take();
     respond::answer(head, &sent.answer, &record.request_id, &routed.wait, true, &mut out);
     let silence = routed.seat.gate.view().workload.policy.stream_idle_timeout;
@@ -61,6 +61,10 @@ pub(crate) async fn run(
     let ended = watch.over(both).await;
     up.rest(&worker.buffers);
     down.rest(&worker.buffers);
+    record.note(|entry| {
+        (entry.received, entry.sent) = (up.content(), down.content());
+        entry.cut = !matches!(ended, Ok(Ok(())));
+    });
     match ended {
         Ok(Ok(())) => close(sent.permit, sent.link),
         _ => abort(sent.permit, sent.link),

@@ -93,6 +93,7 @@ impl Download {
                     link.input.consume(skip);
                     let data = Bytes::copy_from_slice(link.input.unread().get(..length).unwrap_or_default());
                     link.input.consume(length);
+                    self.record.note(|entry| entry.sent += length as u64);
                     if self.framing.has_ended() {
                         self.finish();
                     }
@@ -122,6 +123,7 @@ impl Download {
     /// The body was read to its end: the connection may serve another request.
     pub(crate) fn finish(&mut self) {
         let Some((permit, link)) = self.carried.take() else { return };
+        self.record.note(|entry| entry.cut = false);
         let uploaded = self.upload.take().is_none_or(|upload| {
             let finished = upload.is_finished();
             upload.abort();

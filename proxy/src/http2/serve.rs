@@ -179,13 +179,17 @@ async fn stream(
     let head_only = request.method() == http::Method::HEAD;
     let head = match request::head(&request, client.secure || client.trusted) {
         Ok(head) => head,
-        Err(refusal) => return refuse(&refusal, record, head_only),
+        Err(refusal) => {
+            record.begin_entry(client, None);
+            return refuse(&refusal, record, head_only);
+        }
     };
+    record.begin_entry(client, Some(&head));
     let mut routed = match route(&worker, &head, socket, &mut record) {
         Ok(routed) => routed,
         Err(refusal) => return refuse(&refusal, record, head_only),
     };
-    let mut feed = Feed::new(FromStream::new(&head, request.into_body()));
+    let mut feed = Feed::new(FromStream::new(&head, request.into_body(), record.meter()));
     let mut trip = Trip { head: &head, client, record: &mut record, routed: &mut routed, watch: &watch };
     let sent = trip.forward(&mut feed).await;
     match sent {
@@ -205,7 +209,7 @@ fn answer(
     watch: Watched,
 ) -> Response<Answer> {
     let worker = record.worker.clone();
-    record.answered(sent.answer.status);
+    record.answered(&sent.answer);
     record.first_byte(&mut routed, &sent.permit);
     let mut response = Response::new(Answer::Own(None));
     if let Ok(status) = http::StatusCode::from_u16(sent.answer.status) {
@@ -257,6 +261,8 @@ fn refuse(refusal: &Refusal, mut record: Record, head_only: bool) -> Response<An
     record.refused(refusal);
     let body = respond::problem(refusal, record.worker.config().error_detail, &record);
     let body = (!head_only && !body.is_empty()).then(|| Bytes::from(body));
+    // Handed over whole: what becomes of it then only hyper knows.
+    record.note(|entry| (entry.sent, entry.cut) = (body.as_ref().map_or(0, |body| body.len() as u64), false));
     let mut response = Response::new(Answer::Own(body));
     if let Ok(status) = http::StatusCode::from_u16(refusal.status()) {
         *response.status_mut() = status;

@@ -1,7 +1,9 @@
 //! The body of an HTTP/2 request on its way to a replica.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -25,11 +27,13 @@ pub(crate) struct FromStream {
     /// What goes out after `content`.
     tail: Bytes,
     moved: u64,
+    /// Counts the content that comes, for whoever wants to know.
+    meter: Option<Rc<Cell<u64>>>,
     ended: bool,
 }
 
 impl FromStream {
-    pub(crate) fn new(head: &Head, body: Incoming) -> Self {
+    pub(crate) fn new(head: &Head, body: Incoming, meter: Option<Rc<Cell<u64>>>) -> Self {
         FromStream {
             body,
             empty: head.body.has_ended(),
@@ -38,6 +42,7 @@ impl FromStream {
             content: Bytes::new(),
             tail: Bytes::new(),
             moved: 0,
+            meter,
             ended: false,
         }
     }
@@ -68,6 +73,9 @@ impl FromStream {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) if data.is_empty() => return Poll::Ready(Ok(())),
                 Ok(data) => {
+                    if let Some(meter) = &self.meter {
+                        meter.set(meter.get() + data.len() as u64);
+                    }
                     if self.chunked {
                         begin_chunk(&mut framing, data.len());
                         self.tail = Bytes::from_static(b"\r\n");

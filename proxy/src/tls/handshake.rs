@@ -2,9 +2,12 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Agreed;
+use rustls::ServerConfig;
+
+use super::{Agreed, Session};
 use crate::rounds::Watch;
 use crate::socket::Socket;
 use crate::worker::Worker;
@@ -44,14 +47,22 @@ impl Drop for Shaking<'_> {
     }
 }
 
-/// Carries the handshake of a new connection to its end. `None`: there is no session.
-pub(crate) async fn shake(worker: &Rc<Worker>, socket: &Socket, watch: &Watch) -> Option<Agreed> {
+/// Carries the handshake of a new connection, of which something may be `received` already, to its end. `None`: there is no
+/// session.
+pub(crate) async fn shake(
+    worker: &Rc<Worker>,
+    socket: &Socket,
+    watch: &Watch,
+    settings: Arc<ServerConfig>,
+    received: Vec<u8>,
+) -> Option<Agreed> {
     let now = worker.now();
     worker.shaking.set(worker.shaking.get() + 1);
     let shaking = Shaking(worker);
     if worker.shaking.get() > MOST && worker.rounds.shed(1, now) == 0 {
         return None;
     }
+    socket.secure(Session::new(settings, received).ok()?);
     watch.rest(Some(now));
     watch.until(now + TIMEOUT);
     let shaken = watch.over(poll_fn(|cx| socket.poll_handshake(cx))).await;

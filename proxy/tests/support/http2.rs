@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
@@ -23,7 +23,17 @@ pub type Sender = SendRequest<Content>;
 
 /// Opens a connection.
 pub fn open(rig: &Rig) -> Sender {
-    if tls::EVERYWHERE { open_securely(rig) } else { rig.runtime.block_on(plainly(rig.address)) }
+    if tls::EVERYWHERE { open_securely(rig) } else { open_behind(rig, b"") }
+}
+
+/// Opens a connection that begins with `header`.
+pub fn open_behind(rig: &Rig, header: &'static [u8]) -> Sender {
+    let address = rig.address;
+    rig.runtime.block_on(async move {
+        let mut stream = connect(address).await;
+        stream.write_all(header).await.unwrap();
+        handshake(stream).await
+    })
 }
 
 /// Opens a connection over TLS.
@@ -36,10 +46,6 @@ pub fn open_securely(rig: &Rig) -> Sender {
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
         handshake(stream).await
     })
-}
-
-async fn plainly(address: SocketAddr) -> Sender {
-    handshake(connect(address).await).await
 }
 
 async fn connect(address: SocketAddr) -> TcpStream {

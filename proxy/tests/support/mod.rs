@@ -15,7 +15,7 @@ pub mod tls;
 mod wire;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use kaos_core::host::HostPattern;
 use kaos_core::route::{Claim, RouteTable};
 use kaos_core::snapshot::{Hold, Phase, Replicas, StartFailure, StartTimes};
 use kaos_core::{Endpoint, EndpointUid, Moment, Policy, ProxyId, Report, Snapshot, Workload, WorkloadId};
-use kaos_proxy::{Certificates, Config, Detail, Limits, Proxy, Totals, WorkloadTotals, bind};
+use kaos_proxy::{Access, Bound, Certificates, Config, Detail, Limits, Proxy, Totals, WorkloadTotals, bind};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
@@ -33,6 +33,9 @@ pub use wire::{Answer, Client};
 
 /// Longest wait for anything that must come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Any port of this machine.
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A running proxy with one workload, `local/shop`, that every host reaches.
 pub struct Rig {
@@ -59,21 +62,37 @@ impl Rig {
 
     /// One whose configuration is changed before it starts.
     pub fn with(knobs: &[(&str, &str)], change: impl FnOnce(&mut Config), limits: Limits) -> Rig {
-        Rig::showing(tls::certificates(), knobs, change, limits)
+        Rig::telling(knobs, change, limits, None)
     }
 
-    /// One that shows its clients these certificates.
-    pub fn showing(
-        certificates: Arc<Certificates>,
+    /// One that tells of its requests.
+    pub fn telling(
         knobs: &[(&str, &str)],
         change: impl FnOnce(&mut Config),
         limits: Limits,
+        access: Option<Access>,
+    ) -> Rig {
+        Rig::bound(knobs, change, |bound| {
+            let bound = bound.with_limits(limits).with_access_log(access);
+            bound.with_tls(LOOPBACK, tls::certificates()).unwrap()
+        })
+    }
+
+    /// One that shows its clients these certificates.
+    pub fn showing(certificates: Arc<Certificates>) -> Rig {
+        Rig::bound(&[], |_| {}, |bound| bound.with_tls(LOOPBACK, certificates).unwrap())
+    }
+
+    fn bound(
+        knobs: &[(&str, &str)],
+        change: impl FnOnce(&mut Config),
+        complete: impl FnOnce(Bound) -> Bound,
     ) -> Rig {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let origin = Instant::now();
         let mut config = Config {
-            listen: "127.0.0.1:0".parse().unwrap(),
+            listen: LOOPBACK,
             workers: 2,
             origin,
             id: ProxyId::new("test"),
@@ -101,8 +120,7 @@ impl Rig {
         let (snapshots, seen) = watch::channel(picture(0, vec![workload.clone()]));
         let (report, reports) = mpsc::channel(100_000);
         let (peers, ready) = watch::channel(BTreeMap::new());
-        let bound = bind(config).unwrap().with_limits(limits).with_peers(ready);
-        let bound = bound.with_tls("127.0.0.1:0".parse().unwrap(), certificates).unwrap();
+        let bound = complete(bind(config).unwrap()).with_peers(ready);
         let (address, tls_address) = (bound.address(), bound.tls_address().unwrap());
         let proxy = runtime.block_on(async { bound.run(seen, report).unwrap() });
         Rig {
@@ -203,6 +221,14 @@ impl Rig {
     /// A fresh connection to the proxy over TLS.
     pub fn connect_securely(&self) -> Client {
         Client::connect(self.tls_address).secure(tls::session(&[]))
+    }
+
+    /// One from another address of loopback, whose last number is `host`.
+    pub fn connect_from(&self, host: u8) -> Client {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).unwrap();
+        socket.connect(&self.address.into()).unwrap();
+        Client::of(socket.into())
     }
 
     pub fn totals(&self) -> Totals {
