@@ -151,12 +151,7 @@ impl Run {
         };
         tokio::spawn(output::output(local.logs().follow(), self.terminal.clone()));
         tokio::spawn(admin::serve(admin, Arc::new(desk)));
-        let registered = register(&instance).map_err(|why| {
-            tracing::warn!(
-                "{why}: other commands find this Kaos with --admin http://{} only",
-                instance.admin
-            );
-        });
+        let registered = registered(&instance);
         self.announce(&instance)?;
         let status = Status {
             terminal: self.terminal.clone(),
@@ -168,7 +163,6 @@ impl Run {
         tokio::spawn(status.run());
         tokio::spawn(memory::give_back());
         let reload = self.watch(local.clone());
-        let registered = registered.ok();
         Ok(Running { local, proxy, autoscaler, draining, reload, access_log: None, _registered: registered })
     }
 
@@ -252,6 +246,14 @@ fn told(functions: &[Function], instance: &Instance) -> String {
     let name = functions.first().map_or("NAME", |function| &function.name);
     text.push_str(&format!("Ask it: kaos ls, kaos explain {name}. Ctrl-C ends it.\n"));
     text
+}
+
+/// The file where other commands find this Kaos, if there can be one.
+fn registered(instance: &Instance) -> Option<Registered> {
+    let tell = |why: &String| {
+        tracing::warn!("{why}: other commands find this Kaos with --admin http://{} only", instance.admin);
+    };
+    register(instance).inspect_err(tell).ok()
 }
 
 fn instance(bound: &Bound, admin: SocketAddr, clock: &Clock) -> Instance {
