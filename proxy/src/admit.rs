@@ -11,6 +11,7 @@ use crate::head::Head;
 use crate::ledger::Phases;
 use crate::refuse::Refusal;
 use crate::rounds::{Alarm, Watch};
+use crate::sabotage::{Rule, is_off};
 use crate::slot::Kind;
 use crate::upstream::port::Port;
 use crate::worker::{Seat, Worker};
@@ -148,12 +149,20 @@ pub(crate) struct Wait {
 /// Finds the workload of `head` and enters it in the record.
 pub(crate) fn route(worker: &Rc<Worker>, head: &Head, record: &mut Record) -> Result<Routed, Refusal> {
     let host = head.routed_host().ok_or(Refusal::BadRequest("the Host names no host"))?;
-    let (seat, no_wake) = worker.find(&host, &head.routed_path()).ok_or(Refusal::NoRoute)?;
+    let found = worker.find(&host, &head.routed_path());
+    if is_off(Rule::Strays) && found.is_none() {
+        worker.strays.rejected(host.to_string().leak());
+    }
+    let (seat, no_wake) = found.ok_or(Refusal::NoRoute)?;
     record.no_wake = no_wake.is_some();
     if !record.no_wake {
         seat.ledger.active(record.arrived);
     }
     record.seat = Some(seat.clone());
+    let most = seat.gate.view().workload.policy.max_request_body;
+    if head.body.is_longer_than(most) && most > 0 && !is_off(Rule::BodySize) {
+        return Err(Refusal::BodyTooLarge);
+    }
     let mut wait = Wait::default();
     if let Some(left) = head.passed {
         // As if it had waited here from the start.
@@ -230,7 +239,7 @@ pub(crate) async fn admit(
         worker.announce(gate);
     }
     watch.until(deadline);
-    watch.mind_client(true);
+    watch.mind_client(!is_off(Rule::LeaveQueue));
     let outcome = watch.over(ticket.wait()).await;
     if ticket.leave() {
         worker.announce(gate);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +58,8 @@ pub struct Totals {
     pub http1_connections: usize,
     /// Client connections that speak HTTP/2.
     pub http2_connections: usize,
+    /// Connections and streams that a bug of ours has ended.
+    pub panics: u64,
 }
 
 /// What was counted of one workload.
@@ -91,6 +93,8 @@ impl Proxy {
             standing: Standing::default(),
             believed: Arc::default(),
             clients: Arc::new(Clients::new(limits.connections_per_client, limits.trusted)),
+            patience: limits.patience,
+            panics: AtomicU64::new(0),
         });
         if let Some(folder) = limits.memory {
             tokio::spawn(memory::watch(folder, Arc::downgrade(&shared)));
@@ -135,7 +139,8 @@ impl Proxy {
     /// Asks all workers for what they have counted. Of one that doesn't answer in time its last answer counts: counters
     /// never go back.
     pub async fn gather(&self) -> Totals {
-        let mut totals = Totals::default();
+        let panics = self.shared.panics.load(Ordering::Relaxed);
+        let mut totals = Totals { panics, ..Totals::default() };
         for gate in &self.shared.table.load().gates {
             let entry = totals.workloads.entry(gate.id.clone()).or_default();
             entry.waiting = gate.waiting();

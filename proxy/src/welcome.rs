@@ -5,8 +5,8 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
+use kaos_core::Moment;
 use tokio::net::TcpStream;
 
 use crate::buffer::{Input, READ_SIZE};
@@ -14,13 +14,11 @@ use crate::clients::{Client, Counted};
 use crate::http1::serve::Connection;
 use crate::refuse::Refusal;
 use crate::rounds::Watched;
+use crate::sabotage::{Rule, is_off};
 use crate::socket::Socket;
 use crate::standing::Pressure;
 use crate::worker::Worker;
 use crate::{http2, rounds};
-
-/// From accepting a connection to its first bytes.
-const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -32,6 +30,7 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.worker.note_end();
         self.worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
         let open = &self.worker.open[self.protocol];
         open.set(open.get() - 1);
@@ -48,7 +47,7 @@ impl Place {
         // Some at once, so that they needn't be looked for at every connection.
         let room = (most / 256).clamp(1, 32);
         let made_room = before >= worker.most_at_rest() && worker.rounds.shed(room, worker.now()) > 0;
-        (before < most || made_room).then_some(place)
+        (before < most || made_room || is_off(Rule::Crowd)).then_some(place)
     }
 
     fn speaks_http2(&mut self) {
@@ -90,7 +89,7 @@ async fn serve(
             place.speaks_http2();
             let read = input.unread().to_vec();
             input.discard(&worker.buffers);
-            http2::serve::serve(worker.clone(), socket, client, watch, &read).await;
+            http2::serve::serve(worker.clone(), socket, client, watch, &read, PREFACE.len()).await;
         }
         Some(false) => Connection::new(worker.clone(), socket, client, watch, input).serve().await,
         None => {}
@@ -100,8 +99,9 @@ async fn serve(
 /// Whether the connection begins with the HTTP/2 preface. `None`: it began with nothing in time.
 async fn speaks_http2(worker: &Worker, socket: &Socket, watch: &Watched, input: &mut Input) -> Option<bool> {
     let now = worker.now();
+    let most = worker.patience().first_bytes;
     watch.rest(Some(now));
-    watch.until(now + FIRST_BYTE_TIMEOUT);
+    watch.until(if is_off(Rule::FirstBytes) { Moment::NEVER } else { now + most });
     loop {
         let fill = poll_fn(|cx| input.poll_fill(cx, socket, &worker.buffers, READ_SIZE));
         let outcome: Result<io::Result<usize>, rounds::Alarm> = watch.over(fill).await;
@@ -109,7 +109,7 @@ async fn speaks_http2(worker: &Worker, socket: &Socket, watch: &Watched, input: 
             Ok(Ok(read)) if read > 0 => {}
             // It had begun already when it was to end for being idle.
             Err(rounds::Alarm::Deadline) if input.is_empty() && socket.has_bytes() => {
-                watch.until(worker.now() + FIRST_BYTE_TIMEOUT);
+                watch.until(worker.now() + most);
                 continue;
             }
             _ => {

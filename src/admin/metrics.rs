@@ -227,6 +227,8 @@ fn connections(page: &mut Page, totals: &Totals) {
     let mut family = page.family("kaos_connections", Kind::Gauge, "Connections of clients.");
     family.sample(&[("protocol", "http1")], totals.http1_connections);
     family.sample(&[("protocol", "http2")], totals.http2_connections);
+    let help = "Connections and streams that a bug of Kaos has ended.";
+    page.family("kaos_panics_total", Kind::Counter, help).sample(&[], totals.panics);
 }
 
 fn of_kaos(page: &mut Page, figures: &Figures) {

@@ -26,6 +26,8 @@ pub(crate) struct FromStream {
     tail: Bytes,
     moved: u64,
     ended: bool,
+    /// Bytes of content that may still come.
+    room: u64,
 }
 
 impl FromStream {
@@ -39,6 +41,7 @@ impl FromStream {
             tail: Bytes::new(),
             moved: 0,
             ended: false,
+            room: u64::MAX,
         }
     }
 
@@ -68,6 +71,7 @@ impl FromStream {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) if data.is_empty() => return Poll::Ready(Ok(())),
                 Ok(data) => {
+                    self.room = self.room.checked_sub(data.len() as u64).ok_or(Broken::TooLarge)?;
                     if self.chunked {
                         begin_chunk(&mut framing, data.len());
                         self.tail = Bytes::from_static(b"\r\n");
@@ -79,7 +83,9 @@ impl FromStream {
                     let fields = frame.into_trailers().unwrap_or_default();
                     let fields: Vec<_> = fields
                         .iter()
-                        .map(|(name, value)| (name.as_str().as_bytes().to_vec(), value.as_bytes().to_vec()))
+                        .map(|(name, value)| {
+                            (name.as_str().as_bytes().to_vec(), value.as_bytes().trim_ascii().to_vec())
+                        })
                         .collect();
                     if self.chunked {
                         end_chunks(&mut framing, &fields);
@@ -140,6 +146,14 @@ impl Upload for FromStream {
 
     fn moved(&self) -> u64 {
         self.moved
+    }
+
+    fn waits_for_client(&self) -> bool {
+        !self.ended && self.out.is_empty() && self.content.is_empty() && self.tail.is_empty()
+    }
+
+    fn bound(&mut self, most: u64) {
+        self.room = most;
     }
 
     fn hold(&mut self) -> usize {
