@@ -57,7 +57,7 @@ pub(crate) fn limits(settings: &Settings) -> Limits {
     Limits {
         connections_per_client: settings.max_connections_per_client.unwrap_or_default(),
         trusted: settings.trusted_proxies.as_deref().unwrap_or_default().to_vec(),
-        memory: None,
+        ..Limits::default()
     }
 }
 

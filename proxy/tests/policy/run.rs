@@ -207,7 +207,8 @@ fn to_http1(rig: &Rig, method: &str, case: &Case) {
     }
     // Nothing is behind it: the next request is answered as it should be.
     client.send("GET /%zz HTTP/1.1\r\nHost: shop\r\n\r\n");
-    assert_eq!(client.answer().status(), 400, "behind {what}");
+    let next = client.answer();
+    assert!(next.head.starts_with("HTTP/1.1 400 "), "behind {what} comes {}", next.head);
 }
 
 fn to_http2(rig: &Rig, method: &str, case: &Case) {
@@ -239,6 +240,10 @@ struct Failed {
 
 impl Failed {
     fn note(&mut self, case: &Case, run: impl FnOnce()) {
+        if cfg!(feature = "sabotage") {
+            // One that fails is enough there, and each may wait in vain.
+            return run();
+        }
         let failed = catch_unwind(AssertUnwindSafe(run)).err();
         self.last = failed.is_some();
         self.cases.extend(failed.map(|why| {

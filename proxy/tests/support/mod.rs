@@ -33,7 +33,7 @@ pub use request::Request;
 pub use wire::{Answer, Client};
 
 /// Longest wait for anything that must come. Where rules are turned off it never does.
-pub const PATIENCE: Duration = Duration::from_secs(if cfg!(feature = "sabotage") { 8 } else { 20 });
+pub const PATIENCE: Duration = Duration::from_secs(if cfg!(feature = "sabotage") { 12 } else { 20 });
 
 /// A running proxy with one workload, `local/shop`, that every host reaches.
 pub struct Rig {
