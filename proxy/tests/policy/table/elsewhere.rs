@@ -103,7 +103,7 @@ fn slow() -> Section {
             test(
                 "a connection of an hour",
                 "HTTP/2",
-                "GOAWAY; what is under way goes on, for up to a quarter of an hour more at random so that not all go at once",
+                "GOAWAY, at random within a quarter of an hour more, so that not all go at once; what is under way goes on",
                 "slow::an_old_http2_connection_is_asked_to_go",
             ),
         ],
