@@ -16,6 +16,7 @@ use crate::head::Head;
 use crate::ledger::Phases;
 use crate::refuse::Refusal;
 use crate::rounds::{Alarm, Watch};
+use crate::sabotage::{Rule, is_off};
 use crate::slot::Kind;
 use crate::socket::Socket;
 use crate::upstream::answer::Answer;
@@ -207,12 +208,20 @@ pub(crate) fn route(
     if !worker.shared.tls.as_ref().is_none_or(|tls| socket.covers(tls, &host)) {
         return Err(Refusal::Misdirected);
     }
-    let (seat, no_wake) = worker.find(&host, &head.routed_path()).ok_or(Refusal::NoRoute)?;
+    let found = worker.find(&host, &head.routed_path());
+    if is_off(Rule::Strays) && found.is_none() {
+        worker.strays.rejected(host.to_string().leak());
+    }
+    let (seat, no_wake) = found.ok_or(Refusal::NoRoute)?;
     record.no_wake = no_wake.is_some();
     if !record.no_wake {
         seat.ledger.active(record.arrived);
     }
     record.seat = Some(seat.clone());
+    let most = seat.gate.view().workload.policy.max_request_body;
+    if head.body.is_longer_than(most) && most > 0 && !is_off(Rule::BodySize) {
+        return Err(Refusal::BodyTooLarge);
+    }
     let mut wait = Wait::default();
     if let Some(left) = head.passed {
         // As if it had waited here from the start.
@@ -289,7 +298,7 @@ pub(crate) async fn admit(
         worker.announce(gate);
     }
     watch.until(deadline);
-    watch.mind_client(true);
+    watch.mind_client(!is_off(Rule::LeaveQueue));
     let outcome = watch.over(ticket.wait()).await;
     if ticket.leave() {
         worker.announce(gate);

@@ -9,11 +9,13 @@ use kaos_core::Moment;
 use crate::admit::{Ended, Permit, Record, Routed, admit};
 use crate::clients::Client;
 use crate::field::Name;
-use crate::head::Head;
+use crate::head::{Head, Version};
 use crate::kernel::is_exhausted;
+use crate::pace::Pace;
 use crate::pump::Broken;
 use crate::refuse::Refusal;
 use crate::rounds::{Alarm, Watch};
+use crate::sabotage::{Rule, is_off, trip};
 use crate::slot::Kind;
 use crate::socket::Socket;
 use crate::upstream::answer::{self, Answer, NoAnswer};
@@ -42,6 +44,10 @@ pub(crate) trait Upload {
     fn is_untouched(&self) -> bool;
     /// Bytes that have left.
     fn moved(&self) -> u64;
+    /// Whether the client is waited for: all that came has left, and more is to come.
+    fn waits_for_client(&self) -> bool;
+    /// Takes no more than `most` bytes of content.
+    fn bound(&mut self, most: u64);
     /// Bytes that are held while the request waits, in as little room as they need.
     fn hold(&mut self) -> usize;
 }
@@ -59,6 +65,17 @@ pub(crate) struct Feed<U> {
 impl<U: Upload> Feed<U> {
     pub(crate) fn new(upload: U) -> Self {
         Feed { upload, finished: false, stopped: false }
+    }
+
+    /// Whose fault it is that an exchange was ended before its answer had begun.
+    fn ended_by(&self, alarm: Alarm) -> Ended {
+        match alarm {
+            Alarm::ClientGone => Ended::ClientGone,
+            Alarm::Deadline if !self.finished && self.upload.waits_for_client() => {
+                Refusal::RequestTimeout.into()
+            }
+            Alarm::Deadline => Refusal::ResponseTimeout.into(),
+        }
     }
 
     fn begin(&mut self, head: Vec<u8>) {
@@ -81,10 +98,11 @@ impl<U: Upload> Feed<U> {
     pub(crate) async fn beside<T>(
         &mut self,
         to: &Socket,
-        mut progress: impl FnMut(),
+        mut progress: impl FnMut(&U),
         work: impl Future<Output = T>,
     ) -> Result<T, Broken> {
         let mut work = std::pin::pin!(work);
+        let mut before = (self.upload.moved(), false);
         let mut work_first = true;
         poll_fn(|cx| {
             work_first = !work_first;
@@ -92,18 +110,22 @@ impl<U: Upload> Feed<U> {
                 return Poll::Ready(Ok(done));
             }
             if !self.finished && !self.stopped {
-                let before = self.upload.moved();
                 match self.upload.poll(cx, to) {
                     Poll::Ready(Ok(())) => self.finished = true,
                     Poll::Ready(Err(Broken::SinkEnded)) => self.stopped = true,
                     Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
                     Poll::Pending => {}
                 }
-                if self.upload.moved() != before {
-                    progress();
+                let now = (self.upload.moved(), !self.finished && self.upload.waits_for_client());
+                if now != before {
+                    before = now;
+                    progress(&self.upload);
                 }
             }
-            if work_first { Poll::Pending } else { work.as_mut().poll(cx).map(Ok) }
+            if work_first || (!self.finished && is_off(Rule::EarlyAnswer)) {
+                return Poll::Pending;
+            }
+            work.as_mut().poll(cx).map(Ok)
         })
         .await
     }
@@ -116,6 +138,8 @@ pub(crate) struct Trip<'a> {
     pub(crate) record: &'a mut Record,
     pub(crate) routed: &'a mut Routed,
     pub(crate) watch: &'a Watch,
+    /// Streams that the client's connection has open.
+    pub(crate) streams: usize,
 }
 
 /// A request that a replica has begun to answer.
@@ -131,6 +155,7 @@ pub(crate) struct Sent {
 impl Trip<'_> {
     /// Gets a slot, sends the request, reads the head of the answer.
     pub(crate) async fn forward<U: Upload>(&mut self, feed: &mut Feed<U>) -> Result<Sent, Ended> {
+        feed.upload.bound(self.most_content());
         let (mut repeats, mut moves) = (0, 0);
         let mut begun_for = Kind::Proxy;
         loop {
@@ -166,7 +191,8 @@ impl Trip<'_> {
                     } else {
                         permit.grant.slot.doubt(now);
                     }
-                    if repeats >= REPEATS || !(repeatable || untouched) {
+                    let safe = repeatable || untouched || is_off(Rule::Once);
+                    if repeats >= REPEATS || !safe || is_off(Rule::Stale) {
                         return Err(Refusal::UpstreamProtocol(
                             "the replica ended the connection before it answered",
                         )
@@ -182,19 +208,24 @@ impl Trip<'_> {
                     abort(permit, link);
                     return Err(Refusal::UpstreamProtocol(why).into());
                 }
-                Ok(Err(Broken::Malformed(why))) => {
+                Ok(Err(broken)) => {
                     abort(permit, link);
-                    return Err(Refusal::BadRequest(why).into());
+                    return Err(broken.refusal().map_or(Ended::ClientGone, Ended::Refused));
                 }
-                Ok(Err(_)) | Err(Alarm::ClientGone) => {
+                Err(alarm) => {
                     abort(permit, link);
-                    return Err(Ended::ClientGone);
-                }
-                Err(Alarm::Deadline) => {
-                    abort(permit, link);
-                    return Err(Refusal::ResponseTimeout.into());
+                    return Err(feed.ended_by(alarm));
                 }
             }
+        }
+    }
+
+    /// How large its body may be.
+    fn most_content(&self) -> u64 {
+        match self.routed.seat.gate.view().workload.policy.max_request_body {
+            _ if is_off(Rule::BodySize) => u64::MAX,
+            0 => u64::MAX,
+            most => most,
         }
     }
 
@@ -234,7 +265,7 @@ impl Trip<'_> {
                 }
                 slot.suspect(self.record.worker.now(), self.record.worker.turn() as u64);
                 self.routed.wait.unreachable = true;
-                Ok(None)
+                if is_off(Rule::Refused) { Err(Refusal::UpstreamUnreachable.into()) } else { Ok(None) }
             }
             Err(_) => Err(Ended::ClientGone),
         }
@@ -278,18 +309,39 @@ impl Trip<'_> {
         permit: &Permit,
         deadline: Moment,
     ) -> Result<Result<Result<Answer, NoAnswer>, Broken>, Alarm> {
+        trip(&self.head.target);
         let worker = &self.record.worker;
         let mut patience = self.routed.seat.gate.view().workload.policy.response_start_timeout;
+        if is_off(Rule::AnswerTime) {
+            patience = Duration::from_secs(86_400);
+        }
         if permit.is_passed() {
             // It may wait there, and is told there why in vain.
             patience += self.patience_of_queue() + LINGER;
         }
         let socket = link.socket.clone();
-        self.watch.until(deadline.min(worker.now() + patience));
-        self.watch.mind_client(true);
-        let progress = || self.watch.until(deadline.min(worker.now() + patience));
+        let begun = worker.now();
+        let (mut moved, mut alive) = (feed.upload.moved(), begun + patience);
+        self.watch.until(deadline.min(alive));
+        self.watch.mind_client(!is_off(Rule::LeaveAnswer));
+        let mut pace = self.pace();
+        let progress = |upload: &U| {
+            let now = worker.now();
+            if upload.moved() != std::mem::replace(&mut moved, upload.moved()) {
+                alive = now + patience;
+            }
+            let slow = pace.note(now, moved, upload.waits_for_client(), self.streams);
+            self.watch.until(deadline.min(alive).min(slow));
+        };
         let answer = answer::read(link, &self.head.method, &worker.buffers);
         self.watch.over(feed.beside(&socket, progress, answer)).await
+    }
+
+    /// How slowly its body may come. Messages of gRPC are sent when there is one.
+    fn pace(&self) -> Pace {
+        let policy = &self.routed.seat.gate.view().workload.policy;
+        let is_stream = self.head.version == Version::Http2 && self.head.is_grpc();
+        Pace::new(if is_stream { 0 } else { policy.min_transfer_rate }, policy.stream_idle_timeout)
     }
 
     /// A change of protocol counts only if it was asked for, and is the one that was asked for.

@@ -9,7 +9,10 @@ use kaos_core::host;
 use crate::field::{Fields, Name};
 use crate::http1::framing::Framing;
 use crate::refuse::Refusal;
+use crate::sabotage::{Rule, is_off};
 
+/// Longest method, in bytes: every registered one is shorter.
+const LONGEST_METHOD: usize = 32;
 /// Longest request target, in bytes.
 pub(crate) const LONGEST_TARGET: usize = 16 * 1024;
 
@@ -71,12 +74,20 @@ impl Head {
         self.method.is_idempotent()
     }
 
+    /// Whether its content is messages of gRPC.
+    pub(crate) fn is_grpc(&self) -> bool {
+        let is = |name: &[u8]| name.eq_ignore_ascii_case(b"content-type");
+        let kind = self.fields.iter().find(|field| is(field.name));
+        kind.is_some_and(|field| field.value.starts_with(b"application/grpc"))
+    }
+
     /// The host as routes are looked up by it. Empty if the request names none, as HTTP/1.0 allows.
     pub(crate) fn routed_host(&self) -> Option<Cow<'_, str>> {
         if self.host.is_empty() {
             return Some(Cow::Borrowed(""));
         }
-        host::normalise(std::str::from_utf8(&self.host).ok()?)
+        let host = std::str::from_utf8(&self.host).ok()?;
+        if is_off(Rule::SameHost) { Some(Cow::Borrowed(host)) } else { host::normalise(host) }
     }
 
     /// The path as routes are looked up by it: without the query, dot segments removed. What is forwarded is the
@@ -95,8 +106,11 @@ impl Head {
 
     /// Checks what all versions share: the target, the fields that say where the request goes and what it expects.
     pub(crate) fn check(&mut self) -> Result<(), Refusal> {
-        if self.method == Method::CONNECT || self.method == Method::TRACE {
+        if matches!(self.method, Method::CONNECT | Method::TRACE) && !is_off(Rule::Methods) {
             return Err(Refusal::MethodNotAllowed);
+        }
+        if self.method.as_str().len() > LONGEST_METHOD {
+            return Err(Refusal::BadRequest("the method is longer than 32 bytes"));
         }
         check_target(&self.method, &self.target)?;
         if self.routed_host().is_none() {
@@ -106,7 +120,8 @@ impl Head {
         self.expects_continue = false;
         let mut expectations = self.fields.values(Name::Expect);
         if let Some(expectation) = expectations.next() {
-            if !expectation.eq_ignore_ascii_case(b"100-continue") || expectations.next().is_some() {
+            let known = expectation.eq_ignore_ascii_case(b"100-continue") || is_off(Rule::Expectations);
+            if !known || expectations.next().is_some() {
                 return Err(Refusal::ExpectationFailed);
             }
             self.expects_continue = self.version != Version::Http10 && !self.body.has_ended();
@@ -133,7 +148,7 @@ fn check_target(method: &Method, target: &[u8]) -> Result<(), Refusal> {
         return Err(Refusal::BadRequest("the request target holds bytes that a URI doesn't"));
     }
     let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
-    let mut rest = path;
+    let mut rest: &[u8] = if is_off(Rule::Targets) { &[] } else { path };
     while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
         match rest.get(at + 1..at + 3) {
             Some(b"00") => return Err(Refusal::BadRequest("the path holds an encoded NUL")),

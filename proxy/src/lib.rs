@@ -14,6 +14,9 @@ mod control;
 mod field;
 mod first;
 mod forward;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod head;
 mod http1;
@@ -22,6 +25,7 @@ mod kernel;
 mod ledger;
 mod memory;
 mod network;
+mod pace;
 mod partial;
 mod peers;
 mod probe;
@@ -31,6 +35,7 @@ mod pump;
 mod refuse;
 mod report;
 mod rounds;
+mod sabotage;
 mod slot;
 mod socket;
 mod standing;
@@ -43,7 +48,7 @@ mod worker;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kaos_core::ProxyId;
 
@@ -54,6 +59,8 @@ pub use memory::cgroup;
 pub use network::Network;
 pub use proxy::{Proxy, Totals, WorkloadTotals};
 pub use refuse::{Detail, Refusal};
+#[cfg(feature = "sabotage")]
+pub use sabotage::RULES;
 pub use tls::{Certificates, Handshakes, Pair};
 pub use trace::TraceId;
 
@@ -92,4 +99,26 @@ pub struct Limits {
     pub proxy_protocol: bool,
     /// The folder of the cgroup whose memory the proxy keeps within, see [`cgroup`].
     pub memory: Option<PathBuf>,
+    /// How long clients are waited for.
+    pub patience: Patience,
+}
+
+/// How long a client is waited for, where it isn't a workload's policy that says it.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// From accepting a connection to its first bytes; with TLS, to the end of its handshake, and from there.
+    pub first_bytes: Duration,
+    /// From the first byte of a head to its last.
+    pub head: Duration,
+    /// Silence between two requests. A connection of HTTP/2 is ended after one to two of these.
+    pub idle: Duration,
+    /// A connection of HTTP/2 that is older is asked to go: clients spread anew, and nothing lives for ever.
+    pub age: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Patience { first_bytes: seconds(10), head: seconds(10), idle: seconds(60), age: seconds(3600) }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -62,6 +62,8 @@ pub struct Totals {
     pub handshakes: Handshakes,
     /// Requests that the access log had no room for.
     pub access_log_dropped: u64,
+    /// Connections and streams that a bug of ours has ended.
+    pub panics: u64,
 }
 
 /// What was counted of one workload.
@@ -101,6 +103,8 @@ impl Proxy {
                 limits.trusted,
                 limits.proxy_protocol,
             )),
+            patience: limits.patience,
+            panics: AtomicU64::new(0),
         });
         if let Some(folder) = limits.memory {
             tokio::spawn(memory::watch(folder, Arc::downgrade(&shared)));
@@ -145,7 +149,8 @@ impl Proxy {
     /// Asks all workers for what they have counted. Of one that doesn't answer in time its last answer counts: counters
     /// never go back.
     pub async fn gather(&self) -> Totals {
-        let mut totals = Totals::default();
+        let panics = self.shared.panics.load(Ordering::Relaxed);
+        let mut totals = Totals { panics, ..Totals::default() };
         for gate in &self.shared.table.load().gates {
             let entry = totals.workloads.entry(gate.id.clone()).or_default();
             entry.waiting = gate.waiting();

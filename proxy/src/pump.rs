@@ -6,6 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use crate::buffer::{BODY_READ_SIZE, Buffers, Input, READ_SIZE};
 use crate::http1::framing::{Framing, Piece};
+use crate::refuse::Refusal;
+use crate::sabotage::{Rule, is_off};
 use crate::socket::Socket;
 
 /// Why a body did not arrive whole.
@@ -17,6 +19,19 @@ pub(crate) enum Broken {
     SourceEnded,
     /// Whoever receives it takes no more.
     SinkEnded,
+    /// It is larger than it may be.
+    TooLarge,
+}
+
+impl Broken {
+    /// What a client is told whose request it is, if it is there to be told.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Broken::Malformed(why) => Some(Refusal::BadRequest(why)),
+            Broken::TooLarge => Some(Refusal::BodyTooLarge),
+            Broken::SourceEnded | Broken::SinkEnded => None,
+        }
+    }
 }
 
 /// How the body is framed on its way out.
@@ -42,6 +57,10 @@ pub(crate) struct Pump {
     ended: bool,
     moved: u64,
     content: u64,
+    /// What was written isn't sent yet.
+    unsent: bool,
+    /// Bytes of content that may still come.
+    room: u64,
 }
 
 impl Pump {
@@ -57,7 +76,14 @@ impl Pump {
             ended: false,
             moved: 0,
             content: 0,
+            unsent: false,
+            room: u64::MAX,
         }
+    }
+
+    /// Takes no more than `most` bytes of content.
+    pub(crate) fn bounded(self, most: u64) -> Pump {
+        Pump { room: most, ..self }
     }
 
     /// Whether nothing of what was given to it, its head first, has left.
@@ -73,6 +99,16 @@ impl Pump {
     /// Bytes of content that were taken up: all that have left, and what is on its way.
     pub(crate) fn content(&self) -> u64 {
         self.content
+    }
+
+    /// Whether it waits for whoever receives the body: something is there for him.
+    pub(crate) fn waits_for_sink(&self) -> bool {
+        self.unsent || !self.flushed()
+    }
+
+    /// Whether it waits for whoever sends the body.
+    pub(crate) fn waits_for_source(&self) -> bool {
+        !self.waits_for_sink() && !self.ended
     }
 
     /// Whether the body was read to its end.
@@ -107,7 +143,9 @@ impl Pump {
                 ready!(self.poll_send(cx, input, to))?;
                 continue;
             }
-            ready!(to.poll_flush(cx)).map_err(|_| Broken::SinkEnded)?;
+            let sent = to.poll_flush(cx);
+            self.unsent = sent.is_pending();
+            ready!(sent).map_err(|_| Broken::SinkEnded)?;
             if self.ended {
                 return Poll::Ready(Ok(()));
             }
@@ -117,7 +155,7 @@ impl Pump {
                 input.widen(buffers);
             }
             match ready!(input.poll_fill(cx, from, buffers, READ_SIZE)) {
-                Ok(0) if self.framing == Framing::UntilClose => self.end(&[]),
+                Ok(0) if self.framing == Framing::UntilClose || is_off(Rule::VisibleCut) => self.end(&[]),
                 Ok(0) | Err(_) => return Poll::Ready(Err(Broken::SourceEnded)),
                 Ok(_) => {}
             }
@@ -146,6 +184,7 @@ impl Pump {
             Piece::Data { skip, length } => {
                 input.consume(skip);
                 self.content += length as u64;
+                self.room = self.room.checked_sub(length as u64).ok_or(Broken::TooLarge)?;
                 match self.encoding {
                     Encoding::Identity => self.direct = length,
                     Encoding::Chunked { .. } if length >= READ_SIZE => {
@@ -252,6 +291,7 @@ pub(crate) fn may_trail(name: &[u8]) -> bool {
         "www-authenticate",
     ];
     let known = crate::field::classify(name);
-    known == crate::field::Name::Other
-        && !NEVER.iter().any(|never| name.eq_ignore_ascii_case(never.as_bytes()))
+    is_off(Rule::Trailers)
+        || known == crate::field::Name::Other
+            && !NEVER.iter().any(|never| name.eq_ignore_ascii_case(never.as_bytes()))
 }

@@ -16,6 +16,8 @@ pub enum Refusal {
     ExpectationFailed,
     /// CONNECT and TRACE.
     MethodNotAllowed,
+    /// The request's body is larger than the workload takes.
+    BodyTooLarge,
     /// The request target is longer than is allowed.
     UriTooLong,
     /// The head of the request is larger than is allowed.
@@ -70,6 +72,7 @@ impl Refusal {
             Refusal::BadRequest(_) => (400, "bad-request", "The request is malformed"),
             Refusal::ExpectationFailed => (417, "bad-request", "The expectation can't be met"),
             Refusal::MethodNotAllowed => (405, "method-not-allowed", "The method is not allowed"),
+            Refusal::BodyTooLarge => (413, "body-too-large", "The request's body is too large"),
             Refusal::UriTooLong => (414, "uri-too-long", "The request target is too long"),
             Refusal::HeaderTooLarge => (431, "header-too-large", "The request's header is too large"),
             Refusal::Misdirected => (421, "misdirected", "The request was sent to the wrong listener"),
@@ -131,6 +134,7 @@ impl Refusal {
             Refusal::BadRequest(_)
                 | Refusal::ExpectationFailed
                 | Refusal::MethodNotAllowed
+                | Refusal::BodyTooLarge
                 | Refusal::UriTooLong
                 | Refusal::HeaderTooLarge
                 | Refusal::RequestTimeout
@@ -150,6 +154,7 @@ impl Refusal {
                 "The only expectation that is understood is 100-continue.".to_owned()
             }
             Refusal::MethodNotAllowed => "CONNECT and TRACE are not passed on.".to_owned(),
+            Refusal::BodyTooLarge => "The limit is the knob max-request-body.".to_owned(),
             Refusal::UriTooLong => "Shorten the request target, or move the data into the body.".to_owned(),
             Refusal::HeaderTooLarge => "Send fewer or smaller header fields (cookies, mostly).".to_owned(),
             Refusal::Misdirected => {

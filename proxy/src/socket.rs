@@ -18,6 +18,7 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use crate::sabotage::{Rule, is_off};
 use crate::tls::{Agreed, Certificates, Session};
 
 /// A connected TCP socket.
@@ -154,7 +155,11 @@ impl Socket {
     pub(crate) fn is_gone(&self) -> bool {
         let ready = std::pin::pin!(self.stream.ready(Interest::READABLE | Interest::WRITABLE));
         match ready.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(ready)) => ready.is_read_closed() || ready.is_write_closed() || ready.is_error(),
+            Poll::Ready(Ok(ready)) => {
+                ready.is_read_closed() && !is_off(Rule::HalfClose)
+                    || ready.is_write_closed()
+                    || ready.is_error()
+            }
             Poll::Ready(Err(_)) => true,
             Poll::Pending => false,
         }

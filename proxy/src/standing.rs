@@ -6,6 +6,8 @@ use std::time::Duration;
 use kaos_core::Moment;
 use tokio::sync::watch;
 
+use crate::sabotage::{Rule, is_off};
+
 /// A silence that doesn't count as idle while memory is scarce.
 const BRIEF: Duration = Duration::from_secs(1);
 
@@ -62,7 +64,7 @@ impl Standing {
 
     /// Whether it has been asked to go.
     pub(crate) fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Relaxed) >= Stage::Leaving as u8
+        self.leaving.load(Ordering::Relaxed) >= Stage::Leaving as u8 && !is_off(Rule::Going)
     }
 
     /// Whether a connection may be kept for another request.
@@ -84,7 +86,7 @@ impl Standing {
 
     /// How full the memory is.
     pub(crate) fn pressure(&self) -> Pressure {
-        let level = usize::from(self.pressure.load(Ordering::Relaxed));
+        let level = if is_off(Rule::Memory) { 0 } else { self.pressure.load(Ordering::Relaxed).into() };
         Pressure::LEVELS.get(level).copied().unwrap_or_default()
     }
 

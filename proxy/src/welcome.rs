@@ -5,8 +5,8 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
+use kaos_core::Moment;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 
@@ -15,14 +15,12 @@ use crate::clients::Client;
 use crate::http1::serve::Connection;
 use crate::refuse::Refusal;
 use crate::rounds::{Alarm, Watched};
+use crate::sabotage::{Rule, is_off};
 use crate::socket::Socket;
 use crate::standing::Pressure;
 use crate::tls::{Agreed, shake};
 use crate::worker::Worker;
 use crate::{http2, proxy_protocol};
-
-/// From accepting a connection to its first bytes.
-pub(crate) const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -34,6 +32,7 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.worker.note_end();
         self.worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
         let open = &self.worker.open[self.protocol];
         open.set(open.get() - 1);
@@ -50,7 +49,7 @@ impl Place {
         // Some at once, so that they needn't be looked for at every connection.
         let room = (most / 256).clamp(1, 32);
         let made_room = before >= worker.most_at_rest() && worker.rounds.shed(room, worker.now()) > 0;
-        (before < most || made_room).then_some(place)
+        (before < most || made_room || is_off(Rule::Crowd)).then_some(place)
     }
 
     fn speaks_http2(&mut self) {
@@ -107,7 +106,7 @@ async fn serve(
             place.speaks_http2();
             let read = input.unread().to_vec();
             input.discard(&worker.buffers);
-            http2::serve::serve(worker.clone(), socket, client, watch, &read).await;
+            http2::serve::serve(worker.clone(), socket, client, watch, &read, PREFACE.len()).await;
         }
         // Nothing came, or what is spoken isn't what was agreed on.
         (None, _) | (Some(false), Some(true)) => input.discard(&worker.buffers),
@@ -119,7 +118,7 @@ async fn serve(
 async fn speaks_http2(worker: &Worker, socket: &Socket, watch: &Watched, input: &mut Input) -> Option<bool> {
     let now = worker.now();
     watch.rest(input.is_empty().then_some(now));
-    watch.until(now + FIRST_BYTE_TIMEOUT);
+    watch.until(if is_off(Rule::FirstBytes) { Moment::NEVER } else { now + worker.patience().first_bytes });
     loop {
         let begun = input.unread();
         let shared = begun.len().min(PREFACE.len());
@@ -149,7 +148,7 @@ pub(crate) async fn read_more(
             }
             // It had begun already when it was to end for being idle.
             Err(Alarm::Deadline) if input.is_empty() && socket.has_bytes() => {
-                watch.until(worker.now() + FIRST_BYTE_TIMEOUT);
+                watch.until(worker.now() + worker.patience().first_bytes);
             }
             _ => return None,
         }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -15,7 +15,6 @@ use kaos_core::route::RouteTable;
 use kaos_core::{Moment, Workload};
 use tokio::sync::mpsc;
 
-use crate::Config;
 use crate::access_log::{Access, Book};
 use crate::buffer::Buffers;
 use crate::clients::Clients;
@@ -24,10 +23,12 @@ use crate::ledger::Ledger;
 use crate::peers::Believed;
 use crate::report::{Ask, Links, Notice, WorkerTotals, WorkloadCounts};
 use crate::rounds::Rounds;
+use crate::sabotage::{Rule, is_off};
 use crate::slot::{Kind, Slot};
 use crate::standing::Standing;
 use crate::tls::{Certificates, Handshakes};
 use crate::upstream::port::Port;
+use crate::{Config, Patience};
 
 /// Time between two looks at idle connections to replicas.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -57,6 +58,9 @@ pub(crate) struct Shared {
     pub(crate) access: Option<Access>,
     /// The other proxies.
     pub(crate) believed: Arc<Believed>,
+    pub(crate) patience: Patience,
+    /// Connections and streams that a panic has ended.
+    pub(crate) panics: AtomicU64,
 }
 
 /// One workload in one worker.
@@ -115,6 +119,17 @@ impl Worker {
         &self.shared.config
     }
 
+    pub(crate) fn patience(&self) -> Patience {
+        self.shared.patience
+    }
+
+    /// Counts the end of a connection or a stream, if a panic is what ends it. What it held is given back on the way.
+    pub(crate) fn note_end(&self) {
+        if std::thread::panicking() && !is_off(Rule::Panics) {
+            self.shared.panics.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn now(&self) -> Moment {
         Moment::at(self.shared.config.origin, Instant::now())
     }
@@ -143,6 +158,9 @@ impl Worker {
 
     /// Gives descriptors back: the clients' connections that have been idle longest, and all idle ones to replicas.
     pub(crate) fn free_descriptors(&self) {
+        if is_off(Rule::Descriptors) {
+            return;
+        }
         self.rounds.shed(SHED, self.now());
         self.ports.borrow().values().for_each(|port| port.clear());
     }
@@ -186,11 +204,12 @@ impl Worker {
 
     /// This worker's connections to a replica.
     pub(crate) fn port(&self, slot: &Arc<Slot>) -> Rc<Port> {
-        if let Some(port) = self.ports.borrow().get(&slot.key) {
+        let key = if is_off(Rule::Identity) { slot.address.port().into() } else { slot.key };
+        if let Some(port) = self.ports.borrow().get(&key) {
             return port.clone();
         }
         let port = Rc::new(Port::new(slot.clone()));
-        self.ports.borrow_mut().insert(slot.key, port.clone());
+        self.ports.borrow_mut().insert(key, port.clone());
         port
     }
 

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
+use support::frames::{self, End, Frames};
 use support::{Client, Replica, Rig, until};
 
 const BEGINNINGS: [&str; 3] = [
@@ -189,4 +190,44 @@ fn is_closed(client: &Client) -> bool {
     let mut watched = [PollFd::new(&client.stream, PollFlags::RDHUP)];
     let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut watched, Some(&now)).unwrap() > 0
+}
+
+#[test]
+fn a_body_that_is_too_large_is_refused() {
+    let mut rig = Rig::new(&[("max-request-body", "10")]);
+    // One that says its length wakes nothing.
+    let mut client = rig.connect();
+    client.send("POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 11\r\n\r\n");
+    let answer = client.answer();
+    answer.is_problem(413, "body-too-large");
+    assert_eq!(answer.field("connection"), Some("close"));
+    assert_eq!(rig.reported_waiting().unwrap_or(0), 0);
+    let replica = Replica::hello();
+    rig.add("a", replica.address);
+    let post = "POST / HTTP/1.1\r\nHost: shop\r\n";
+    for (body, status) in [
+        ("Content-Length: 10\r\n\r\n0123456789", 200),
+        ("Transfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n5\r\n56789\r\n0\r\n\r\n", 200),
+        ("Transfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n6\r\n567890\r\n0\r\n\r\n", 413),
+        ("Transfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n0\r\n\r\n", 413),
+    ] {
+        let mut client = rig.connect();
+        client.send(format!("{post}{body}"));
+        assert_eq!(client.answer().status(), status, "{body}");
+    }
+    for (length, body, status) in
+        [(Some("11"), "01234567890", 413), (None, "0123456789", 200), (None, "01234567890", 413)]
+    {
+        let mut fields = frames::get("/");
+        fields[0].1 = "POST".into();
+        fields.extend(length.map(|length| ("content-length".into(), length.into())));
+        let mut client = Frames::open(&rig);
+        client.ask(1, &fields, Some(body));
+        assert!(matches!(client.end(1), End::Answered(got, _) if got == status), "{body}");
+    }
+    until("nothing is under way", || rig.in_flight() == 0);
+    let (whole, cut): (Vec<_>, Vec<_>) = replica.seen().into_iter().partition(Result::is_ok);
+    assert_eq!(whole.len(), 3);
+    assert!(cut.into_iter().all(|seen| seen.unwrap_err().starts_with("cut ")));
+    rig.finish();
 }

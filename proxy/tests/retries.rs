@@ -268,3 +268,19 @@ fn a_replica_that_takes_connections_and_says_nothing_is_passed_by() {
     drop(client);
     rig.finish();
 }
+
+#[test]
+fn who_has_the_address_of_one_that_is_gone_gets_none_of_its_connections() {
+    let mut rig = Rig::new(&[]);
+    let replica = Replica::hello();
+    rig.add("a", replica.address);
+    let mut client = rig.connect();
+    assert_eq!(client.get("/").text(), "hello");
+    rig.remove("a");
+    // A pod that is new may have the address of one that has just gone, before anybody's connections have ended.
+    rig.add("b", replica.address);
+    assert_eq!(client.get("/").text(), "hello");
+    assert_eq!(replica.accepted(), 2);
+    drop(client);
+    rig.finish();
+}

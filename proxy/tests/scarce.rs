@@ -102,6 +102,7 @@ fn as_memory_fills_the_proxy_gives_up_one_thing_after_the_other() {
     for client in [&mut client, &mut idle] {
         let answer = client.get("/");
         assert_eq!((answer.text().as_str(), answer.field("connection")), ("hello", None));
+        until("its slot is free", || rig.in_flight() == 0);
     }
     fill(93);
     assert!(idle.is_ended() && !idle.was_reset);

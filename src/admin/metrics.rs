@@ -251,6 +251,8 @@ fn connections(page: &mut Page, totals: &Totals) {
         "Requests that the access log had no room for: its reader was too slow.",
     )
     .sample(&[], totals.access_log_dropped);
+    let help = "Connections and streams that a bug of Kaos has ended.";
+    page.family("kaos_panics_total", Kind::Counter, help).sample(&[], totals.panics);
 }
 
 fn tls(page: &mut Page, certificates: &Certificates, totals: &Totals) {

@@ -16,7 +16,7 @@ fn figures() -> Figures {
     counts.cold_starts = Histogram { buckets: [2; 20], above: 0, sum: 1 };
     counts.phases = [1_000, 2_000, 3_000, 500_000];
     counts.cold_requests = 40;
-    let mut totals = Totals { http1_connections: 7, access_log_dropped: 3, ..Totals::default() };
+    let mut totals = Totals { http1_connections: 7, access_log_dropped: 3, panics: 3, ..Totals::default() };
     totals.handshakes = Handshakes { full: 5, resumed: 4, failed: 6 };
     totals.strays.rejected.push(("no-route", 9));
     totals.workloads.insert(
@@ -69,6 +69,7 @@ fn the_page_says_what_was_counted() {
         (format!(r#"kaos_upstream_connections{{{SHOP},state="idle"}}"#), 3.0),
         (r#"kaos_connections{protocol="http1"}"#.into(), 7.0),
         ("kaos_access_log_dropped_total".into(), 3.0),
+        ("kaos_panics_total".into(), 3.0),
         (r#"kaos_report_timestamp_seconds{proxy="proxy-1"}"#.into(), 1.5),
         (r#"kaos_tls_handshakes_total{outcome="full"}"#.into(), 5.0),
         (r#"kaos_tls_handshakes_total{outcome="resumed"}"#.into(), 4.0),

@@ -65,7 +65,7 @@ pub(crate) fn limits(settings: &Settings) -> Limits {
         connections_per_client: settings.max_connections_per_client.unwrap_or_default(),
         trusted: settings.trusted_proxies.as_deref().unwrap_or_default().to_vec(),
         proxy_protocol: settings.proxy_protocol.unwrap_or_default(),
-        memory: None,
+        ..Limits::default()
     }
 }
 

@@ -53,6 +53,11 @@ fn whole(text: &str, least: u32, most: u32) -> Result<u32, ()> {
     if plain && (least..=most).contains(&number) { Ok(number) } else { Err(()) }
 }
 
+fn bytes(text: &str) -> Result<u64, ()> {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|size| plain && *size <= LARGEST_BODY).ok_or(())
+}
+
 fn number(text: &str, least: f64, most: f64) -> Result<f64, ()> {
     let number: f64 = text.parse().map_err(drop)?;
     if number >= least && number <= most { Ok(number) } else { Err(()) }
@@ -122,6 +127,7 @@ fn show_no_wake_paths(paths: &[NoWakePath]) -> String {
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 const COUNT: u32 = 1_000_000;
+const LARGEST_BODY: u64 = 1 << 40;
 
 macro_rules! knob {
     ($name:literal, $allowed:literal, $default:literal, $doc:literal, $field:ident = $read:expr, $show:expr) => {
@@ -353,5 +359,21 @@ pub const KNOBS: &[Knob] = &[
         "Longest silence on a body or an upgraded connection.",
         stream_idle_timeout = |text| span(text, SECOND, DAY),
         show_span
+    ),
+    knob!(
+        "min-transfer-rate",
+        "a whole number, 0 to 1000000 (0: any)",
+        "240",
+        "Bytes a second that a client must send of a body, or take of an answer, on average while it is waited for, after 30s: else its request ends. Upgraded connections, gRPC, uploads whose answer has begun, and answers whose replica is silent aren't measured.",
+        min_transfer_rate = |text| whole(text, 0, COUNT),
+        u32::to_string
+    ),
+    knob!(
+        "max-request-body",
+        "a whole number of bytes, 0 to 1099511627776 (0: any)",
+        "0",
+        "Largest body of a request; a larger one is answered 413, before it waits or wakes anything if it says its length.",
+        max_request_body = bytes,
+        u64::to_string
     ),
 ];

@@ -57,6 +57,12 @@ pub struct Policy {
     pub response_start_timeout: Duration,
     /// Longest silence on a body or an upgraded connection.
     pub stream_idle_timeout: Duration,
+    /// Bytes per second that a client must at least send or take of a body while it is waited for; 0 for any.
+    #[serde(default)]
+    pub min_transfer_rate: u32,
+    /// Largest body of a request, in bytes; 0 for any.
+    #[serde(default)]
+    pub max_request_body: u64,
 }
 
 /// A path whose requests wake nothing: they are a replica's where one is ready, else they are answered with `status`.
@@ -120,6 +126,8 @@ impl Default for Policy {
             request_timeout: Duration::ZERO,
             response_start_timeout: Duration::from_secs(300),
             stream_idle_timeout: Duration::from_secs(300),
+            min_transfer_rate: 240,
+            max_request_body: 0,
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Chunks are read strictly (RFC 9112 §7.1): what two readers could read in two ways is malformed.
 
+use crate::sabotage::{Rule, is_off};
+
 /// Most bytes of chunk extensions in one body, and of one trailer section.
 const EXTENSIONS: usize = 16 * 1024;
 const TRAILERS: usize = 16 * 1024;
@@ -52,6 +54,11 @@ impl Framing {
     /// Whether the body has ended.
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self, Framing::Length(0) | Framing::Chunked(Chunks { state: ChunkState::Ended, .. }))
+    }
+
+    /// Whether it says itself that it has more than `most` bytes.
+    pub(crate) fn is_longer_than(&self, most: u64) -> bool {
+        matches!(self, Framing::Length(length) if *length > most)
     }
 
     /// Reads the next piece. The error says what is malformed. Bytes that a [`Piece`] covers count as read.
@@ -114,7 +121,8 @@ impl Chunks {
         let Some(end) = end else {
             return if bytes.len() > SIZE_LINE { Err("a chunk's size line is too long") } else { Ok(None) };
         };
-        let Some(line) = bytes.get(..end).and_then(|line| line.strip_suffix(b"\r")) else {
+        let line = bytes.get(..end).unwrap_or_default();
+        let Some(line) = line.strip_suffix(b"\r").or(is_off(Rule::ChunkGrammar).then_some(line)) else {
             return Err("a chunk's size line does not end in CR LF");
         };
         let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();

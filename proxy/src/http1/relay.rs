@@ -1,6 +1,5 @@
 //! Brings a replica's answer to an HTTP/1 client, while the rest of the request may still be on its way.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
@@ -11,9 +10,11 @@ use crate::forward::{Feed, Sent, Upload, abort, close};
 use crate::head::Head;
 use crate::http1::framing::Framing;
 use crate::http1::respond;
+use crate::pace::Progress;
 use crate::pump::{Broken, Encoding, Pump};
 use crate::refuse::Refusal;
-use crate::rounds::Watch;
+use crate::rounds::{Alarm, Watch};
+use crate::sabotage::{Rule, is_off};
 use crate::socket::Socket;
 
 /// A request's body on its way from an HTTP/1 client.
@@ -25,6 +26,7 @@ pub(crate) struct FromClient<'a> {
     framing: Framing,
     encoding: Encoding,
     invite: bool,
+    most: u64,
     pump: Option<Pump>,
 }
 
@@ -37,7 +39,16 @@ impl<'a> FromClient<'a> {
         };
         // A body that comes already needs no invitation.
         let invite = head.expects_continue && input.is_empty();
-        FromClient { client, input, buffers, framing: head.body.clone(), encoding, invite, pump: None }
+        FromClient {
+            client,
+            input,
+            buffers,
+            framing: head.body.clone(),
+            encoding,
+            invite,
+            most: u64::MAX,
+            pump: None,
+        }
     }
 
     /// Whether the client still holds back its body.
@@ -58,7 +69,9 @@ impl<'a> FromClient<'a> {
 
 impl Upload for FromClient<'_> {
     fn begin(&mut self, head: Vec<u8>) {
-        if let Some(mut used) = self.pump.replace(Pump::new(head, self.framing.clone(), self.encoding)) {
+        if let Some(mut used) =
+            self.pump.replace(Pump::new(head, self.framing.clone(), self.encoding).bounded(self.most))
+        {
             used.rest(self.buffers);
         }
     }
@@ -89,6 +102,14 @@ impl Upload for FromClient<'_> {
         self.pump.as_ref().map_or(0, Pump::moved)
     }
 
+    fn waits_for_client(&self) -> bool {
+        self.pump.as_ref().is_some_and(Pump::waits_for_source)
+    }
+
+    fn bound(&mut self, most: u64) {
+        self.most = most;
+    }
+
     fn hold(&mut self) -> usize {
         self.input.shrink(self.buffers)
     }
@@ -116,7 +137,6 @@ pub(crate) async fn answer(
     watch: &Watch,
 ) -> Result<Next, Ended> {
     let worker = record.worker.clone();
-    let now = worker.now();
     record.answered(&sent.answer);
     record.first_byte(routed, &sent.permit);
     let (encoding, delimited) = respond::framing(head, &sent.answer);
@@ -125,21 +145,20 @@ pub(crate) async fn answer(
     respond::answer(head, &sent.answer, &record.request_id, &routed.wait, keep, &mut out);
     let client = feed.upload.client;
     let mut pump = Pump::new(out, sent.answer.body.clone(), encoding);
-    let silence = routed.seat.gate.view().workload.policy.stream_idle_timeout;
-    watch.until(sent.deadline.min(now + silence));
-    let seen = Cell::new(0);
+    let policy = routed.seat.gate.view().workload.policy.clone();
+    let progress = Progress::new(watch, &worker, sent.deadline, &policy, feed.upload.moved());
     let to = sent.link.socket.clone();
     let download = poll_fn(|cx| {
         let polled = pump.poll(cx, &to, &mut sent.link.input, client, &worker.buffers);
         // What is read and written in one go needs no clock.
-        if polled.is_pending() && pump.moved() != seen.replace(pump.moved()) {
-            let now = worker.now();
-            watch.until(sent.deadline.min(now + silence));
+        if polled.is_pending()
+            && let Some(now) = progress.downloaded(pump.moved(), pump.waits_for_sink())
+        {
             routed.active(now);
         }
         polled
     });
-    let uploaded = || watch.until(sent.deadline.min(worker.now() + silence));
+    let uploaded = |upload: &FromClient<'_>| progress.uploaded(upload.moved());
     let outcome = watch.over(feed.beside(&to, uploaded, download)).await;
     pump.rest(&worker.buffers);
     record.note(|entry| entry.sent = pump.content());
@@ -148,14 +167,8 @@ pub(crate) async fn answer(
         failed => {
             tracing::debug!(request_id = record.request_id, ?failed, "an answer was cut");
             abort(sent.permit, sent.link);
-            match failed {
-                Ok(Err(Broken::Malformed(why))) if pump.is_untouched() => {
-                    return Err(Refusal::BadRequest(why).into());
-                }
-                Ok(Ok(Err(Broken::Malformed(why)))) if pump.is_untouched() => {
-                    return Err(Refusal::UpstreamProtocol(why).into());
-                }
-                _ => {}
+            if let Some(refusal) = fault(&failed).filter(|_| pump.is_untouched()) {
+                return Err(refusal.into());
             }
             if !delimited {
                 client.reset_on_close();
@@ -168,11 +181,20 @@ pub(crate) async fn answer(
         abort(sent.permit, sent.link);
         return Ok(Next::Close);
     }
-    if sent.answer.reusable && sent.link.input.is_empty() {
+    if sent.answer.reusable && (sent.link.input.is_empty() || is_off(Rule::BytesBehind)) {
         sent.permit.port.keep(sent.link, worker.now(), &worker.buffers);
         drop(sent.permit);
     } else {
         close(sent.permit, sent.link);
     }
     Ok(if keep { Next::Again } else { Next::Close })
+}
+
+/// What there is to be said of an exchange that failed, if its client can still be told.
+fn fault(failed: &Result<Result<Result<(), Broken>, Broken>, Alarm>) -> Option<Refusal> {
+    match failed {
+        Ok(Err(broken)) => broken.refusal(),
+        Ok(Ok(Err(Broken::Malformed(why)))) => Some(Refusal::UpstreamProtocol(why)),
+        _ => None,
+    }
 }

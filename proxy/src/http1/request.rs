@@ -9,6 +9,7 @@ use crate::field::{Name, length, tokens};
 use crate::head::{Head, LONGEST_TARGET, Version};
 use crate::http1::framing::{Chunks, Framing};
 use crate::refuse::Refusal;
+use crate::sabotage::{Rule, is_off};
 
 const FIELDS: usize = 100;
 
@@ -16,7 +17,10 @@ const FIELDS: usize = 100;
 pub(crate) fn read(bytes: &[u8], head: &mut Head, max_size: usize) -> Result<Option<usize>, Refusal> {
     let mut room = [const { MaybeUninit::uninit() }; FIELDS];
     let mut request = httparse::Request::new(&mut []);
-    let length = match request.parse_with_uninit_headers(bytes, &mut room) {
+    let mut grammar = httparse::ParserConfig::default();
+    grammar.ignore_invalid_headers_in_requests(is_off(Rule::HeadBytes));
+    let max_size = if is_off(Rule::HeadSize) { usize::MAX } else { max_size };
+    let length = match grammar.parse_request_with_uninit_headers(&mut request, bytes, &mut room) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) if bytes.len() >= max_size => return Err(too_large(bytes)),
         Ok(httparse::Status::Partial) => return Ok(None),
@@ -63,10 +67,10 @@ fn frame(head: &mut Head) -> Result<(), Refusal> {
     let mut encodings = head.fields.values(Name::TransferEncoding);
     head.body = match (lengths.next(), encodings.next()) {
         (None, None) => Framing::Length(0),
-        (Some(_), Some(_)) => {
+        (Some(_), Some(_)) if !is_off(Rule::OneLength) => {
             return Err(Refusal::BadRequest("Content-Length and Transfer-Encoding exclude each other"));
         }
-        (Some(value), None) => {
+        (Some(value), _) => {
             let length = length(value).ok_or(Refusal::BadRequest("the Content-Length is no number"))?;
             Framing::Length(length)
         }
@@ -76,7 +80,7 @@ fn frame(head: &mut Head) -> Result<(), Refusal> {
         (None, Some(value)) if value.eq_ignore_ascii_case(b"chunked") => Framing::Chunked(Chunks::default()),
         (None, Some(_)) => return Err(Refusal::BadRequest("the only Transfer-Encoding is chunked, once")),
     };
-    if lengths.next().is_some() || encodings.next().is_some() {
+    if lengths.next().is_some() && !is_off(Rule::OneLength) || encodings.next().is_some() {
         return Err(Refusal::BadRequest("Content-Length and Transfer-Encoding may be said once"));
     }
     Ok(())
@@ -86,7 +90,7 @@ fn frame(head: &mut Head) -> Result<(), Refusal> {
 fn address(head: &mut Head, target: &[u8]) -> Result<(), Refusal> {
     let mut hosts = head.fields.values(Name::Host);
     let host = hosts.next();
-    if hosts.next().is_some() {
+    if hosts.next().is_some() && !is_off(Rule::OneHost) {
         return Err(Refusal::BadRequest("Host may be said once"));
     }
     match host {
@@ -110,7 +114,7 @@ fn address(head: &mut Head, target: &[u8]) -> Result<(), Refusal> {
         if authority.is_empty() {
             return Err(Refusal::BadRequest("the request target names no host"));
         }
-        head.host.extend_from_slice(authority);
+        head.host.extend_from_slice(if is_off(Rule::TargetHost) { &host } else { authority });
         if !path.starts_with(b"/") {
             head.target.push(b'/');
         }
@@ -133,12 +137,13 @@ fn connection(head: &mut Head) -> Result<(), Refusal> {
     if head.version == Version::Http11 && head.fields.lists(b"upgrade") {
         let mut wanted = head.fields.values(Name::Upgrade);
         let protocol = wanted.next().filter(|protocol| tokens(protocol).count() == 1);
-        if wanted.next().is_none() && protocol.is_some_and(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"))
+        if wanted.next().is_none()
+            && protocol.is_some_and(|protocol| is_off(Rule::H2c) || !protocol.eq_ignore_ascii_case(b"h2c"))
         {
             head.upgrade = protocol.map(<[u8]>::to_vec);
         }
     }
-    if head.upgrade.is_some() && !head.body.has_ended() {
+    if head.upgrade.is_some() && !head.body.has_ended() && !is_off(Rule::Upgrades) {
         return Err(Refusal::BadRequest("a request that asks for an upgrade has no body"));
     }
     Ok(())

@@ -10,6 +10,7 @@ use crate::http1::write::{decimal, field};
 use crate::ledger::Phases;
 use crate::pump::Encoding;
 use crate::refuse::{Detail, Refusal};
+use crate::sabotage::{Rule, is_off};
 use crate::upstream::answer::Answer;
 
 /// How the answer's body is framed for this client, and whether the connection can go on after it.
@@ -75,6 +76,7 @@ pub(crate) fn passes_back(kind: Name, wait: &Wait) -> bool {
     match kind {
         Name::Other | Name::Host | Name::Cookie | Name::Expect | Name::Forwarding => true,
         Name::ColdStart => wait.elsewhere,
+        Name::HopByHop => is_off(Rule::AnswerFields),
         _ => false,
     }
 }

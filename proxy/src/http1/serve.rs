@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::Patience;
 use crate::admit::{Ended, Record, route};
 use crate::buffer::{Input, READ_SIZE};
 use crate::clients::Client;
@@ -15,13 +16,10 @@ use crate::http1::{request, respond, tunnel};
 use crate::partial::Partial;
 use crate::refuse::Refusal;
 use crate::rounds::{Alarm, Watched};
+use crate::sabotage::{Rule, is_off};
 use crate::socket::Socket;
 use crate::worker::Worker;
 
-/// Longest time from the first byte of a head to its last.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest silence between two requests.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// After the last answer: how long, and for how many bytes, a client that goes on sending is listened to, so that the
 /// answer isn't lost to a reset (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(1);
@@ -59,6 +57,7 @@ impl Connection {
                 Err(refusal) => self.refuse_unread(&refusal).await,
             };
             match next {
+                Next::Again if is_off(Rule::Pipelines) => self.input.discard(&self.worker.buffers),
                 Next::Again => {}
                 Next::Close => return self.linger().await,
                 Next::Cut => return,
@@ -73,6 +72,13 @@ impl Connection {
         }
     }
 
+    /// Longest time for a head, and longest silence before one.
+    fn patience(&self) -> (Duration, Duration) {
+        let Patience { head, idle, .. } = self.worker.patience();
+        let of = |rule, span| if is_off(rule) { Duration::MAX } else { span };
+        (of(Rule::HeadTime, head), of(Rule::IdleTime, idle))
+    }
+
     /// Reads the next head. `false`: there is none, the connection is over.
     async fn read_head(&mut self) -> Result<bool, Refusal> {
         let max = self.worker.config().max_header_size;
@@ -81,7 +87,8 @@ impl Connection {
         self.watch.mind_client(false);
         let now = self.worker.now();
         self.watch.rest((!begun).then_some(now));
-        self.watch.until(now + if begun { HEAD_TIMEOUT } else { IDLE_TIMEOUT });
+        let (head, idle) = self.patience();
+        self.watch.until(now + if begun { head } else { idle });
         loop {
             if !self.input.is_empty() {
                 let unread = self.input.unread();
@@ -94,7 +101,7 @@ impl Connection {
                 if !begun {
                     begun = true;
                     self.watch.rest(None);
-                    self.watch.until(self.worker.now() + HEAD_TIMEOUT);
+                    self.watch.until(self.worker.now() + head);
                 }
             } else {
                 self.input.rest(&self.worker.buffers);
@@ -106,7 +113,7 @@ impl Connection {
                 Err(Alarm::Deadline) if begun => return Err(Refusal::RequestTimeout),
                 // A request had come already when it was to end for being idle: it is served.
                 Err(Alarm::Deadline) if self.socket.has_bytes() => {
-                    self.watch.until(self.worker.now() + HEAD_TIMEOUT);
+                    self.watch.until(self.worker.now() + head);
                 }
                 _ => return Ok(false),
             }
@@ -137,6 +144,7 @@ impl Connection {
             record: &mut record,
             routed: &mut routed,
             watch: &self.watch,
+            streams: 1,
         };
         let outcome = match trip.forward(&mut feed).await {
             Ok(sent) if sent.answer.upgrade.is_some() => {
@@ -190,7 +198,7 @@ impl Connection {
         let mut out = self.worker.buffers.take();
         let with_body = self.head.method != http::Method::HEAD;
         respond::refusal(refusal, &body, &record.request_id, with_body, keep, &mut out);
-        self.watch.until(self.worker.now() + HEAD_TIMEOUT);
+        self.watch.until(self.worker.now() + self.worker.patience().head);
         let written = self.watch.over(self.socket.write_all(&out)).await;
         self.worker.buffers.give(out);
         if let Ok(Ok(())) = written {

@@ -1,11 +1,13 @@
 //! Pieces of a head as bytes.
 
+use crate::sabotage::{Rule, is_off};
+
 /// Writes one line of a head.
 pub(crate) fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(if is_off(Rule::LineEnds) { &b"\n"[..] } else { b"\r\n" });
 }
 
 /// Writes a number in digits, without the formatting machinery.

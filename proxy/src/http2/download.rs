@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use kaos_core::Moment;
 use tokio::task::AbortHandle;
 
 use crate::admit::{Permit, Record, Routed};
 use crate::buffer::READ_SIZE;
 use crate::forward::{abort, close};
 use crate::http1::framing::{Framing, Piece};
+use crate::http2::serve::Open;
+use crate::pace::Pace;
 use crate::pump::may_trail;
 use crate::rounds::Watched;
+use crate::sabotage::{Rule, is_off};
 use crate::upstream::link::Link;
 
 /// The body of a response.
@@ -33,7 +37,11 @@ pub(crate) struct Download {
     pub(crate) upload: Option<AbortHandle>,
     pub(crate) watch: Watched,
     pub(crate) silence: Duration,
-    pub(crate) deadline: kaos_core::Moment,
+    pub(crate) pace: Pace,
+    /// Bytes that were handed over.
+    pub(crate) moved: u64,
+    pub(super) open: Open,
+    pub(crate) deadline: Moment,
     pub(crate) record: Record,
     pub(crate) routed: Routed,
 }
@@ -96,6 +104,8 @@ impl Download {
                     self.record.note(|entry| entry.sent += length as u64);
                     if self.framing.has_ended() {
                         self.finish();
+                    } else {
+                        self.hand_over(length as u64, worker.now());
                     }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
@@ -109,8 +119,10 @@ impl Download {
             }
             let now = worker.now();
             self.watch.until(self.deadline.min(now + self.silence));
+            // Whoever asks for more has taken what there was.
+            self.pace.note(now, self.moved, false, self.open.among());
             match ready!(link.input.poll_fill(cx, &link.socket, &worker.buffers, READ_SIZE)) {
-                Ok(0) if self.framing == Framing::UntilClose => {
+                Ok(0) if self.framing == Framing::UntilClose || is_off(Rule::VisibleCut) => {
                     self.finish();
                     return Poll::Ready(None);
                 }
@@ -118,6 +130,13 @@ impl Download {
                 Ok(_) => self.routed.active(now),
             }
         }
+    }
+
+    /// The client has this to take now.
+    fn hand_over(&mut self, length: u64, now: Moment) {
+        self.moved += length;
+        let slow = self.pace.note(now, self.moved, true, self.open.among());
+        self.watch.until(self.deadline.min(now + self.silence).min(slow));
     }
 
     /// The body was read to its end: the connection may serve another request.

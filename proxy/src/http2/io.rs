@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use hyper::rt::{Read, ReadBufCursor, Write};
 
 use crate::buffer::READ_SIZE;
+use crate::http2::budget::Budget;
 use crate::socket::Socket;
 
 /// A socket, and bytes that were read from it before it was known to speak HTTP/2.
@@ -16,13 +17,16 @@ pub(crate) struct Io {
     socket: Rc<Socket>,
     read: Vec<u8>,
     used: usize,
+    budget: Budget,
 }
 
 impl Io {
-    pub(crate) fn new(socket: Rc<Socket>, read: &[u8]) -> Self {
+    pub(crate) fn new(socket: Rc<Socket>, read: &[u8], mut budget: Budget) -> Self {
         let mut buffer = Vec::with_capacity(READ_SIZE.max(read.len()));
         buffer.extend_from_slice(read);
-        Io { socket, read: buffer, used: 0 }
+        // What comes with the preface is within any budget.
+        let _ = budget.spend(read);
+        Io { socket, read: buffer, used: 0, budget }
     }
 }
 
@@ -37,6 +41,7 @@ impl Read for Io {
             io.read.clear();
             io.used = 0;
             ready!(io.socket.poll_read(cx, &mut io.read))?;
+            io.budget.spend(&io.read)?;
         }
         let unread = io.read.get(io.used..).unwrap_or_default();
         let taken = unread.get(..unread.len().min(into.remaining())).unwrap_or_default();
@@ -48,7 +53,9 @@ impl Read for Io {
 
 impl Write for Io {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.socket.poll_write(cx, &[IoSlice::new(bytes)])
+        let sent = ready!(self.socket.poll_write(cx, &[IoSlice::new(bytes)]))?;
+        self.get_mut().budget.sent(sent);
+        Poll::Ready(Ok(sent))
     }
 
     fn poll_write_vectored(
@@ -56,7 +63,9 @@ impl Write for Io {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.socket.poll_write(cx, parts)
+        let sent = ready!(self.socket.poll_write(cx, parts))?;
+        self.get_mut().budget.sent(sent);
+        Poll::Ready(Ok(sent))
     }
 
     fn is_write_vectored(&self) -> bool {

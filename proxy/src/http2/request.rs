@@ -6,6 +6,7 @@ use crate::field::{Name, length};
 use crate::head::{Head, Version};
 use crate::http1::framing::{Chunks, Framing};
 use crate::refuse::Refusal;
+use crate::sabotage::{Rule, is_off};
 
 /// Takes the head from `request`. `https`: the client may ask for such a URI here.
 pub(crate) fn head(request: &http::Request<Incoming>, https: bool) -> Result<Head, Refusal> {
@@ -18,14 +19,16 @@ pub(crate) fn head(request: &http::Request<Incoming>, https: bool) -> Result<Hea
     };
     let mut cookies: Vec<u8> = Vec::new();
     for (name, value) in request.headers() {
+        // HTTP/1 has no spaces at either end of a value: to the replica they would mean nothing (RFC 9113 §8.2.1).
+        let value = value.as_bytes().trim_ascii();
         if *name == http::header::COOKIE {
             // Crumbs are one field again for HTTP/1 (RFC 9113 §8.2.3).
             if !cookies.is_empty() {
                 cookies.extend_from_slice(b"; ");
             }
-            cookies.extend_from_slice(value.as_bytes());
+            cookies.extend_from_slice(value);
         } else {
-            head.fields.push(name.as_str().as_bytes(), value.as_bytes());
+            head.fields.push(name.as_str().as_bytes(), value);
         }
     }
     if !cookies.is_empty() {
@@ -60,12 +63,17 @@ fn address(head: &mut Head, uri: &http::Uri) -> Result<(), Refusal> {
     if hosts.next().is_some() {
         return Err(Refusal::BadRequest("Host may be said once"));
     }
-    if uri.scheme_str() == Some("https") && !head.https {
-        return Err(Refusal::Misdirected);
+    match uri.scheme_str() {
+        None | Some("http") => {}
+        Some("https") if head.https => {}
+        Some("https") => return Err(Refusal::Misdirected),
+        Some(_) => return Err(Refusal::BadRequest("the :scheme is neither http nor https")),
     }
     let authority = uri.authority().map(|authority| authority.as_str().as_bytes().to_vec());
     head.host = match (authority, host) {
-        (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(&host) => {
+        (Some(authority), Some(host))
+            if !authority.eq_ignore_ascii_case(&host) && !is_off(Rule::Downgrade) =>
+        {
             return Err(Refusal::BadRequest("the :authority and the Host differ"));
         }
         (Some(authority), _) => authority,

@@ -19,12 +19,15 @@ use crate::clients::Client;
 use crate::forward::{Feed, Sent, Trip};
 use crate::head::Head;
 use crate::http1::respond;
+use crate::http2::budget::Budget;
 use crate::http2::download::{Answer, Download};
 use crate::http2::io::Io;
 use crate::http2::request;
 use crate::http2::upload::FromStream;
+use crate::pace::Pace;
 use crate::refuse::Refusal;
 use crate::rounds::Watched;
+use crate::sabotage::{Rule, is_off};
 use crate::socket::Socket;
 use crate::standing::Stage;
 use crate::worker::Worker;
@@ -37,31 +40,51 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// A ping is sent this often, and must be answered within that.
 const PING: Duration = Duration::from_secs(20);
 const PONG: Duration = Duration::from_secs(10);
-/// A connection without streams is looked at this often, and ended the second time.
-const IDLE: Duration = Duration::from_secs(30);
+/// So good as never.
+const YEAR: Duration = Duration::from_secs(31_536_000);
+/// A connection that was asked to go and has no streams is looked at this often: it is cut when nothing was sent to it
+/// in between, and after so many times anyway.
+const FAREWELL: Duration = Duration::from_secs(3);
+const FAREWELLS: u32 = 100;
 
 /// Runs hyper's tasks on the worker's own thread.
-#[derive(Clone, Copy, Debug)]
-struct Local;
+#[derive(Clone, Debug)]
+struct Local(Rc<Worker>);
+
+/// Sees how a task ends.
+struct Ending(Rc<Worker>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.note_end();
+    }
+}
 
 impl<F: Future + 'static> hyper::rt::Executor<F> for Local
 where
     F::Output: 'static,
 {
     fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
+        let ending = Ending(self.0.clone());
+        tokio::task::spawn_local(async move {
+            let _ending = ending;
+            task.await;
+        });
     }
 }
 
-/// Serves a connection that begins with the HTTP/2 preface to its end. `read`: what was read of it so far.
+/// Serves a connection that begins with the HTTP/2 preface to its end. `read`: what was read of it so far, the first
+/// `preface` bytes of which are the preface.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     socket: Rc<Socket>,
     client: Client,
     watch: Watched,
     read: &[u8],
+    preface: usize,
 ) {
-    let io = Io::new(socket.clone(), read);
+    let sent = Rc::new(Cell::new(0));
+    let io = Io::new(socket.clone(), read, Budget::new(preface, sent.clone()));
     let watch = Rc::new(watch);
     watch.until(Moment::NEVER);
     let streams = Rc::new(Streams::new(&worker, watch.clone()));
@@ -72,13 +95,27 @@ pub(crate) async fn serve(
             let open = Open::new(streams.clone());
             async move {
                 let watch = worker.rounds.watch(&socket);
-                let response = stream(worker, &socket, client, watch, request).await;
-                drop(open);
-                Ok::<_, Infallible>(response)
+                Ok::<_, Infallible>(stream(worker, &socket, client, watch, request, open).await)
             }
         })
     };
-    let mut builder = hyper::server::conn::http2::Builder::new(Local);
+    let mut connection = std::pin::pin!(builder(&worker).serve_connection(io, service));
+    tokio::select! {
+        _ = &mut connection => return,
+        () = streams.end() => {}
+    }
+    // What has come until the client knows is still served: the first GOAWAY names no stream, the second follows the
+    // answer to a ping (RFC 9113 §6.8).
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        _ = connection => {}
+        () = streams.farewell(&sent) => {}
+    }
+}
+
+/// What every connection may use.
+fn builder(worker: &Rc<Worker>) -> hyper::server::conn::http2::Builder<Local> {
+    let mut builder = hyper::server::conn::http2::Builder::new(Local(worker.clone()));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
@@ -88,40 +125,12 @@ pub(crate) async fn serve(
         .max_header_list_size(worker.config().max_header_size as u32)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PONG);
-    let mut connection = std::pin::pin!(builder.serve_connection(io, service));
-    let mut stage = worker.shared.standing.subscribe();
-    let mut tick = tokio::time::interval(IDLE);
-    let mut before = None;
-    loop {
-        tokio::select! {
-            _ = &mut connection => return,
-            _ = stage.changed() => {}
-            () = streams.begun.notified() => {}
-            _ = poll_fn(|cx| watch.poll_alarm(cx)) => break,
-            _ = tick.tick() => {
-                let now = streams.counts.get();
-                if now.0 == 0 && before == Some(now) {
-                    break;
-                }
-                before = Some(now);
-            }
-        }
-        // Who has just connected is served once before it is asked to go.
-        let stage = *stage.borrow_and_update();
-        if stage == Stage::Draining || stage == Stage::Leaving && streams.counts.get().1 > 0 {
-            break;
-        }
-    }
-    // What has come until the client knows is still served: the first GOAWAY names no stream, the second follows the
-    // answer to a ping (RFC 9113 §6.8).
-    connection.as_mut().graceful_shutdown();
-    loop {
-        tokio::select! {
-            _ = &mut connection => return,
-            // Streams that are under way go on, idle or not as the connection may seem.
-            _ = poll_fn(|cx| watch.poll_alarm(cx)) => watch.until(Moment::NEVER),
-        }
-    }
+    builder
+}
+
+/// How old a connection may get: about `age`, so that those that began together don't end together.
+fn aged(age: Duration, turn: usize) -> Duration {
+    if is_off(Rule::Age) { YEAR } else { age + age / 64 * (turn % 16) as u32 }
 }
 
 /// The streams of a connection.
@@ -139,10 +148,57 @@ impl Streams {
         watch.rest(Some(worker.now()));
         Streams { counts: Cell::default(), begun: Notify::new(), worker: worker.clone(), watch }
     }
+
+    /// Ready when the connection is to end: it is idle or old, room is needed, or the proxy goes away.
+    async fn end(&self) {
+        let worker = &self.worker;
+        let patience = worker.patience();
+        let old = worker.now() + aged(patience.age, worker.turn());
+        let mut stage = worker.shared.standing.subscribe();
+        let mut tick = tokio::time::interval(if is_off(Rule::IdleTime) { YEAR } else { patience.idle / 2 });
+        let mut before = None;
+        loop {
+            tokio::select! {
+                _ = stage.changed() => {}
+                () = self.begun.notified() => {}
+                _ = poll_fn(|cx| self.watch.poll_alarm(cx)) => return,
+                _ = tick.tick() => {
+                    let now = self.counts.get();
+                    let idle = now.0 == 0 && before.replace(now) == Some(now);
+                    if idle || worker.now() >= old {
+                        return;
+                    }
+                }
+            }
+            // Who has just connected is served once before it is asked to go.
+            let stage = *stage.borrow_and_update();
+            if stage == Stage::Draining || stage == Stage::Leaving && self.counts.get().1 > 0 {
+                return;
+            }
+        }
+    }
+
+    /// Ready when a client that was asked to go, and has nothing more to hear, doesn't. `sent`: bytes that it was sent.
+    async fn farewell(&self, sent: &Cell<u64>) {
+        let mut tick = tokio::time::interval(FAREWELL);
+        let (mut looks, mut before) = (0, None);
+        loop {
+            tokio::select! {
+                // Streams that are under way go on, idle or not as the connection may seem.
+                _ = poll_fn(|cx| self.watch.poll_alarm(cx)) => self.watch.until(Moment::NEVER),
+                _ = tick.tick() => {
+                    looks = if self.counts.get().0 == 0 { looks + 1 } else { 0 };
+                    if before.replace(sent.get()) == Some(sent.get()) && looks > 1 || looks > FAREWELLS {
+                        return;
+                    }
+                }
+            }
+        }
+    }
 }
 
-/// Counts a stream that is open.
-struct Open(Rc<Streams>);
+/// Counts a stream that is open, to the end of its answer.
+pub(super) struct Open(Rc<Streams>);
 
 impl Open {
     fn new(streams: Rc<Streams>) -> Self {
@@ -153,6 +209,11 @@ impl Open {
             streams.begun.notify_one();
         }
         Open(streams)
+    }
+
+    /// How many are open, this one too.
+    pub(super) fn among(&self) -> usize {
+        self.0.counts.get().0
     }
 }
 
@@ -173,6 +234,7 @@ async fn stream(
     client: Client,
     watch: Watched,
     request: Request<Incoming>,
+    open: Open,
 ) -> Response<Answer> {
     let id = request.headers().get("x-request-id").map(HeaderValue::as_bytes);
     let mut record = Record::for_request(&worker, id);
@@ -190,10 +252,12 @@ async fn stream(
         Err(refusal) => return refuse(&refusal, record, head_only),
     };
     let mut feed = Feed::new(FromStream::new(&head, request.into_body(), record.meter()));
-    let mut trip = Trip { head: &head, client, record: &mut record, routed: &mut routed, watch: &watch };
+    let streams = open.among();
+    let mut trip =
+        Trip { head: &head, client, record: &mut record, routed: &mut routed, watch: &watch, streams };
     let sent = trip.forward(&mut feed).await;
     match sent {
-        Ok(sent) => answer(&head, sent, feed, record, routed, watch),
+        Ok(sent) => answer(&head, sent, feed, record, routed, watch, open),
         Err(Ended::Refused(refusal)) => refuse(&refusal, record, head_only),
         // Nobody reads it: hyper drops this stream.
         Err(Ended::ClientGone) => Response::new(Answer::Own(None)),
@@ -207,6 +271,7 @@ fn answer(
     mut record: Record,
     mut routed: crate::admit::Routed,
     watch: Watched,
+    open: Open,
 ) -> Response<Answer> {
     let worker = record.worker.clone();
     record.answered(&sent.answer);
@@ -232,7 +297,8 @@ fn answer(
         say(headers, "x-kaos-cold-start", "true");
         say(headers, "server-timing", &respond::server_timing(span, phases));
     }
-    let silence = routed.seat.gate.view().workload.policy.stream_idle_timeout;
+    let policy = routed.seat.gate.view().workload.policy.clone();
+    let silence = policy.stream_idle_timeout;
     watch.until(sent.deadline.min(worker.now() + silence));
     // Reading the answer must not drive the upload: a client that reads only after it has sent would wait for ever.
     let upload = (!feed.finished).then(|| {
@@ -246,6 +312,9 @@ fn answer(
         upload,
         watch,
         silence,
+        pace: Pace::new(policy.min_transfer_rate, silence),
+        moved: 0,
+        open,
         deadline: sent.deadline,
         record,
         routed,

@@ -30,6 +30,8 @@ pub(crate) struct FromStream {
     /// Counts the content that comes, for whoever wants to know.
     meter: Option<Rc<Cell<u64>>>,
     ended: bool,
+    /// Bytes of content that may still come.
+    room: u64,
 }
 
 impl FromStream {
@@ -44,6 +46,7 @@ impl FromStream {
             moved: 0,
             meter,
             ended: false,
+            room: u64::MAX,
         }
     }
 
@@ -76,6 +79,7 @@ impl FromStream {
                     if let Some(meter) = &self.meter {
                         meter.set(meter.get() + data.len() as u64);
                     }
+                    self.room = self.room.checked_sub(data.len() as u64).ok_or(Broken::TooLarge)?;
                     if self.chunked {
                         begin_chunk(&mut framing, data.len());
                         self.tail = Bytes::from_static(b"\r\n");
@@ -87,7 +91,9 @@ impl FromStream {
                     let fields = frame.into_trailers().unwrap_or_default();
                     let fields: Vec<_> = fields
                         .iter()
-                        .map(|(name, value)| (name.as_str().as_bytes().to_vec(), value.as_bytes().to_vec()))
+                        .map(|(name, value)| {
+                            (name.as_str().as_bytes().to_vec(), value.as_bytes().trim_ascii().to_vec())
+                        })
                         .collect();
                     if self.chunked {
                         end_chunks(&mut framing, &fields);
@@ -148,6 +154,14 @@ impl Upload for FromStream {
 
     fn moved(&self) -> u64 {
         self.moved
+    }
+
+    fn waits_for_client(&self) -> bool {
+        !self.ended && self.out.is_empty() && self.content.is_empty() && self.tail.is_empty()
+    }
+
+    fn bound(&mut self, most: u64) {
+        self.room = most;
     }
 
     fn hold(&mut self) -> usize {

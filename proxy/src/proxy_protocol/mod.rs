@@ -12,7 +12,7 @@ use crate::buffer::Input;
 use crate::clients::Client;
 use crate::rounds::Watched;
 use crate::socket::Socket;
-use crate::welcome::{FIRST_BYTE_TIMEOUT, read_more};
+use crate::welcome::read_more;
 use crate::worker::Worker;
 
 /// Reads the header where `peer` has to send one. Returns the client that it names, or the peer itself; what came behind the
@@ -52,7 +52,7 @@ async fn read(
 ) -> Result<Option<IpAddr>, &'static str> {
     let now = worker.now();
     watch.rest(Some(now));
-    watch.until(now + FIRST_BYTE_TIMEOUT);
+    watch.until(now + worker.patience().first_bytes);
     loop {
         let more = read_more(worker, socket, watch, input).await;
         more.ok_or("the header did not come whole in time")?;

@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::ServerConfig;
 
@@ -12,8 +11,6 @@ use crate::rounds::Watch;
 use crate::socket::Socket;
 use crate::worker::Worker;
 
-/// From accepting a connection to the end of its handshake.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// Handshakes under way per worker. For one more another one that stalls is ended.
 const MOST: usize = 512;
 
@@ -64,7 +61,7 @@ pub(crate) async fn shake(
     }
     socket.secure(Session::new(settings, received).ok()?);
     watch.rest(Some(now));
-    watch.until(now + TIMEOUT);
+    watch.until(now + worker.patience().first_bytes);
     let shaken = watch.over(poll_fn(|cx| socket.poll_handshake(cx))).await;
     drop(shaking);
     let agreed = shaken.ok().and_then(Result::ok);

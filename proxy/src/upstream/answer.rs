@@ -9,6 +9,7 @@ use crate::buffer::{Buffers, READ_SIZE};
 use crate::field::{Fields, Name, length};
 use crate::http1::framing::{Chunks, Framing};
 use crate::partial::Partial;
+use crate::sabotage::{Rule, is_off};
 use crate::upstream::link::Link;
 
 const FIELDS: usize = 100;
@@ -54,7 +55,7 @@ pub(crate) async fn read(link: &mut Link, method: &Method, buffers: &Buffers) ->
                     return Ok(answer);
                 }
                 interim += 1;
-                if interim > INTERIM {
+                if interim > INTERIM && !is_off(Rule::Interim) {
                     return Err(NoAnswer::Broken("the replica sent more than 16 interim answers"));
                 }
                 continue;
@@ -80,11 +81,9 @@ pub(crate) async fn read(link: &mut Link, method: &Method, buffers: &Buffers) ->
 pub(crate) fn parse(bytes: &[u8], method: &Method) -> Result<Option<(Answer, usize)>, NoAnswer> {
     let mut room = [const { MaybeUninit::uninit() }; FIELDS];
     let mut response = httparse::Response::new(&mut []);
-    let used = match httparse::ParserConfig::default().parse_response_with_uninit_headers(
-        &mut response,
-        bytes,
-        &mut room,
-    ) {
+    let mut grammar = httparse::ParserConfig::default();
+    grammar.allow_obsolete_multiline_headers_in_responses(is_off(Rule::AnswerBytes));
+    let used = match grammar.parse_response_with_uninit_headers(&mut response, bytes, &mut room) {
         Ok(httparse::Status::Complete(used)) => used,
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => {
@@ -131,7 +130,8 @@ fn frame(
     let mut lengths = fields.values(Name::ContentLength);
     let mut encodings = fields.values(Name::TransferEncoding);
     let said = (lengths.next(), encodings.next());
-    if lengths.next().is_some() || encodings.next().is_some() || matches!(said, (Some(_), Some(_))) {
+    let twice = lengths.next().is_some() || encodings.next().is_some() || matches!(said, (Some(_), Some(_)));
+    if twice && !is_off(Rule::SoundAnswers) {
         return Err(NoAnswer::Broken("the replica says twice how long its answer is"));
     }
     let (body, said) = match said {
@@ -148,7 +148,8 @@ fn frame(
         }
         (None, None) => (Framing::UntilClose, None),
     };
-    let empty = method == Method::HEAD || status < 200 || status == 204 || status == 304;
+    let contentless = method == Method::HEAD || status < 200 || status == 204 || status == 304;
+    let empty = contentless && !is_off(Rule::Contentless);
     Ok((if empty { Framing::Length(0) } else { body }, said))
 }
 

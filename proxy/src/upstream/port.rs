@@ -12,6 +12,7 @@ use std::time::Duration;
 use kaos_core::Moment;
 
 use crate::buffer::Buffers;
+use crate::sabotage::{Rule, is_off};
 use crate::slot::Slot;
 use crate::upstream::link::Link;
 
@@ -76,7 +77,8 @@ impl Port {
     /// Keeps a connection for the next request.
     pub(crate) fn keep(&self, mut link: Link, now: Moment, buffers: &Buffers) {
         let mut idle = self.idle.borrow_mut();
-        if self.slot.is_gone() || idle.len() >= KEPT || !link.input.is_empty() {
+        let clean = link.input.is_empty() || is_off(Rule::BytesBehind);
+        if self.slot.is_gone() || idle.len() >= KEPT || !clean {
             return;
         }
         link.input.rest(buffers);

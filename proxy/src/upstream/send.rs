@@ -9,6 +9,7 @@ use crate::field::Name;
 use crate::head::Head;
 use crate::http1::framing::Framing;
 use crate::http1::write::{decimal, field};
+use crate::sabotage::{Rule, is_off};
 use crate::upstream::forwarded::{self, Dropped};
 
 /// What the proxy says of itself and the client.
@@ -40,6 +41,10 @@ pub(crate) fn head(head: &Head, hop: &Hop<'_>, out: &mut Vec<u8>) -> Result<(), 
             Name::Other | Name::Cookie if listed && head.fields.is_listed(&known) => {}
             Name::Other | Name::Cookie => field(out, known.name, known.value),
             Name::Forwarding => speaks_for_others = true,
+            Name::HopByHop | Name::Te | Name::Connection if is_off(Rule::HopByHop) => {
+                field(out, known.name, known.value);
+            }
+            Name::Twin if is_off(Rule::SoundLength) => field(out, known.name, known.value),
             Name::Trailer if matches!(head.body, Framing::Chunked(_)) => field(out, known.name, known.value),
             _ => {}
         }

@@ -8,6 +8,8 @@
     reason = "a rig that breaks fails the test"
 )]
 
+pub mod flood;
+pub mod frames;
 pub mod http2;
 mod replica;
 mod request;
@@ -31,8 +33,8 @@ pub use replica::Replica;
 pub use request::Request;
 pub use wire::{Answer, Client};
 
-/// Longest wait for anything that must come.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest wait for anything that must come. Where rules are turned off it never does.
+pub const PATIENCE: Duration = Duration::from_secs(if cfg!(feature = "sabotage") { 12 } else { 20 });
 
 /// Any port of this machine.
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -263,11 +265,17 @@ impl Rig {
         are_held(self.address.port(), &self.replicas) || are_held(self.tls_address.port(), &[])
     }
 
-    /// Waits until nothing is in flight or waiting, stops the proxy, and checks that it has let go of everything.
-    pub fn finish(mut self) {
+    /// Waits until nothing is in flight or waiting, sees that nothing has panicked, stops the proxy, and checks that it has let go of everything.
+    pub fn finish(self) {
+        self.finish_after(0);
+    }
+
+    /// As [`Rig::finish`], where so many panics were meant.
+    pub fn finish_after(mut self, panics: u64) {
         until("nothing is in flight", || self.in_flight() == 0);
         until("nothing waits", || self.waiting() == 0);
         until("no connection to a replica is in use", || self.totals().upstream_active == 0);
+        assert_eq!(self.totals().panics, panics, "panics");
         let proxy = self.proxy.take().unwrap();
         self.runtime.block_on(proxy.stop(Duration::from_secs(5)));
         until("its sockets are closed", || !self.holds_sockets());
