@@ -18,12 +18,13 @@ fn lines(kaos: &Kaos, count: usize) -> Vec<String> {
 #[test]
 fn each_request_is_an_object() {
     let kaos = Kaos::shop(&["--access-log", "json"], &[]);
-    assert_eq!(kaos.get("/a?secret=1").status, 200);
-    assert_eq!(kaos.get("/b").status, 200);
+    assert_eq!(kaos.get("/headers?secret=1").status, 200);
+    lines(&kaos, 1);
+    assert_eq!(kaos.get("/bytes/3").status, 200);
     let objects: Vec<Value> =
         lines(&kaos, 2).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let told = |name: &str| objects.iter().map(|object| object[name].clone()).collect::<Vec<_>>();
-    assert_eq!(told("path"), ["/a", "/b"]);
+    assert_eq!(told("path"), ["/headers", "/bytes/3"]);
     assert_eq!(told("cold"), [true, false]);
     assert_eq!(told("workload"), ["local/shop"; 2]);
     assert_eq!(told("client"), ["127.0.0.1"; 2]);
@@ -38,12 +39,12 @@ fn each_request_is_an_object() {
 #[test]
 fn or_a_line_as_apache_writes_it_or_none() {
     let configuration = format!(
-        "access-log = \"combined\"\naccess-log-sample = \"errors\"\n[[function]]\nname = \"shop\"\npath = \"/shop\"\n\
+        "access-log = \"combined\"\naccess-log-sample = \"errors\"\n[[function]]\nname = \"shop\"\npath = \"/headers\"\n\
          command = [\"{}\"]\n",
         answer()
     );
     let mut kaos = Kaos::up_in(folder(&configuration), &[]);
-    assert_eq!(kaos.get("/shop/").status, 200);
+    assert_eq!(kaos.get("/headers").status, 200);
     assert_eq!(kaos.get("/elsewhere").status, 404);
     let written = lines(&kaos, 1);
     assert!(

@@ -5,7 +5,7 @@
 
 mod line;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -16,6 +16,8 @@ use kaos_proxy::{Access, Entry};
 use crate::clock::Clock;
 use crate::config::{AccessLog, Settings};
 use crate::failure::Failure;
+use crate::process::log::ToTerminal;
+use crate::process::terminal::Terminal;
 
 /// Batches of entries that wait to be written: at most 64 entries each, mostly fewer.
 const QUEUED: usize = 256;
@@ -94,11 +96,17 @@ impl Opened {
         Access { log: self.queue.clone(), share: self.share }
     }
 
-    /// Starts the thread that writes to stdout.
-    pub(crate) fn write(self) -> Result<Writing, Failure> {
+    /// Starts the thread that writes to stdout, or to `terminal` where that is what stdout is: there a live line may be at the
+    /// bottom, which what is written past it would run into.
+    pub(crate) fn write(self, terminal: Option<&Terminal>) -> Result<Writing, Failure> {
         let Opened { queue, waiting, form, clock, .. } = self;
         let losing = queue.clone();
-        let write = move || write_all(&waiting, &losing, form, &clock, std::io::stdout());
+        let shared = terminal.filter(|terminal| terminal.is_live() && std::io::stdout().is_terminal());
+        let out: Box<dyn Write + Send> = match shared {
+            Some(terminal) => Box::new(ToTerminal(terminal.clone())),
+            None => Box::new(std::io::stdout()),
+        };
+        let write = move || write_all(&waiting, &losing, form, &clock, out);
         std::thread::Builder::new()
             .name("access-log".into())
             .spawn(write)

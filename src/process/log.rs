@@ -30,8 +30,9 @@ pub(crate) fn start(terminal: &Terminal, level: Level, json: bool) {
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
+/// Writes whole lines to a terminal.
 #[derive(Clone)]
-struct ToTerminal(Terminal);
+pub(crate) struct ToTerminal(pub(crate) Terminal);
 
 impl<'a> MakeWriter<'a> for ToTerminal {
     type Writer = Self;
@@ -42,7 +43,7 @@ impl<'a> MakeWriter<'a> for ToTerminal {
 }
 
 impl io::Write for ToTerminal {
-    /// An event is written whole.
+    /// An event is written whole, as are others' lines.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.0.line(line.to_vec());
         Ok(line.len())

@@ -56,7 +56,7 @@ pub(crate) async fn run(args: &Proxy) -> Result<(), Failure> {
     let opened = access_log::open(&args.settings(), clock);
     let bound = bound.with_limits(limits).with_access_log(opened.as_ref().map(Opened::access));
     let proxy = start(bound, &watched, reports)?;
-    let access_log = opened.map(Opened::write).transpose()?;
+    let access_log = opened.map(|opened| opened.write(None)).transpose()?;
     let _ = standing.proxy.set(Arc::downgrade(&proxy));
     tracing::info!(
         workloads = watched.snapshots.borrow().workloads.len(),
