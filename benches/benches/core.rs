@@ -1,15 +1,17 @@
-//! Micro benchmarks of the pure rules: looking up a route, reading annotations, deciding.
+//! Micro benchmarks of the pure rules: a request's (its route, its replica, its part in the sums), and the control line's (reading
+//! annotations, deciding).
 
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kaos_core::decide::{Memory, decide};
-use kaos_core::host::HostPattern;
+use kaos_core::host::{HostPattern, normalise};
 use kaos_core::observation::{Heard, Loads};
+use kaos_core::pick::pick;
 use kaos_core::route::{Claim, RouteTable};
 use kaos_core::snapshot::Replicas;
 use kaos_core::window::Load;
-use kaos_core::{Moment, Observation, Policy, WorkloadId, annotation};
+use kaos_core::{Moment, Observation, Policy, Sums, WorkloadId, annotation};
 
 /// The host of the claim `at`: every tenth claims a path of its neighbour's.
 fn host(at: usize) -> String {
@@ -43,6 +45,34 @@ fn routes(criterion: &mut Criterion) {
             bencher.iter(|| table.find(black_box("nobody.example.com"), black_box("/api/v1/items")));
         });
     }
+    group.finish();
+}
+
+/// What a request costs besides: its host as it is compared, the choice of a replica, its beginning and end in the sums.
+fn request(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("request");
+    group.bench_function("host", |bencher| {
+        bencher.iter(|| normalise(black_box("w17.default.apps.example.com:8080")));
+    });
+    for count in [1, 16, 100] {
+        let loads: Vec<u32> = (0..count).map(|at| (at * 7 % 5) as u32).collect();
+        let mut turn = 0;
+        group.bench_function(BenchmarkId::new("pick", count), |bencher| {
+            bencher.iter(|| {
+                turn += 1;
+                pick(loads.len(), 0, turn, |at| loads.get(at).copied())
+            });
+        });
+    }
+    let (mut sums, mut now) = (Sums::default(), 0);
+    group.bench_function("sums", |bencher| {
+        bencher.iter(|| {
+            now += 100;
+            sums.start(now);
+            sums.finish(now + 50);
+            sums.open()
+        });
+    });
     group.finish();
 }
 
@@ -108,5 +138,5 @@ fn decisions(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(rules, routes, annotations, decisions);
+criterion_group!(rules, routes, request, annotations, decisions);
 criterion_main!(rules);

@@ -49,6 +49,8 @@ pub(crate) struct Configured {
     pub(crate) words: Vec<String>,
     /// The file that it reads.
     pub(crate) text: String,
+    /// Folders of its own, as its environment names them: one that runs for its user is not disturbed.
+    pub(crate) folders: &'static [&'static str],
     /// Its workers are children of the process that is started.
     pub(crate) workers: bool,
 }
@@ -90,7 +92,12 @@ pub(crate) fn configure(kind: Kind, name: &str, site: Site<'_>) -> Result<Config
             &path,
         ]),
     };
-    Ok(Configured { words, text, workers: !matches!(kind, Kind::Kaos(_)) })
+    let folders: &[&str] = match kind {
+        Kind::Kaos(_) => &["XDG_STATE_HOME", "XDG_RUNTIME_DIR"],
+        Kind::Caddy => &["XDG_CONFIG_HOME", "XDG_DATA_HOME"],
+        _ => &[],
+    };
+    Ok(Configured { words, text, folders, workers: !matches!(kind, Kind::Kaos(_)) })
 }
 
 fn words(words: &[&str]) -> Vec<String> {

@@ -39,7 +39,9 @@ pub(crate) fn look(path: PathBuf, ask: &str) -> Program {
     let said = Command::new(&path).arg(ask).output().map(|output| [output.stdout, output.stderr].concat());
     let said = String::from_utf8_lossy(&said.unwrap_or_default()).into_owned();
     let line = said.lines().find(|line| number(line).is_some()).unwrap_or("unknown version");
-    let (version, number) = (line.trim().to_owned(), number(line).unwrap_or_default().to_owned());
+    // Some begin with their own path.
+    let line = line.trim().trim_start_matches(&*path.to_string_lossy()).trim_start();
+    let (version, number) = (line.to_owned(), number(line).unwrap_or_default().to_owned());
     Program { path, version, number }
 }
 

@@ -50,7 +50,7 @@ struct Arguments {
     /// Who is measured, in every version that is there
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Peer::Kaos, Peer::Nginx, Peer::Haproxy, Peer::Envoy, Peer::Caddy, Peer::Direct])]
     peers: Vec<Peer>,
-    /// [WORK:]BYTES@CONNECTIONS, and which kinds of work there are is below
+    /// What is asked, as WORK:BYTES@CONNECTIONS, or BYTES@CONNECTIONS for h1; what WORK may be is below
     #[arg(long, value_delimiter = ',', value_parser = Case::parse, default_value = CASES)]
     cases: Vec<Case>,
     /// What is measured
@@ -149,21 +149,23 @@ fn measure(arguments: &Arguments) -> Result<Report, String> {
         folder: folder.path(),
         core: arguments.proxy_core,
     };
-    let (candidates, mut notes) = peer::find(arguments, &peers_folder(arguments)?);
+    let (mut candidates, mut notes) = peer::find(arguments, &peers_folder(arguments)?);
     let mut works: Vec<Work> = arguments.cases.iter().map(|case| case.work).collect();
     works.sort_unstable();
     works.dedup();
     let mut proxies = Vec::new();
-    for candidate in &candidates {
-        match Proxy::start(candidate, &works, stage) {
-            Ok((proxy, lost)) => {
-                machine.add(&proxy);
-                proxies.push(proxy);
-                notes.extend(lost);
-            }
-            Err(why) => notes.push(format!("{} can't be measured: {why}", candidate.name)),
+    candidates.retain(|candidate| match Proxy::start(candidate, &works, stage) {
+        Ok((proxy, lost)) => {
+            machine.add(&proxy);
+            proxies.push(proxy);
+            notes.extend(lost);
+            true
         }
-    }
+        Err(why) => {
+            notes.push(format!("{} can't be measured: {why}", candidate.name));
+            false
+        }
+    });
     let wants = |figure| arguments.measure.contains(&figure);
     let outcome = if wants(Figure::Cpu) || wants(Figure::Latency) {
         round::run(arguments, &proxies, stage, wants(Figure::Latency))

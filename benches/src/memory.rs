@@ -66,8 +66,9 @@ pub(crate) fn idle(
     for work in [Work::H1, Work::Tls].into_iter().filter(|work| works.contains(work)) {
         for candidate in candidates.iter().filter(|candidate| candidate.peer != Peer::Direct) {
             let case = Case { work, size: stage.upstream.sizes[0], connections: count };
-            let measured = Proxy::start(candidate, &[work], stage)
-                .and_then(|(proxy, _)| open_and_wait(&proxy, case, stage));
+            let measured = Proxy::start(candidate, &[work], stage).and_then(|(proxy, lost)| {
+                lost.first().map_or_else(|| open_and_wait(&proxy, case, stage), |why| Err(why.clone()))
+            });
             match measured {
                 Ok((before, after)) => {
                     let what = format!("idle {} connection", work.name());

@@ -187,21 +187,29 @@ fn start_kaos(
         Ability { tls: false, grpc: false },
     ];
     tries.dedup();
-    let mut refused = String::new();
+    let mut refused: Vec<(Ability, String)> = Vec::new();
     for ability in tries {
         match start(candidate, Kind::Kaos(ability), stage) {
             Ok(proxy) => {
-                let lost = [("TLS", wanted.tls, ability.tls), ("gRPC", wanted.grpc, ability.grpc)];
-                let lost = lost.into_iter().filter(|(_, wanted, spoken)| wanted > spoken);
-                let notes = lost
-                    .map(|(what, ..)| format!("kaos: {what} isn't spoken by this build: {refused}"))
-                    .collect();
-                return Ok((proxy, notes));
+                let why = |alone: Ability| {
+                    let reason = refused.iter().find(|(tried, _)| *tried == alone);
+                    reason.map_or("", |(_, why)| why.as_str()).to_owned()
+                };
+                let mut lost = Vec::new();
+                if wanted.tls && !ability.tls {
+                    let why = why(Ability { tls: true, grpc: false });
+                    lost.push(format!("kaos: TLS isn't spoken by this build: {why}"));
+                }
+                if wanted.grpc && !ability.grpc {
+                    let why = why(Ability { tls: false, grpc: true });
+                    lost.push(format!("kaos: gRPC isn't spoken by this build: {why}"));
+                }
+                return Ok((proxy, lost));
             }
-            Err(why) => refused = why,
+            Err(why) => refused.push((ability, why)),
         }
     }
-    Err(refused)
+    Err(refused.pop().map_or_else(String::new, |(_, why)| why))
 }
 
 fn start(candidate: &Candidate, kind: Kind, stage: Stage<'_>) -> Result<Proxy, String> {
@@ -216,11 +224,9 @@ fn start(candidate: &Candidate, kind: Kind, stage: Stage<'_>) -> Result<Proxy, S
     if let Kind::Kaos(_) = kind {
         // One listener for all that isn't TLS.
         (places.h2c, places.grpc) = (places.h1, places.h1);
-        // Folders of its own: a Kaos that runs for its user is not disturbed.
-        let folders =
-            ["XDG_STATE_HOME", "XDG_RUNTIME_DIR"].map(|name| format!("{name}={}", folder.display()));
-        words = [vec!["env".to_owned()], folders.to_vec(), words].concat();
     }
+    let folders = made.folders.iter().map(|name| format!("{name}={}", folder.display()));
+    let words: Vec<String> = std::iter::once("env".to_owned()).chain(folders).chain(words).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let mut process = Process::start(&file, &core::pinned(core, &words), folder)?;
     wait_until_ready(&mut process, places.h1, &upstream.path(upstream.sizes[0]), folder)?;

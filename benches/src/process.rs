@@ -42,7 +42,7 @@ impl Process {
     pub(crate) fn ended(&mut self, folder: &Path) -> Option<String> {
         let status = self.child.try_wait().ok().flatten()?;
         let log = std::fs::read_to_string(folder.join(format!("{}.log", self.name))).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().rev().take(5).collect();
+        let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).rev().take(6).collect();
         let last: Vec<&str> = lines.into_iter().rev().collect();
         Some(format!("{} ended with {status}: {}", self.name, last.join(" | ")))
     }

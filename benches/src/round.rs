@@ -17,7 +17,10 @@ const WARM_UP: Duration = Duration::from_millis(500);
 /// The share of the capacity at which latency is measured.
 const HALF: f64 = 0.5;
 
-/// One proxy under one load. Medians of the rounds.
+/// The share of the proxy's core that others may have before a round is left out.
+pub(crate) const DISTURBED: f64 = 0.05;
+
+/// One proxy under one load. Medians of the rounds that were quiet.
 #[derive(Debug, Serialize)]
 pub(crate) struct Measured {
     pub(crate) case: Case,
@@ -37,7 +40,7 @@ pub(crate) struct Measured {
     pub(crate) load_core_busy: f64,
     /// The share of the proxy's core that went to others than the proxy: the figures are worth less the more it is.
     pub(crate) disturbed: f64,
-    /// In an open loop at half load, if that was measured.
+    /// In an open loop at half load, if that was measured and can be carried.
     pub(crate) half: Option<Half>,
 }
 
@@ -76,7 +79,7 @@ struct Sample {
 struct Runner<'a> {
     proxy: &'a Proxy,
     samples: Vec<Sample>,
-    half: Vec<(f64, f64)>,
+    half: Vec<Sample>,
     wrong: Option<String>,
 }
 
@@ -120,31 +123,35 @@ fn run_case(
         load::ask(&runner.proxy.target(case, stage), when, span).map_err(|why| runner.wrong = Some(why)).ok()
     };
     for runner in runners.iter_mut() {
-        ask(runner, Loop::Closed, WARM_UP);
+        ask(runner, Loop::Closed, WARM_UP.min(arguments.span));
     }
     let count = runners.len().max(1);
     // Each round begins with another proxy: none always follows the same one.
     let turns = (0..arguments.rounds as usize)
         .flat_map(|round| (0..runners.len()).map(move |turn| (round, (round + turn) % count)))
         .collect::<Vec<_>>();
-    for (_, at) in &turns {
-        let runner = &mut runners[*at];
+    let take = |runner: &mut Runner<'_>, when: Loop| {
         let cores = [arguments.proxy_core, arguments.load_core];
         let (cpu, ticks) = (runner.proxy.cpu(), cores.map(Ticks::now));
-        let Some(done) = ask(runner, Loop::Closed, arguments.span) else { continue };
+        let done = ask(runner, when, arguments.span)?;
         let used = runner.proxy.cpu().seconds_since(cpu);
         let busy = [0, 1].map(|core| Ticks::now(cores[core]).busy_since(ticks[core]));
-        runner.samples.push(sample(&done, used, busy));
+        Some(sample(&done, used, busy))
+    };
+    for (_, at) in &turns {
+        let sample = take(&mut runners[*at], Loop::Closed);
+        runners[*at].samples.extend(sample);
     }
     let rate = half_of_capacity(runners);
     if !latency || rate <= 0.0 {
         return 0.0;
     }
-    for (round, at) in turns {
+    // Who can't carry the rate would show how long its backlog grew, which is no latency.
+    let able: Vec<bool> = runners.iter().map(|runner| capacity(runner) > rate).collect();
+    for (round, at) in turns.into_iter().filter(|(_, at)| able[*at]) {
         let when = Loop::Open { rate, seed: round as u64 };
-        if let Some(done) = ask(&mut runners[at], when, arguments.span) {
-            runners[at].half.push((millis(&done.latencies, 0.5), millis(&done.latencies, 0.99)));
-        }
+        let sample = take(&mut runners[at], when);
+        runners[at].half.extend(sample);
     }
     rate
 }
@@ -170,8 +177,12 @@ fn millis(latencies: &Latencies, share: f64) -> f64 {
 /// Half of what the second best proxy can do, so that at least two aren't beyond half of their capacity; of one, half of its.
 fn half_of_capacity(runners: &[Runner<'_>]) -> f64 {
     let rates = runners.iter().filter(|runner| runner.proxy.is_proxy() && runner.wrong.is_none());
-    let rates = rates.map(|runner| median(runner.samples.iter().map(|sample| sample.rate).collect()));
-    HALF * second_best(rates.collect())
+    HALF * second_best(rates.map(capacity).collect())
+}
+
+/// Answers a second in the closed loop.
+fn capacity(runner: &Runner<'_>) -> f64 {
+    median(quiet(&runner.samples).iter().map(|sample| sample.rate).collect())
 }
 
 fn second_best(mut rates: Vec<f64>) -> f64 {
@@ -180,13 +191,16 @@ fn second_best(mut rates: Vec<f64>) -> f64 {
 }
 
 fn sum_up(case: Case, runner: &Runner<'_>, rate: f64) -> Measured {
-    let median_of = |field: fn(&Sample) -> f64| median(runner.samples.iter().map(field).collect());
-    let half = |field: fn(&(f64, f64)) -> f64| runner.half.iter().map(field).collect::<Vec<f64>>();
+    let (samples, half) = (quiet(&runner.samples), quiet(&runner.half));
+    let all_of = |samples: &[&Sample], field: fn(&Sample) -> f64| -> Vec<f64> {
+        samples.iter().map(|sample| field(sample)).collect()
+    };
+    let median_of = |field: fn(&Sample) -> f64| median(all_of(&samples, field));
     Measured {
         case,
         peer: runner.proxy.name.clone(),
         proxy: runner.proxy.is_proxy(),
-        rounds: runner.samples.iter().map(|sample| sample.user + sample.system).collect(),
+        rounds: all_of(&samples, |sample| sample.user + sample.system),
         cpu_us: median_of(|sample| sample.user + sample.system),
         user_us: median_of(|sample| sample.user),
         system_us: median_of(|sample| sample.system),
@@ -196,13 +210,23 @@ fn sum_up(case: Case, runner: &Runner<'_>, rate: f64) -> Measured {
         proxy_core_busy: median_of(|sample| sample.proxy_core),
         load_core_busy: median_of(|sample| sample.load_core),
         disturbed: median_of(|sample| sample.disturbed),
-        half: (!runner.half.is_empty()).then(|| Half {
+        half: (!half.is_empty()).then(|| Half {
             rate,
-            p50_ms: median(half(|(p50, _)| *p50)),
-            p99_ms: median(half(|(_, p99)| *p99)),
-            p99_rounds: half(|(_, p99)| *p99),
+            p50_ms: median(all_of(&half, |sample| sample.p50)),
+            p99_ms: median(all_of(&half, |sample| sample.p99)),
+            p99_rounds: all_of(&half, |sample| sample.p99),
         }),
     }
+}
+
+/// The rounds in which nobody else used the proxy's core; if those are few, the half in which others used it least. What is left
+/// out is chosen by what others did, never by what came out.
+fn quiet(samples: &[Sample]) -> Vec<&Sample> {
+    let mut sorted: Vec<&Sample> = samples.iter().collect();
+    sorted.sort_by(|one, other| one.disturbed.total_cmp(&other.disturbed));
+    let undisturbed = sorted.iter().filter(|sample| sample.disturbed <= DISTURBED).count();
+    sorted.truncate(undisturbed.max(samples.len().div_ceil(2)));
+    sorted
 }
 
 /// The middle value, or the mean of the two in the middle; 0 of none.
@@ -226,6 +250,29 @@ mod tests {
             [(vec![], 0.0), (vec![3.0], 3.0), (vec![9.0, 1.0, 2.0], 2.0), (vec![4.0, 1.0], 2.5)]
         {
             assert!((median(values) - wanted).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn rounds_are_left_out_by_what_others_did() {
+        let sample = |disturbed: f64| Sample {
+            user: 1.0,
+            system: 1.0,
+            rate: 1.0,
+            p50: 1.0,
+            p99: 1.0,
+            proxy_core: 1.0,
+            load_core: 1.0,
+            disturbed,
+        };
+        for (disturbed, kept) in [
+            (vec![], vec![]),
+            (vec![0.0, 0.3, 0.04, 0.01], vec![0.0, 0.01, 0.04]),
+            (vec![0.4, 0.3, 0.5, 0.2, 0.0], vec![0.0, 0.2, 0.3]),
+        ] {
+            let samples: Vec<Sample> = disturbed.into_iter().map(sample).collect();
+            let quiet: Vec<f64> = quiet(&samples).iter().map(|sample| sample.disturbed).collect();
+            assert_eq!(quiet, kept);
         }
     }
 

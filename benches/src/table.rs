@@ -3,10 +3,7 @@
 use std::fmt::Write;
 
 use crate::memory::Taken;
-use crate::round::Measured;
-
-/// Share of the proxy's core beyond which other programs spoil its caches, and with them the figures.
-const DISTURBED: f64 = 0.05;
+use crate::round::{DISTURBED, Measured};
 
 /// CPU per request, throughput and latency.
 pub(crate) fn text(measured: &[Measured]) -> String {

@@ -17,7 +17,7 @@ pub(super) fn text(site: Site<'_>) -> String {
     let [h1, h2c, tls, calls] =
         [places.h1, places.h2c, places.tls, places.grpc].map(|address| address.port());
     format!(
-        "{{\n\tadmin off\n\tauto_https off\n\tpersist_config off\n\tlog {{\n\t\tlevel WARN\n\t}}\n\
+        "{{\n\tadmin off\n\tauto_https off\n\tlog {{\n\t\tlevel WARN\n\t}}\n\
          \tservers {{\n\t\tprotocols h1 h2 h2c\n\t}}\n}}\n\
          http://:{h1} {{\n{http}}}\nhttp://:{h2c} {{\n{http}}}\nhttp://:{calls} {{\n{grpc}}}\n\
          https://:{tls} {{\n\ttls {} {}\n{http}}}\n",

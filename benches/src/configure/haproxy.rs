@@ -9,7 +9,7 @@ pub(super) fn text(site: Site<'_>) -> String {
                   http-response set-header X-Request-Id %[unique-id]\n  \
                   http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]\n";
     format!(
-        "global\n  nbthread 1\n  maxconn 16384\n  tune.maxaccept 64\n  ssl-default-bind-options ssl-min-ver TLSv1.2\n\
+        "global\n  nbthread 1\n  maxconn 8192\n  tune.maxaccept 64\n  ssl-default-bind-options ssl-min-ver TLSv1.2\n\
          defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n  http-reuse always\n  option forwardfor\n\
          frontend f\n  bind {} backlog 4096\n  bind {} proto h2 backlog 4096\n  bind {} ssl crt {} alpn h2,http/1.1 backlog 4096\n\
          {fields}  default_backend b\n\
