@@ -1,7 +1,5 @@
 //! What a figure is worth nothing without: the machine, the versions, the settings.
 
-use std::fmt::Write;
-
 use serde::Serialize;
 
 use crate::Arguments;
@@ -11,26 +9,30 @@ use crate::upstream::Upstream;
 /// The machine and the settings of one run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Machine {
-    processor: String,
-    cores: usize,
-    kernel: String,
-    proxy_core: usize,
-    load_core: usize,
-    rounds: u32,
-    seconds: f64,
-    load: &'static str,
-    upstream: &'static str,
-    /// Name, version, settings.
-    peers: Vec<[String; 3]>,
+    pub(crate) processor: String,
+    pub(crate) cores: usize,
+    pub(crate) kernel: String,
+    pub(crate) proxy_core: usize,
+    pub(crate) load_core: usize,
+    pub(crate) rounds: u32,
+    pub(crate) seconds: f64,
+    pub(crate) upstream: &'static str,
+    pub(crate) command: String,
+    pub(crate) peers: Vec<Description>,
+}
+
+/// A proxy and how it was told to be.
+#[derive(Debug, Serialize)]
+pub(crate) struct Description {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) command: String,
+    pub(crate) configuration: String,
 }
 
 impl Machine {
     /// Looks. An error if the two cores aren't two cores of this machine.
-    pub(crate) fn look(
-        peers: &[Proxy],
-        upstream: &Upstream,
-        arguments: &Arguments,
-    ) -> Result<Machine, String> {
+    pub(crate) fn look(upstream: &Upstream, arguments: &Arguments) -> Result<Machine, String> {
         let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let cores = cpus.lines().filter(|line| line.starts_with("processor")).count();
         let (proxy_core, load_core) = (arguments.proxy_core, arguments.load_core);
@@ -45,6 +47,7 @@ impl Machine {
             value.map(|(_, value)| value.trim().to_owned())
         };
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let words = std::env::args().skip(1).map(|word| format!(" {word}"));
         Ok(Machine {
             processor: field("model name").or_else(|| field("Processor")).unwrap_or_else(|| "unknown".into()),
             cores,
@@ -53,27 +56,35 @@ impl Machine {
             load_core,
             rounds: arguments.rounds,
             seconds: arguments.span.as_secs_f64(),
-            load: "own closed-loop client, HTTP/1.1 keep-alive, status and length of every answer checked",
             upstream: upstream.name(),
-            peers: peers
-                .iter()
-                .map(|peer| [peer.name.into(), peer.version.clone(), peer.settings.into()])
-                .collect(),
+            command: format!("side-by-side{}", words.collect::<String>()),
+            peers: Vec::new(),
         })
     }
 
-    /// For people.
-    pub(crate) fn text(&self) -> String {
-        let Machine {
-            processor, cores, kernel, proxy_core, load_core, rounds, seconds, load, upstream, ..
-        } = self;
-        let mut text = format!(
-            "machine   {processor}, {cores} cores, Linux {kernel}; proxy on core {proxy_core}, load and upstream on core {load_core}\n\
-             load      {load}; {rounds} rounds of {seconds} s each, interleaved\nupstream  {upstream}\n"
-        );
-        for [name, version, settings] in &self.peers {
-            let _ = writeln!(text, "{name:<9} {version}: {settings}");
-        }
-        text
+    /// Adds a proxy.
+    pub(crate) fn add(&mut self, proxy: &Proxy) {
+        let [command, configuration] = proxy.configuration.clone();
+        let (name, version) = (proxy.name.clone(), proxy.version.clone());
+        self.peers.push(Description { name, version, command, configuration });
+    }
+
+    /// Lines for people: what, and what it is.
+    pub(crate) fn lines(&self) -> Vec<(String, String)> {
+        let Machine { processor, cores, kernel, proxy_core, load_core, rounds, seconds, upstream, .. } = self;
+        let mut lines = vec![
+            ("machine".into(), format!("{processor}, {cores} cores, Linux {kernel}")),
+            (
+                "cores".into(),
+                format!("each proxy on core {proxy_core}, load and upstream on core {load_core}"),
+            ),
+            (
+                "load".into(),
+                format!("{rounds} rounds of {seconds} s each, interleaved; every answer checked"),
+            ),
+            ("upstream".into(), (*upstream).to_owned()),
+        ];
+        lines.extend(self.peers.iter().map(|peer| (peer.name.clone(), peer.version.clone())));
+        lines
     }
 }

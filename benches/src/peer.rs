@@ -1,158 +1,248 @@
-//! The proxies: how each is configured and started. Each gets what its own documentation recommends for this work.
+//! The proxies that run: found, started, and asked whether they do what is to be measured.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::nginx::nginx_config;
-use crate::process::{Cpu, Process};
-use crate::ready::{free_address, wait_until_ready};
+use clap::ValueEnum;
+
+use crate::case::{Case, Work};
+use crate::certificate::{Certificate, HOST};
+use crate::configure::{Ability, Kind, Places, Site, configure};
+use crate::installed::{self, Program};
+use crate::load::{Target, try_once};
+use crate::process::{Cpu, Process, memory};
+use crate::ready::wait_until_ready;
 use crate::upstream::Upstream;
-use crate::{Arguments, Peer, core, installed};
+use crate::{Arguments, core};
 
-/// A proxy that runs.
-pub(crate) struct Proxy {
-    pub(crate) name: &'static str,
-    pub(crate) address: SocketAddr,
-    pub(crate) version: String,
-    pub(crate) settings: &'static str,
-    process: Option<Process>,
-    workers: bool,
+/// Who can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Peer {
+    /// Kaos, `kaos up` with default knobs.
+    Kaos,
+    /// nginx, one worker.
+    Nginx,
+    /// HAProxy, one thread.
+    Haproxy,
+    /// Envoy, one worker.
+    Envoy,
+    /// Caddy, one thread.
+    Caddy,
+    /// No proxy: what the load and the upstream can do.
+    Direct,
 }
 
-impl Proxy {
-    /// The CPU that it has used: with nginx's workers, without Kaos's replicas.
-    pub(crate) fn cpu(&self) -> Cpu {
-        self.process.as_ref().map_or(Cpu::default(), |process| Cpu::used(process.id(), self.workers))
-    }
+/// A proxy that can be started.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) peer: Peer,
+    /// Who it is in tables.
+    pub(crate) name: String,
+    pub(crate) program: Option<Program>,
 }
 
-/// Starts the proxies that are asked for and there. Returns also what is missing and how to get it.
-pub(crate) fn start_all(
-    arguments: &Arguments,
-    upstream: &Upstream,
-    folder: &Path,
-) -> Result<(Vec<Proxy>, Vec<String>), String> {
-    let (mut proxies, mut missing) = (Vec::new(), Vec::new());
+/// Who is there of those that are asked for, and who isn't, with how to get it.
+pub(crate) fn find(arguments: &Arguments, folder: &Path) -> (Vec<Candidate>, Vec<String>) {
+    let (mut candidates, mut missing) = (Vec::new(), Vec::new());
     for peer in &arguments.peers {
-        let found = match peer {
-            Peer::Kaos => {
-                kaos_path(arguments).ok_or("kaos (cargo build --profile dist -p kaos, or --kaos PATH)")
+        let (name, programs) = match peer {
+            Peer::Direct => {
+                candidates.push(Candidate { peer: *peer, name: "direct".into(), program: None });
+                continue;
             }
-            Peer::Nginx => installed::find("nginx").ok_or("nginx (apt-get install nginx-light)"),
-            Peer::Haproxy => installed::find("haproxy").ok_or("HAProxy (apt-get install haproxy)"),
-            Peer::Direct => Ok(PathBuf::new()),
+            Peer::Kaos => (
+                "kaos",
+                kaos_path(arguments).map(|path| installed::look(path, "version")).into_iter().collect(),
+            ),
+            Peer::Nginx => ("nginx", installed::find_all("nginx", "-v", folder)),
+            Peer::Haproxy => ("haproxy", installed::find_all("haproxy", "-v", folder)),
+            Peer::Envoy => ("envoy", installed::find_all("envoy", "--version", folder)),
+            Peer::Caddy => ("caddy", installed::find_all("caddy", "version", folder)),
         };
-        match found {
-            Ok(path) => proxies.push(start(*peer, &path, arguments, upstream, folder)?),
-            Err(what) => missing.push(what.to_owned()),
+        if programs.is_empty() {
+            let how = match peer {
+                Peer::Kaos => "cargo build --profile dist -p kaos, or --kaos PATH".to_owned(),
+                Peer::Envoy => "benches/peers.sh".to_owned(),
+                _ => format!("apt-get install {name}, and for a newer one benches/peers.sh"),
+            };
+            missing.push(format!("{name} is missing: {how}"));
         }
+        candidates.extend(programs.into_iter().map(|program| {
+            let version = if *peer == Peer::Kaos { "" } else { program.number.as_str() };
+            Candidate { peer: *peer, name: format!("{name} {version}").trim().into(), program: Some(program) }
+        }));
     }
-    Ok((proxies, missing))
+    (candidates, missing)
 }
 
 fn kaos_path(arguments: &Arguments) -> Option<PathBuf> {
     let beside = std::env::current_exe().ok()?;
     let target = beside.parent()?.parent()?;
-    let built = [target.join("dist/kaos"), target.join("release/kaos")];
-    let path = arguments.kaos.clone().into_iter().chain(built).find(|path| path.is_file())?;
-    std::path::absolute(path).ok()
+    let built = vec![target.join("dist/kaos"), target.join("release/kaos")];
+    let candidates = arguments.kaos.clone().map_or(built, |path| vec![path]);
+    std::path::absolute(candidates.into_iter().find(|path| path.is_file())?).ok()
 }
 
-fn start(
-    peer: Peer,
-    program: &Path,
-    arguments: &Arguments,
-    upstream: &Upstream,
-    folder: &Path,
-) -> Result<Proxy, String> {
-    let address = free_address()?;
-    let program = program.to_string_lossy();
-    let file = |name: &str, text: String| {
-        let path = folder.join(name);
-        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok::<String, String>(path.to_string_lossy().into_owned())
-    };
-    let (name, settings, workers, words) = match peer {
-        Peer::Direct => {
-            let address = upstream.address;
-            let settings = "no proxy";
-            return Ok(Proxy {
-                name: "direct",
-                address,
-                version: String::new(),
-                settings,
-                process: None,
-                workers: false,
-            });
-        }
-        Peer::Kaos => {
-            let config = file("kaos.toml", kaos_config(address, free_address()?, &upstream.replica))?;
-            // Folders of its own: a Kaos that runs for its user is not disturbed.
-            let folders =
-                ["XDG_STATE_HOME", "XDG_RUNTIME_DIR"].map(|name| format!("{name}={}", folder.display()));
-            let [state, runtime] = &folders;
-            let words =
-                ["env", state, runtime, &program, "up", "--config", &config].map(str::to_owned).to_vec();
-            ("kaos", "kaos up, default knobs but min-scale = 1", false, words)
-        }
-        Peer::Nginx => {
-            let config =
-                file("nginx.conf", nginx_config(folder, "nginx", &nginx_server(address, upstream.address)))?;
-            let settings =
-                "1 worker, keep-alive to the upstream, no access log, X-Request-Id and X-Forwarded-For set";
-            ("nginx", settings, true, vec![program.to_string(), "-c".into(), config])
-        }
-        Peer::Haproxy => {
-            let config = file("haproxy.cfg", haproxy_config(address, upstream.address))?;
-            let settings = "1 thread, http-reuse always, no log, X-Request-Id and X-Forwarded-For set";
-            ("haproxy", settings, true, vec![program.to_string(), "-db".into(), "-f".into(), config])
-        }
-    };
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let version = installed::version(peer, &program);
-    let mut process = Process::start(name, &core::pinned(arguments.proxy_core, &words), folder)?;
-    wait_until_ready(&mut process, address, &upstream.path(arguments.cases[0].size), folder)?;
-    Ok(Proxy { name, address, version, settings, process: Some(process), workers })
+/// What all proxies of a run have in common.
+#[derive(Clone, Copy)]
+pub(crate) struct Stage<'a> {
+    pub(crate) upstream: &'a Upstream,
+    pub(crate) certificate: &'a Certificate,
+    pub(crate) folder: &'a Path,
+    pub(crate) core: usize,
 }
 
-fn kaos_config(listen: SocketAddr, admin: SocketAddr, replica: &[String]) -> String {
-    // JSON's strings and lists of strings are TOML's.
-    let command = serde_json::Value::from(replica);
-    format!(
-        "listen = \"{listen}\"\nadmin = \"{admin}\"\n\n[[function]]\nname = \"bench\"\ncommand = {command}\nmin-scale = 1\n"
-    )
+/// A proxy that runs.
+pub(crate) struct Proxy {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// What it is configured with, and the command line around that.
+    pub(crate) configuration: [String; 2],
+    places: Places,
+    grpc_host: &'static str,
+    process: Option<Process>,
+    workers: bool,
 }
 
-fn nginx_server(listen: SocketAddr, upstream: SocketAddr) -> String {
-    format!(
-        "  upstream u {{ server {upstream}; keepalive 256; keepalive_requests 100000000; }}\n  \
-         server {{\n    listen {listen} backlog=4096;\n    location / {{\n      proxy_pass http://u;\n      \
-         proxy_http_version 1.1;\n      proxy_set_header Connection \"\";\n      proxy_set_header Host $host;\n      \
-         proxy_set_header X-Request-Id $request_id;\n      \
-         proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n      \
-         proxy_set_header X-Forwarded-Proto $scheme;\n      add_header X-Request-Id $request_id always;\n      \
-         proxy_max_temp_file_size 0;\n    }}\n  }}\n"
-    )
-}
-
-fn haproxy_config(listen: SocketAddr, upstream: SocketAddr) -> String {
-    format!(
-        "global\n  nbthread 1\n  maxconn 4096\n  tune.maxaccept 64\n\
-         defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n  http-reuse always\n  option forwardfor\n\
-         frontend f\n  bind {listen} backlog 4096\n  unique-id-format %{{+X}}o%ci:%cp_%fi:%fp_%Ts_%rt:%pid\n  unique-id-header X-Request-Id\n  \
-         http-response set-header X-Request-Id %[unique-id]\n  http-request set-header X-Forwarded-Proto http\n  default_backend b\n\
-         backend b\n  server u {upstream}\n"
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_configuration_of_kaos_quotes_its_words() {
-        let address = "127.0.0.1:1".parse().unwrap();
-        let text = kaos_config(address, address, &["sh".into(), "-c".into(), "a \"b\" $PORT".into()]);
-        assert!(text.contains(r#"command = ["sh","-c","a \"b\" $PORT"]"#), "{text}");
+impl Proxy {
+    /// Starts `candidate`. Kaos is asked for all that `works` need, then for less: the second value says what it refused.
+    pub(crate) fn start(
+        candidate: &Candidate,
+        works: &[Work],
+        stage: Stage<'_>,
+    ) -> Result<(Proxy, Vec<String>), String> {
+        let kind = match candidate.peer {
+            Peer::Direct => return Ok((Proxy::direct(stage.upstream), Vec::new())),
+            Peer::Kaos => return start_kaos(candidate, works, stage),
+            Peer::Nginx => Kind::Nginx,
+            Peer::Haproxy => Kind::Haproxy,
+            Peer::Envoy => Kind::Envoy,
+            Peer::Caddy => Kind::Caddy,
+        };
+        Ok((start(candidate, kind, stage)?, Vec::new()))
     }
+
+    fn direct(upstream: &Upstream) -> Proxy {
+        let (http, grpc) = (upstream.address, upstream.grpc_address);
+        Proxy {
+            name: "direct".into(),
+            version: "no proxy".into(),
+            configuration: Default::default(),
+            // Nothing listens on port 0: what the upstream doesn't speak isn't measured.
+            places: Places { h1: http, h2c: nowhere(), tls: nowhere(), grpc },
+            grpc_host: HOST,
+            process: None,
+            workers: false,
+        }
+    }
+
+    /// True unless it is the upstream itself.
+    pub(crate) fn is_proxy(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// What is asked of it in `case`.
+    pub(crate) fn target<'a>(&self, case: Case, stage: Stage<'a>) -> Target<'a> {
+        let grpc = case.work == Work::Grpc;
+        let address = match case.work {
+            Work::H1 => self.places.h1,
+            Work::H2c => self.places.h2c,
+            Work::Tls | Work::Handshake | Work::H2 => self.places.tls,
+            Work::Grpc => self.places.grpc,
+        };
+        Target {
+            case,
+            address,
+            host: if grpc { self.grpc_host } else { HOST },
+            path: if grpc { stage.upstream.grpc_path(case.size) } else { stage.upstream.path(case.size) },
+            certificate: Some(stage.certificate),
+        }
+    }
+
+    /// The CPU that it has used: with nginx's workers, without Kaos's replicas.
+    pub(crate) fn cpu(&self) -> Cpu {
+        self.process.as_ref().map_or(Cpu::default(), |process| Cpu::used(process.id(), self.workers))
+    }
+
+    /// The bytes of memory that are its own.
+    pub(crate) fn memory(&self) -> u64 {
+        self.process.as_ref().map_or(0, |process| memory(process.id(), self.workers))
+    }
+}
+
+fn nowhere() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+fn start_kaos(
+    candidate: &Candidate,
+    works: &[Work],
+    stage: Stage<'_>,
+) -> Result<(Proxy, Vec<String>), String> {
+    let wanted = Ability { tls: works.iter().any(|work| work.is_tls()), grpc: works.contains(&Work::Grpc) };
+    let mut tries = vec![
+        wanted,
+        Ability { grpc: false, ..wanted },
+        Ability { tls: false, ..wanted },
+        Ability { tls: false, grpc: false },
+    ];
+    tries.dedup();
+    let mut refused: Vec<(Ability, String)> = Vec::new();
+    for ability in tries {
+        match start(candidate, Kind::Kaos(ability), stage) {
+            Ok(proxy) => {
+                let why = |alone: Ability| {
+                    let reason = refused.iter().find(|(tried, _)| *tried == alone);
+                    reason.map_or("", |(_, why)| why.as_str()).to_owned()
+                };
+                let mut lost = Vec::new();
+                if wanted.tls && !ability.tls {
+                    let why = why(Ability { tls: true, grpc: false });
+                    lost.push(format!("kaos: TLS isn't spoken by this build: {why}"));
+                }
+                if wanted.grpc && !ability.grpc {
+                    let why = why(Ability { tls: false, grpc: true });
+                    lost.push(format!("kaos: gRPC isn't spoken by this build: {why}"));
+                }
+                return Ok((proxy, lost));
+            }
+            Err(why) => refused.push((ability, why)),
+        }
+    }
+    Err(refused.pop().map_or_else(String::new, |(_, why)| why))
+}
+
+fn start(candidate: &Candidate, kind: Kind, stage: Stage<'_>) -> Result<Proxy, String> {
+    let Stage { upstream, certificate, folder, core } = stage;
+    let program = candidate.program.as_ref().ok_or("no program")?;
+    let mut places = Places::free()?;
+    let file = candidate.name.replace(' ', "-");
+    let made = configure(kind, &file, Site { places, upstream, certificate, folder })?;
+    let mut words = vec![program.path.to_string_lossy().into_owned()];
+    words.extend(made.words);
+    let command = words.join(" ");
+    if let Kind::Kaos(_) = kind {
+        // One listener for all that isn't TLS.
+        (places.h2c, places.grpc) = (places.h1, places.h1);
+    }
+    let folders = made.folders.iter().map(|name| format!("{name}={}", folder.display()));
+    let words: Vec<String> = std::iter::once("env".to_owned()).chain(folders).chain(words).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut process = Process::start(&file, &core::pinned(core, &words), folder)?;
+    wait_until_ready(&mut process, places.h1, &upstream.path(upstream.sizes[0]), folder)?;
+    Ok(Proxy {
+        name: candidate.name.clone(),
+        version: program.version.clone(),
+        configuration: [command, made.text],
+        places,
+        grpc_host: if matches!(kind, Kind::Kaos(_)) { "grpc.localhost" } else { HOST },
+        process: Some(process),
+        workers: made.workers,
+    })
+}
+
+/// Says of each proxy why it doesn't do `case`; nothing of those that do.
+pub(crate) fn refusals(proxies: &[Proxy], case: Case, stage: Stage<'_>) -> Vec<Option<String>> {
+    let tried = |proxy: &Proxy| try_once(&proxy.target(case, stage)).err();
+    proxies.iter().map(tried).collect()
 }

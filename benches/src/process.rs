@@ -1,4 +1,4 @@
-//! A child process: started, ended whatever happens, and asked for the CPU it used.
+//! A child process: started, ended whatever happens, and asked for the CPU and the memory that it used.
 
 use std::fs::File;
 use std::path::Path;
@@ -42,7 +42,7 @@ impl Process {
     pub(crate) fn ended(&mut self, folder: &Path) -> Option<String> {
         let status = self.child.try_wait().ok().flatten()?;
         let log = std::fs::read_to_string(folder.join(format!("{}.log", self.name))).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().rev().take(5).collect();
+        let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).rev().take(6).collect();
         let last: Vec<&str> = lines.into_iter().rev().collect();
         Some(format!("{} ended with {status}: {}", self.name, last.join(" | ")))
     }
@@ -79,9 +79,7 @@ impl Cpu {
     pub(crate) fn used(pid: u32, workers: bool) -> Cpu {
         let mut sum = stat(pid).unwrap_or_default();
         if workers {
-            let children =
-                std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-            for child in children.split_whitespace().filter_map(|id| id.parse().ok()) {
+            for child in children(pid) {
                 let cpu = Cpu::used(child, true);
                 sum = Cpu { user: sum.user + cpu.user, system: sum.system + cpu.system };
             }
@@ -95,6 +93,22 @@ impl Cpu {
         let span = |after: u64, before: u64| after.saturating_sub(before) as f64 / second;
         (span(self.user, before.user), span(self.system, before.system))
     }
+}
+
+/// The bytes of memory that are a process's own, shared pages by its share; and its children's (workers) if `workers`.
+pub(crate) fn memory(pid: u32, workers: bool) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let own = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Pss:"))
+        .and_then(|line| line.trim().strip_suffix("kB").and_then(|number| number.trim().parse::<u64>().ok()));
+    let workers = if workers { children(pid) } else { Vec::new() };
+    own.unwrap_or_default() * 1024 + workers.into_iter().map(|child| memory(child, true)).sum::<u64>()
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|id| id.parse().ok()).collect()
 }
 
 fn stat(pid: u32) -> Option<Cpu> {
@@ -117,6 +131,14 @@ mod tests {
         let text = "7 (a) (b c) S 1 7 7 0 -1 4194304 103 0 0 0 12 34 5 6 20 0 1 0 9";
         assert_eq!(parse(text), Some(Cpu { user: 12, system: 34 }));
         assert_eq!(parse("nothing"), None);
+    }
+
+    #[test]
+    fn memory_that_was_written_to_is_counted() {
+        let before = memory(std::process::id(), false);
+        let held = vec![1_u8; 64 << 20];
+        let after = memory(std::process::id(), true);
+        assert!(before > 0 && after > before + (held.len() as u64 / 2), "{before} {after}");
     }
 
     #[test]

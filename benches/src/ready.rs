@@ -23,20 +23,31 @@ pub(crate) fn wait_until_ready(
     path: &str,
     folder: &Path,
 ) -> Result<(), String> {
+    let said = || status(address, path).unwrap_or_else(|| "no answer".into());
+    let good = || Some(said()).filter(|line| !line.starts_with("HTTP/1.1 200"));
+    wait(process, folder, good).map_err(|why| format!("http://{address}{path}: {why}"))
+}
+
+/// Returns once connections are accepted.
+pub(crate) fn wait_until_open(
+    process: &mut Process,
+    address: SocketAddr,
+    folder: &Path,
+) -> Result<(), String> {
+    let connect = || TcpStream::connect_timeout(&address, PATIENCE).err().map(|error| error.to_string());
+    wait(process, folder, connect).map_err(|why| format!("{address}: {why}"))
+}
+
+/// Returns once nothing is `wrong` any more.
+fn wait(process: &mut Process, folder: &Path, wrong: impl Fn() -> Option<String>) -> Result<(), String> {
     let begun = Instant::now();
     loop {
-        if status(address, path).is_some_and(|line| line.starts_with("HTTP/1.1 200")) {
-            return Ok(());
-        }
-        if let Some(why) = process.ended(folder) {
-            return Err(why);
+        let Some(why) = wrong() else { return Ok(()) };
+        if let Some(ended) = process.ended(folder) {
+            return Err(ended);
         }
         if begun.elapsed() > PATIENCE {
-            let seconds = PATIENCE.as_secs();
-            return Err(format!(
-                "http://{address}{path} isn't answered with 200 within {seconds} s: {:?}",
-                status(address, path)
-            ));
+            return Err(format!("not ready within {} s: {why}", PATIENCE.as_secs()));
         }
         std::thread::park_timeout(Duration::from_millis(10));
     }

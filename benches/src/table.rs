@@ -1,47 +1,39 @@
-//! The result for people and for programs: a row for each proxy and case, and ratios to Kaos.
+//! The result for people at a terminal: a row for each proxy and case, and ratios to the best peer.
 
 use std::fmt::Write;
 
-use serde::Serialize;
+use crate::memory::Taken;
+use crate::round::{DISTURBED, Measured};
 
-use crate::machine::Machine;
-use crate::round::Measured;
-
-/// All of a run, as JSON.
-#[derive(Serialize)]
-pub(crate) struct Result {
-    pub(crate) machine: Machine,
-    pub(crate) measured: Vec<Measured>,
-}
-
-/// Share of the proxy's core beyond which other programs spoil its caches, and with them the figures.
-const DISTURBED: f64 = 0.05;
-
-/// The table, and below it Kaos's CPU per request as a ratio of each other proxy's.
+/// CPU per request, throughput and latency.
 pub(crate) fn text(measured: &[Measured]) -> String {
     let mut text = format!(
-        "\n{:>8} {:>6} {:<8} {:>8} {:>15} {:>7} {:>7} {:>9} {:>8} {:>8} {:>6} {:>6}\n",
-        "body",
-        "conns",
+        "\n{:<18} {:<15} {:>9} {:>15} {:>7} {:>7} {:>6} {:>8} {:>8} {:>8} {:>6} {:>6} {:>9} {:>8} {:>8}\n",
+        "case",
         "proxy",
         "CPU/req",
         "min - max",
         "user",
         "system",
+        "ratio",
         "req/s",
         "p50 ms",
         "p99 ms",
         "proxy",
-        "load"
+        "load",
+        "half",
+        "p50 ms",
+        "p99 ms"
     );
     for row in measured {
         let least = row.rounds.iter().copied().fold(f64::INFINITY, f64::min);
         let most = row.rounds.iter().copied().fold(0.0, f64::max);
-        let _ = writeln!(
+        let ratio =
+            ratio(measured, row, |row| row.cpu_us).map_or_else(|| "-".into(), |ratio| format!("{ratio:.2}"));
+        let _ = write!(
             text,
-            "{:>8} {:>6} {:<8} {:>5.1} µs {:>15} {:>7.1} {:>7.1} {:>9.0} {:>8.2} {:>8.2} {:>5.0}% {:>5.0}%",
-            row.case.size,
-            row.case.connections,
+            "{:<18} {:<15} {:>6.1} µs {:>15} {:>7.1} {:>7.1} {ratio:>6} {:>8.0} {:>8.2} {:>8.2} {:>5.0}% {:>5.0}%",
+            row.case.to_string(),
             row.peer,
             row.cpu_us,
             format!("{least:.1} - {most:.1}"),
@@ -53,12 +45,16 @@ pub(crate) fn text(measured: &[Measured]) -> String {
             row.proxy_core_busy * 100.0,
             row.load_core_busy * 100.0,
         );
+        if let Some(half) = &row.half {
+            let _ = write!(text, " {:>7.0}/s {:>8.2} {:>8.2}", half.rate, half.p50_ms, half.p99_ms);
+        }
+        text.push('\n');
     }
     text.push_str(
-        "CPU/req: of the proxy's processes, user + system; proxy, load: how busy their cores were\n",
+        "CPU/req: of the proxy's processes, user + system; ratio: to the peer with the least; proxy, load: how busy their \
+         cores were; half: an open loop at half of what the second best can do\n",
     );
-    let disturbed =
-        measured.iter().filter(|row| row.peer != "direct").map(|row| row.disturbed).fold(0.0, f64::max);
+    let disturbed = measured.iter().filter(|row| row.proxy).map(|row| row.disturbed).fold(0.0, f64::max);
     if disturbed > DISTURBED {
         let share = disturbed * 100.0;
         let _ = writeln!(
@@ -66,33 +62,39 @@ pub(crate) fn text(measured: &[Measured]) -> String {
             "DISTURBED: other programs had up to {share:.0} % of the proxy's core; repeat on a quiet machine"
         );
     }
-    for kaos in measured.iter().filter(|row| row.peer == "kaos") {
-        let same = |row: &&Measured| {
-            (row.case.size, row.case.connections) == (kaos.case.size, kaos.case.connections)
-                && row.cpu_us > 0.0
-        };
-        for other in measured.iter().filter(same).filter(|row| row.peer != "kaos") {
-            let (size, connections, ratio) =
-                (kaos.case.size, kaos.case.connections, kaos.cpu_us / other.cpu_us);
-            let _ = writeln!(
-                text,
-                "kaos / {:<8} {size:>8} B, {connections:>4} connections: {ratio:.2}",
-                other.peer
-            );
-        }
+    text
+}
+
+/// Memory of each connection or request.
+pub(crate) fn memory(taken: &[Taken]) -> String {
+    let mut text = String::new();
+    for row in taken {
+        let _ = writeln!(
+            text,
+            "{:<22} {:<15} {:>6.1} KB each ({} of them: {:.1} to {:.1} MB)",
+            row.what, row.peer, row.each_kb, row.count, row.before_mb, row.after_mb
+        );
     }
     text
+}
+
+/// `row`'s figure as a ratio to the best of the peers in the same case; a peer that is the best itself: 1.
+pub(crate) fn ratio(measured: &[Measured], row: &Measured, figure: fn(&Measured) -> f64) -> Option<f64> {
+    let peers = measured.iter().filter(|peer| peer.case == row.case && peer.proxy && peer.peer != "kaos");
+    let best = peers.map(figure).filter(|figure| *figure > 0.0).fold(f64::INFINITY, f64::min);
+    (row.proxy && best.is_finite()).then(|| figure(row) / best)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::round::Case;
+    use crate::case::Case;
 
-    fn row(peer: &'static str, cpu_us: f64, connections: usize) -> Measured {
+    fn row(case: &str, peer: &str, cpu_us: f64) -> Measured {
         Measured {
-            case: Case { size: 64, connections },
-            peer,
+            case: Case::parse(case).unwrap(),
+            peer: peer.into(),
+            proxy: peer != "direct",
             rounds: vec![cpu_us - 1.0, cpu_us, cpu_us + 2.0],
             cpu_us,
             user_us: 1.0,
@@ -103,19 +105,23 @@ mod tests {
             proxy_core_busy: 0.99,
             load_core_busy: 0.5,
             disturbed: 0.01,
+            half: None,
         }
     }
 
     #[test]
-    fn ratios_are_of_the_same_case_and_of_what_used_cpu() {
-        let text = text(&[
-            row("kaos", 9.0, 64),
-            row("nginx", 18.0, 64),
-            row("direct", 0.0, 64),
-            row("nginx", 9.0, 256),
-        ]);
-        let ratios: Vec<&str> = text.lines().filter(|line| line.starts_with("kaos /")).collect();
-        assert_eq!(ratios, ["kaos / nginx          64 B,   64 connections: 0.50"]);
+    fn ratios_are_to_the_best_peer_of_the_same_case() {
+        let rows = [
+            row("64@64", "kaos", 9.0),
+            row("64@64", "nginx 1", 18.0),
+            row("64@64", "nginx 2", 36.0),
+            row("64@64", "direct", 0.0),
+            row("64@256", "nginx 1", 9.0),
+            row("tls:64@64", "kaos", 9.0),
+        ];
+        let ratios: Vec<Option<f64>> = rows.iter().map(|row| ratio(&rows, row, |row| row.cpu_us)).collect();
+        assert_eq!(ratios, [Some(0.5), Some(1.0), Some(2.0), None, Some(1.0), None]);
+        let text = text(&rows);
         assert!(text.contains("17.0 - 20.0") && !text.contains("DISTURBED"), "{text}");
     }
 }

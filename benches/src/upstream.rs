@@ -1,43 +1,70 @@
-//! What the proxies stand before: the same program for all, once as a process of its own and once as Kaos's replica.
+//! What the proxies stand before: the same programs for all, once as processes of their own and once as Kaos's replicas.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::nginx::nginx_config;
-use crate::process::Process;
-use crate::ready::{free_address, wait_until_ready};
-use crate::{Arguments, Upstream as Kind, core, installed};
+use clap::ValueEnum;
 
-/// The upstream of one run.
+use crate::configure::nginx::nginx_config;
+use crate::process::Process;
+use crate::ready::{free_address, wait_until_open, wait_until_ready};
+use crate::{Arguments, core, installed};
+
+/// What answers HTTP/1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// nginx with files that it keeps open.
+    Nginx,
+    /// The program `answer`.
+    Answer,
+}
+
+/// The upstreams of one run.
 pub(crate) struct Upstream {
     kind: Kind,
+    /// Sizes of answers that it has.
+    pub(crate) sizes: Vec<usize>,
     /// Where the process of its own listens.
     pub(crate) address: SocketAddr,
+    /// The same for gRPC.
+    pub(crate) grpc_address: SocketAddr,
     /// What a replica of Kaos runs.
     pub(crate) replica: Vec<String>,
-    _process: Process,
+    /// The same for gRPC.
+    pub(crate) grpc_replica: Vec<String>,
+    _processes: [Process; 2],
 }
 
 impl Upstream {
-    /// Chooses, prepares and starts it, on the core of the load.
-    pub(crate) fn choose(arguments: &Arguments, folder: &Path, sizes: &[usize]) -> Result<Upstream, String> {
+    /// Chooses, prepares and starts them, on the core of the load.
+    pub(crate) fn choose(
+        arguments: &Arguments,
+        folder: &Path,
+        sizes: Vec<usize>,
+    ) -> Result<Upstream, String> {
         let kind = match arguments.upstream {
             Some(kind) => kind,
             None if installed::find("nginx").is_some() => Kind::Nginx,
             None => Kind::Answer,
         };
         let (replica, ready) = match kind {
-            Kind::Nginx => (nginx(folder, sizes)?, format!("/{}", sizes[0])),
-            Kind::Answer => (vec![answer(arguments)?.to_string_lossy().into_owned()], "/healthz".to_owned()),
+            Kind::Nginx => (nginx(folder, &sizes)?, format!("/{}", sizes[0])),
+            Kind::Answer => {
+                let answer = arguments.answer.clone().map_or_else(|| beside("answer"), Ok)?;
+                (vec![program(&answer)?], "/healthz".to_owned())
+            }
         };
-        let words: Vec<&str> = replica.iter().map(String::as_str).collect();
-        let replica = core::pinned(arguments.load_core, &words);
-        let address = free_address()?;
-        let port = format!("PORT={}", address.port());
-        let own: Vec<String> = ["env".to_owned(), port].into_iter().chain(replica.iter().cloned()).collect();
-        let mut process = Process::start("upstream", &own, folder)?;
-        wait_until_ready(&mut process, address, &ready, folder)?;
-        Ok(Upstream { kind, address, replica, _process: process })
+        let pinned = |words: &[String]| {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            core::pinned(arguments.load_core, &words)
+        };
+        let (replica, grpc_replica) = (pinned(&replica), pinned(&[program(&beside("grpc-answer")?)?]));
+        let (address, mut http) = start("upstream", &replica, folder)?;
+        wait_until_ready(&mut http, address, &ready, folder)?;
+        let (grpc_address, mut grpc) = start("grpc-upstream", &grpc_replica, folder)?;
+        wait_until_open(&mut grpc, grpc_address, folder)?;
+        let _processes = [http, grpc];
+        Ok(Upstream { kind, sizes, address, grpc_address, replica, grpc_replica, _processes })
     }
 
     /// The path whose answer has `size` bytes.
@@ -48,23 +75,38 @@ impl Upstream {
         }
     }
 
+    /// The method whose answer is a message of `size` bytes.
+    pub(crate) fn grpc_path(&self, size: usize) -> String {
+        format!("/bench.Bench/{size}")
+    }
+
     /// What it is, for the report.
     pub(crate) fn name(&self) -> &'static str {
         match self.kind {
-            Kind::Nginx => "nginx, one worker: `return 200` up to 1 KB, else open files",
-            Kind::Answer => "the program answer",
+            Kind::Nginx => "nginx, one worker: `return 200` up to 1 KB, else open files; gRPC: grpc-answer",
+            Kind::Answer => "the program answer; gRPC: grpc-answer",
         }
     }
 }
 
-fn answer(arguments: &Arguments) -> Result<PathBuf, String> {
-    let beside = || Some(std::env::current_exe().ok()?.with_file_name("answer"));
-    let path = arguments.answer.clone().or_else(beside).ok_or("--answer PATH is needed")?;
-    let path = std::path::absolute(&path).map_err(|error| error.to_string())?;
+fn start(name: &str, words: &[String], folder: &Path) -> Result<(SocketAddr, Process), String> {
+    let address = free_address()?;
+    let port = format!("PORT={}", address.port());
+    let words: Vec<String> = ["env".to_owned(), port].into_iter().chain(words.iter().cloned()).collect();
+    Ok((address, Process::start(name, &words, folder)?))
+}
+
+fn beside(name: &str) -> Result<PathBuf, String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    Ok(own.with_file_name(name))
+}
+
+fn program(path: &Path) -> Result<String, String> {
+    let path = std::path::absolute(path).map_err(|error| error.to_string())?;
     if path.is_file() {
-        return Ok(path);
+        return Ok(path.to_string_lossy().into_owned());
     }
-    Err(format!("no program {}: cargo build --release -p kaos-loadtest --bin answer", path.display()))
+    Err(format!("no program {}: cargo build --release -p kaos-benches -p kaos-loadtest", path.display()))
 }
 
 /// A script that runs nginx on `$PORT` with an answer of each size at `/SIZE`.

@@ -26,6 +26,9 @@ pub struct Workload {
     pub state: String,
     /// How many replicas there are.
     pub replicas: Replicas,
+    /// Requests that wait for a replica.
+    #[serde(default)]
+    pub waiting: u64,
 }
 
 /// Replicas of a workload.
@@ -64,6 +67,21 @@ impl Admin {
             return Err(wrong(format!("status {}", answer.status)));
         }
         serde_json::from_slice(&answer.body).map_err(|error| wrong(error.to_string()))
+    }
+
+    /// Returns when `count` requests wait for the function `name`. The error says how many did at the deadline.
+    pub async fn wait_for_waiting(&self, name: &str, count: u64, within: Duration) -> Result<(), String> {
+        let begun = Instant::now();
+        loop {
+            let workload = self.workload(name).await?;
+            if workload.waiting == count {
+                return Ok(());
+            }
+            if begun.elapsed() > within {
+                return Err(format!("{} requests wait for {name:?} instead of {count}", workload.waiting));
+            }
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// Returns when nothing of the function `name` runs. The error says in what state it still was at the deadline.

@@ -74,12 +74,8 @@ impl Run {
         let opened = access_log::open(settings, clock);
         let (bound, tls) = listening;
         let bound = bound.with_access_log(opened.as_ref().map(Opened::access));
-<<<<<<< ours
-        let mut running = self.start(clock, (bound, tls), admin, drain).await?;
-=======
         let terminal = self.terminal.clone();
-        let mut running = self.start(clock, bound, admin, drain).await?;
->>>>>>> theirs
+        let mut running = self.start(clock, (bound, tls), admin, drain).await?;
         // Behind what was announced: that is the first line on stdout.
         running.access_log = opened.map(|opened| opened.write(Some(&terminal))).transpose()?;
         loop {

@@ -1,0 +1,142 @@
+//! Micro benchmarks of the pure rules: a request's (its route, its replica, its part in the sums), and the control line's (reading
+//! annotations, deciding).
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use kaos_core::decide::{Memory, decide};
+use kaos_core::host::{HostPattern, normalise};
+use kaos_core::observation::{Heard, Loads};
+use kaos_core::pick::pick;
+use kaos_core::route::{Claim, RouteTable};
+use kaos_core::snapshot::Replicas;
+use kaos_core::window::Load;
+use kaos_core::{Moment, Observation, Policy, Sums, WorkloadId, annotation};
+
+/// The host of the claim `at`: every tenth claims a path of its neighbour's.
+fn host(at: usize) -> String {
+    format!("w{}.default.apps.example.com", at - at % 10 / 9)
+}
+
+fn table(routes: usize) -> RouteTable {
+    let ids: Vec<_> = (0..routes).map(|at| WorkloadId::new("default", &format!("w{at}"))).collect();
+    let hosts: Vec<Vec<HostPattern>> =
+        (0..routes).map(|at| HostPattern::parse(&host(at)).into_iter().collect()).collect();
+    let claims: Vec<Claim<'_>> = (0..routes)
+        .map(|at| Claim { id: &ids[at], hosts: &hosts[at], path: if at % 10 == 9 { "/api" } else { "/" } })
+        .collect();
+    RouteTable::build(&claims).0
+}
+
+fn routes(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("route");
+    for count in [1, 100, 10_000] {
+        let table = table(count);
+        // Enough of them that a cache line is as cold as in a proxy that serves all, the same number for each table.
+        let hosts: Vec<String> = (0..10_000).map(|at| host(at * 7919 % count)).collect();
+        let mut at = 0;
+        group.bench_with_input(BenchmarkId::new("find", count), &table, |bencher, table| {
+            bencher.iter(|| {
+                at = if at + 1 < hosts.len() { at + 1 } else { 0 };
+                table.find(black_box(&hosts[at]), black_box("/api/v1/items"))
+            });
+        });
+        group.bench_with_input(BenchmarkId::new("miss", count), &table, |bencher, table| {
+            bencher.iter(|| table.find(black_box("nobody.example.com"), black_box("/api/v1/items")));
+        });
+    }
+    group.finish();
+}
+
+/// What a request costs besides: its host as it is compared, the choice of a replica, its beginning and end in the sums.
+fn request(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("request");
+    group.bench_function("host", |bencher| {
+        bencher.iter(|| normalise(black_box("w17.default.apps.example.com:8080")));
+    });
+    for count in [1, 16, 100] {
+        let loads: Vec<u32> = (0..count).map(|at| (at * 7 % 5) as u32).collect();
+        let mut turn = 0;
+        group.bench_function(BenchmarkId::new("pick", count), |bencher| {
+            bencher.iter(|| {
+                turn += 1;
+                pick(loads.len(), 0, turn, |at| loads.get(at).copied())
+            });
+        });
+    }
+    let (mut sums, mut now) = (Sums::default(), 0);
+    group.bench_function("sums", |bencher| {
+        bencher.iter(|| {
+            now += 100;
+            sums.start(now);
+            sums.finish(now + 50);
+            sums.open()
+        });
+    });
+    group.finish();
+}
+
+fn annotations(criterion: &mut Criterion) {
+    let few = [("kaos.dev/enabled", "true")];
+    let many = [
+        ("kaos.dev/enabled", "true"),
+        ("kaos.dev/host", "shop.example.com,*.shop.example.com"),
+        ("kaos.dev/container-concurrency", "10"),
+        ("kaos.dev/idle-timeout", "5m"),
+        ("kaos.dev/max-scale", "20"),
+        ("kaos.dev/target-utilization-percentage", "80"),
+        ("kaos.dev/window", "30s"),
+        ("deployment.kubernetes.io/revision", "7"),
+    ];
+    let defaults = Policy::default();
+    let mut group = criterion.benchmark_group("annotations");
+    for (name, all) in [("few", &few[..]), ("many", &many[..])] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| annotation::read(black_box(all.iter().copied()), &defaults));
+        });
+    }
+    group.finish();
+}
+
+/// Ten thousand workloads: most sleep, some carry a steady load, a few have to grow.
+fn decisions(criterion: &mut Criterion) {
+    const WORKLOADS: usize = 10_000;
+    let policy = Policy::default();
+    let now = Moment::from_micros(1_000_000_000);
+    let observation = |at: usize| {
+        let busy = at.is_multiple_of(4);
+        let count = if busy { 3 } else { 0 };
+        let load = if at.is_multiple_of(40) { 600.0 } else { 180.0 };
+        let loads = Loads { stable: Load::of(load), panic: Load::of(load), peak: Load::of(load) };
+        Observation {
+            leading: true,
+            shown: true,
+            seen: true,
+            heard: Heard::From(Moment::ZERO),
+            replicas: Replicas { desired: count, ready: count, starting: 0 },
+            running: if busy { load as u64 } else { 0 },
+            load: busy.then_some(loads),
+            last_activity: Some(if busy { now } else { Moment::ZERO }),
+            ..Observation::default()
+        }
+    };
+    let seen: Vec<Observation> = (0..WORKLOADS).map(observation).collect();
+    let memories: Vec<Memory> = seen.iter().map(|seen| Memory::adopt(seen.replicas, now)).collect();
+    let mut group = criterion.benchmark_group("decide");
+    group.throughput(Throughput::Elements(WORKLOADS as u64));
+    group.bench_function(WORKLOADS.to_string(), |bencher| {
+        bencher.iter_batched(
+            || memories.clone(),
+            |memories| {
+                let decided =
+                    seen.iter().zip(memories).map(|(seen, memory)| decide(&policy, seen, memory, now));
+                decided.fold(0, |sum, (verdict, _)| sum + u64::from(verdict.decision.aim(1)))
+            },
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(rules, routes, request, annotations, decisions);
+criterion_main!(rules);
