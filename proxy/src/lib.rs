@@ -21,6 +21,7 @@ mod kernel;
 mod ledger;
 mod memory;
 mod network;
+mod part;
 mod partial;
 mod peers;
 mod probe;

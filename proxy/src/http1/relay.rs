@@ -3,18 +3,25 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
 
 use crate::admit::{Ended, Record, Routed};
-use crate::buffer::{Buffers, Input};
-use crate::forward::{Feed, Sent, Upload, abort, close};
+use crate::buffer::{Buffers, Input, READ_SIZE};
+use crate::forward::feed::{Feed, Upload};
+use crate::forward::{Sent, Streamed, abort, close};
 use crate::head::Head;
-use crate::http1::framing::Framing;
+use crate::http1::framing::{Framing, Piece};
+use crate::http1::pour::Pour;
 use crate::http1::respond;
+use crate::part::{self, Part};
 use crate::pump::{Broken, Encoding, Pump};
 use crate::refuse::Refusal;
 use crate::rounds::Watch;
 use crate::socket::Socket;
+use crate::upstream::answer::Answer;
 
 /// A request's body on its way from an HTTP/1 client.
 #[derive(Debug)]
@@ -23,6 +30,7 @@ pub(crate) struct FromClient<'a> {
     pub(crate) input: &'a mut Input,
     pub(crate) buffers: &'a Buffers,
     framing: Framing,
+    empty: bool,
     encoding: Encoding,
     invite: bool,
     pump: Option<Pump>,
@@ -37,7 +45,8 @@ impl<'a> FromClient<'a> {
         };
         // A body that comes already needs no invitation.
         let invite = head.expects_continue && input.is_empty();
-        FromClient { client, input, buffers, framing: head.body.clone(), encoding, invite, pump: None }
+        let (framing, empty) = (head.body.clone(), head.body.has_ended());
+        FromClient { client, input, buffers, framing, empty, encoding, invite, pump: None }
     }
 
     /// Whether the client still holds back its body.
@@ -60,9 +69,33 @@ impl Upload for FromClient<'_> {
 
     fn poll(&mut self, cx: &mut Context<'_>, to: &Socket) -> Poll<Result<(), Broken>> {
         let Some(pump) = &mut self.pump else { return Poll::Ready(Ok(())) };
-        std::task::ready!(pump.poll(cx, self.client, self.input, to, self.buffers))?;
+        ready!(pump.poll(cx, self.client, self.input, to, self.buffers))?;
         pump.rest(self.buffers);
         Poll::Ready(Ok(()))
+    }
+
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Part, bool), Broken>> {
+        loop {
+            match self.framing.next(self.input.unread()).map_err(Broken::Malformed)? {
+                Piece::Data { skip, length } => {
+                    self.input.consume(skip);
+                    let content = self.input.unread().get(..length).unwrap_or_default();
+                    let content = Bytes::copy_from_slice(content);
+                    self.input.consume(length);
+                    return Poll::Ready(Ok((Part::Data(content), self.framing.has_ended())));
+                }
+                Piece::End { skip, trailers } => {
+                    self.input.consume(skip);
+                    self.input.rest(self.buffers);
+                    return Poll::Ready(Ok((Part::end(part::read(&trailers)), true)));
+                }
+                Piece::More { skip } => self.input.consume(skip),
+            }
+            match ready!(self.input.poll_fill(cx, self.client, self.buffers, READ_SIZE)) {
+                Ok(0) | Err(_) => return Poll::Ready(Err(Broken::SourceEnded)),
+                Ok(_) => {}
+            }
+        }
     }
 
     async fn invite(&mut self) -> io::Result<()> {
@@ -73,7 +106,7 @@ impl Upload for FromClient<'_> {
     }
 
     fn is_empty(&self) -> bool {
-        self.framing.has_ended()
+        self.empty
     }
 
     fn is_untouched(&self) -> bool {
@@ -111,21 +144,17 @@ pub(crate) async fn answer(
     watch: &Watch,
 ) -> Result<Next, Ended> {
     let worker = record.worker.clone();
-    let now = worker.now();
-    record.answered(sent.answer.status);
     record.first_byte(routed, &sent.permit);
-    let (encoding, delimited) = respond::framing(head, &sent.answer);
-    let keep = delimited && head.keep_alive && feed.finished && worker.keeps_connections();
-    let mut out = worker.buffers.take();
-    respond::answer(head, &sent.answer, &record.request_id, &routed.wait, keep, &mut out);
+    let Opening { out, encoding, delimited, keep } = open(head, &sent.answer, feed, record, routed);
     let client = feed.upload.client;
     let mut pump = Pump::new(out, sent.answer.body.clone(), encoding);
-    let silence = routed.seat.gate.view().workload.policy.stream_idle_timeout;
-    watch.until(sent.deadline.min(now + silence));
+    let silence = silence(routed);
+    watch.until(sent.deadline.min(worker.now() + silence));
     let seen = Cell::new(0);
-    let to = sent.link.socket.clone();
+    let mut to = sent.link.socket.clone();
+    let from = to.clone();
     let download = poll_fn(|cx| {
-        let polled = pump.poll(cx, &to, &mut sent.link.input, client, &worker.buffers);
+        let polled = pump.poll(cx, &from, &mut sent.link.input, client, &worker.buffers);
         // What is read and written in one go needs no clock.
         if polled.is_pending() && pump.moved() != seen.replace(pump.moved()) {
             let now = worker.now();
@@ -135,7 +164,7 @@ pub(crate) async fn answer(
         polled
     });
     let uploaded = || watch.until(sent.deadline.min(worker.now() + silence));
-    let outcome = watch.over(feed.beside(&to, uploaded, download)).await;
+    let outcome = watch.over(feed.beside(&mut to, uploaded, download)).await;
     pump.rest(&worker.buffers);
     match outcome {
         Ok(Ok(Ok(()))) => {}
@@ -151,10 +180,7 @@ pub(crate) async fn answer(
                 }
                 _ => {}
             }
-            if !delimited {
-                client.reset_on_close();
-            }
-            return Ok(Next::Cut);
+            return Ok(cut(client, delimited));
         }
     }
     if !feed.finished {
@@ -169,4 +195,86 @@ pub(crate) async fn answer(
         close(sent.permit, sent.link);
     }
     Ok(if keep { Next::Again } else { Next::Close })
+}
+
+/// Relays an answer that comes by HTTP/2.
+pub(crate) async fn stream(
+    head: &Head,
+    mut streamed: Streamed,
+    feed: &mut Feed<FromClient<'_>>,
+    record: &mut Record,
+    routed: &mut Routed,
+    watch: &Watch,
+) -> Result<Next, Ended> {
+    let worker = record.worker.clone();
+    record.first_byte(routed, &streamed.permit);
+    let Opening { out, encoding, delimited, keep } = open(head, &streamed.answer, feed, record, routed);
+    let client = feed.upload.client;
+    let mut pour = Pour::new(out, encoding, streamed.answer.body.has_ended());
+    let silence = silence(routed);
+    watch.until(streamed.deadline.min(worker.now() + silence));
+    let seen = Cell::new(0);
+    let download = poll_fn(|cx| {
+        let polled = pour.poll(cx, &mut streamed.inflow, client);
+        if polled.is_pending() && pour.moved() != seen.replace(pour.moved()) {
+            let now = worker.now();
+            watch.until(streamed.deadline.min(now + silence));
+            routed.active(now);
+        }
+        polled
+    });
+    let uploaded = || watch.until(streamed.deadline.min(worker.now() + silence));
+    let outcome = watch.over(feed.beside(&mut streamed.outflow, uploaded, download)).await;
+    pour.rest(&worker.buffers);
+    match outcome {
+        Ok(Ok(Ok(()))) if feed.finished => Ok(if keep { Next::Again } else { Next::Close }),
+        // The answer is whole before the request is: the replica wants no more of it.
+        Ok(Ok(Ok(()))) => Ok(Next::Close),
+        failed => {
+            tracing::debug!(request_id = record.request_id, ?failed, "an answer was cut");
+            match failed {
+                Ok(Err(Broken::Malformed(why))) if pour.moved() == 0 => Err(Refusal::BadRequest(why).into()),
+                _ => Ok(cut(client, delimited)),
+            }
+        }
+    }
+}
+
+/// How an answer begins.
+struct Opening {
+    /// Its head.
+    out: Vec<u8>,
+    encoding: Encoding,
+    /// Its end can be seen without the connection's.
+    delimited: bool,
+    /// The connection can go on after it.
+    keep: bool,
+}
+
+fn open(
+    head: &Head,
+    answer: &Answer,
+    feed: &Feed<FromClient<'_>>,
+    record: &mut Record,
+    routed: &Routed,
+) -> Opening {
+    let worker = record.worker.clone();
+    record.answered(answer.status);
+    let (encoding, delimited) = respond::framing(head, answer);
+    let keep = delimited && head.keep_alive && feed.finished && worker.keeps_connections();
+    let mut out = worker.buffers.take();
+    respond::answer(head, answer, &record.request_id, &routed.wait, keep, &mut out);
+    Opening { out, encoding, delimited, keep }
+}
+
+fn silence(routed: &Routed) -> Duration {
+    routed.seat.gate.view().workload.policy.stream_idle_timeout
+}
+
+/// The client must see that the answer isn't whole.
+fn cut(client: &Socket, delimited: bool) -> Next {
+    if !delimited {
+        client.reset_on_close();
+    }
+    Next::Cut
 }

@@ -7,9 +7,10 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use hyper::body::{Body, Incoming};
 
-use crate::forward::Upload;
+use crate::forward::feed::Upload;
 use crate::head::Head;
 use crate::http1::framing::Framing;
+use crate::part::{Part, allowed};
 use crate::pump::{Broken, begin_chunk, end_chunks};
 use crate::socket::Socket;
 
@@ -86,6 +87,8 @@ impl FromStream {
                     }
                 }
             },
+            // hyper takes a reset with NO_ERROR for an end, but a request isn't whole with it.
+            None if !self.body.is_end_stream() => return Poll::Ready(Err(Broken::SourceEnded)),
             None => {
                 self.ended = true;
                 if self.chunked {
@@ -124,6 +127,21 @@ impl Upload for FromStream {
                 return Poll::Ready(Ok(()));
             }
         }
+    }
+
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Part, bool), Broken>> {
+        let part = match ready!(Pin::new(&mut self.body).poll_frame(cx)).transpose() {
+            Err(_) => return Poll::Ready(Err(Broken::SourceEnded)),
+            // hyper takes a reset with NO_ERROR for an end, but a request isn't whole with it.
+            Ok(None) if !self.body.is_end_stream() => return Poll::Ready(Err(Broken::SourceEnded)),
+            Ok(None) => Part::End,
+            Ok(Some(frame)) => match frame.into_data() {
+                Ok(content) => Part::Data(content),
+                Err(frame) => Part::end(allowed(frame.into_trailers().unwrap_or_default())),
+            },
+        };
+        let last = !matches!(part, Part::Data(_)) || self.body.is_end_stream();
+        Poll::Ready(Ok((part, last)))
     }
 
     async fn invite(&mut self) -> io::Result<()> {

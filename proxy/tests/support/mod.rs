@@ -8,6 +8,8 @@
     reason = "a rig that breaks fails the test"
 )]
 
+pub mod frames;
+pub mod h2c;
 pub mod http2;
 mod replica;
 mod request;
