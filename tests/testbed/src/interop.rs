@@ -15,28 +15,16 @@ pub struct Interop(Binaries);
 
 impl Interop {
     /// Finds them, or builds what is missing. Blocks: building takes a minute or two.
-    ///
-    /// # Errors
-    ///
-    /// Without Go, or if it can't build them.
     pub fn find() -> Result<Interop, Failure> {
         Binaries::find(&[CLIENT, SERVER]).map(Interop)
     }
 
     /// The client, which takes `--server_host`, `--server_port` and `--test_case`.
-    ///
-    /// # Errors
-    ///
-    /// None that is to be expected: it was found.
     pub fn client(&self) -> Result<Command, Failure> {
         self.0.command(CLIENT)
     }
 
-    /// The server, which takes `--port`: its path.
-    ///
-    /// # Errors
-    ///
-    /// None that is to be expected: it was found.
+    /// The path of the server, which takes `--port`.
     pub fn server(&self) -> Result<String, Failure> {
         let command = self.0.command(SERVER)?;
         Ok(Path::new(command.get_program()).display().to_string())

@@ -50,8 +50,11 @@ impl Kaos {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        stdout.read_line(&mut line).unwrap();
+        // What the server says comes here too, and nobody should wait to write it.
+        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
         let of = |name: &str| said[name].as_str().unwrap().to_owned();
         let port = of("listen").rsplit(':').next().unwrap().parse().unwrap();
