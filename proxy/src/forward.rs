@@ -1,14 +1,17 @@
 //! Sends a request to a replica and brings back the head of its answer. Tries again only what is safe to try again.
 
-use std::future::{Future, poll_fn};
-use std::task::{Context, Poll};
+pub(crate) mod feed;
+mod http2;
+
 use std::time::Duration;
 
 use kaos_core::Moment;
+use kaos_core::policy::Protocol;
 
 use crate::admit::{Ended, Permit, Record, Routed, admit};
 use crate::clients::Client;
 use crate::field::Name;
+use crate::forward::feed::{Feed, Upload};
 use crate::head::{Head, Version};
 use crate::kernel::is_exhausted;
 use crate::pace::Pace;
@@ -17,10 +20,12 @@ use crate::refuse::Refusal;
 use crate::rounds::{Alarm, Watch};
 use crate::sabotage::{Rule, is_off, trip};
 use crate::slot::Kind;
-use crate::socket::Socket;
 use crate::upstream::answer::{self, Answer, NoAnswer};
+use crate::upstream::http2::inflow::Inflow;
+use crate::upstream::http2::outflow::Outflow;
 use crate::upstream::link::Link;
 use crate::upstream::send::{self, Hop};
+use crate::worker::Worker;
 
 /// Most times that one request is sent again after a connection failed it.
 const REPEATS: u32 = 2;
@@ -29,107 +34,6 @@ const REPEATS: u32 = 2;
 const MOVES: u32 = 10;
 /// Before a request is sent again whose new connection was ended: so long after the first time, twice after the second.
 const REPEAT_PAUSE: Duration = Duration::from_millis(20);
-
-/// The way of a request's head and body to a replica.
-pub(crate) trait Upload {
-    /// Begins anew with the head as the replica gets it.
-    fn begin(&mut self, head: Vec<u8>);
-    /// Moves what can be moved, to the end of the body.
-    fn poll(&mut self, cx: &mut Context<'_>, to: &Socket) -> Poll<Result<(), Broken>>;
-    /// Lets the client send its body, if it waits to be told.
-    fn invite(&mut self) -> impl Future<Output = std::io::Result<()>>;
-    /// Whether there is no body: the request can be begun anew.
-    fn is_empty(&self) -> bool;
-    /// Whether nothing has left for any replica since [`Upload::begin`].
-    fn is_untouched(&self) -> bool;
-    /// Bytes that have left.
-    fn moved(&self) -> u64;
-    /// Whether the client is waited for: all that came has left, and more is to come.
-    fn waits_for_client(&self) -> bool;
-    /// Takes no more than `most` bytes of content.
-    fn bound(&mut self, most: u64);
-    /// Bytes that are held while the request waits, in as little room as they need.
-    fn hold(&mut self) -> usize;
-}
-
-/// An upload and whether it is still worth feeding.
-#[derive(Debug)]
-pub(crate) struct Feed<U> {
-    pub(crate) upload: U,
-    /// The whole request has left.
-    pub(crate) finished: bool,
-    /// The replica takes no more.
-    stopped: bool,
-}
-
-impl<U: Upload> Feed<U> {
-    pub(crate) fn new(upload: U) -> Self {
-        Feed { upload, finished: false, stopped: false }
-    }
-
-    /// Whose fault it is that an exchange was ended before its answer had begun.
-    fn ended_by(&self, alarm: Alarm) -> Ended {
-        match alarm {
-            Alarm::ClientGone => Ended::ClientGone,
-            Alarm::Deadline if !self.finished && self.upload.waits_for_client() => {
-                Refusal::RequestTimeout.into()
-            }
-            Alarm::Deadline => Refusal::ResponseTimeout.into(),
-        }
-    }
-
-    fn begin(&mut self, head: Vec<u8>) {
-        self.upload.begin(head);
-        self.finished = false;
-        self.stopped = false;
-    }
-
-    /// Sends the rest of the request.
-    pub(crate) async fn finish(&mut self, to: &Socket) -> Result<(), Broken> {
-        poll_fn(|cx| self.upload.poll(cx, to)).await?;
-        self.finished = true;
-        Ok(())
-    }
-
-    /// Does `work` while the upload goes on beside it. Ends early if the client breaks its side.
-    ///
-    /// They take turns in going first: one that always has something to move may use up all that the runtime lets a task do
-    /// before it must yield, and the other would never come to its turn.
-    pub(crate) async fn beside<T>(
-        &mut self,
-        to: &Socket,
-        mut progress: impl FnMut(&U),
-        work: impl Future<Output = T>,
-    ) -> Result<T, Broken> {
-        let mut work = std::pin::pin!(work);
-        let mut before = (self.upload.moved(), false);
-        let mut work_first = true;
-        poll_fn(|cx| {
-            work_first = !work_first;
-            if work_first && let Poll::Ready(done) = work.as_mut().poll(cx) {
-                return Poll::Ready(Ok(done));
-            }
-            if !self.finished && !self.stopped {
-                match self.upload.poll(cx, to) {
-                    Poll::Ready(Ok(())) => self.finished = true,
-                    Poll::Ready(Err(Broken::SinkEnded)) => self.stopped = true,
-                    Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
-                    Poll::Pending => {}
-                }
-                let now = (self.upload.moved(), !self.finished && self.upload.waits_for_client());
-                if now != before {
-                    before = now;
-                    progress(&self.upload);
-                }
-            }
-            if work_first || (!self.finished && is_off(Rule::EarlyAnswer)) {
-                return Poll::Pending;
-            }
-            work.as_mut().poll(cx).map(Ok)
-        })
-        .await
-    }
-}
 
 /// One request under way, without its body.
 pub(crate) struct Trip<'a> {
@@ -143,6 +47,14 @@ pub(crate) struct Trip<'a> {
 }
 
 /// A request that a replica has begun to answer.
+pub(crate) enum Begun {
+    /// By HTTP/1.
+    Link(Sent),
+    /// By HTTP/2.
+    Stream(Streamed),
+}
+
+/// One by HTTP/1.
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) permit: Permit,
@@ -152,70 +64,168 @@ pub(crate) struct Sent {
     pub(crate) deadline: Moment,
 }
 
+/// One by HTTP/2.
+pub(crate) struct Streamed {
+    pub(crate) permit: Permit,
+    pub(crate) outflow: Outflow,
+    pub(crate) inflow: Inflow,
+    pub(crate) answer: Answer,
+    /// When the whole exchange must be over.
+    pub(crate) deadline: Moment,
+}
+
+/// The deadlines of an exchange whose answer hasn't begun: of the whole, of the answer's beginning, which counts from the last
+/// byte that was sent, and of a client that sends slowly.
+struct Beginning<'a> {
+    watch: &'a Watch,
+    worker: &'a Worker,
+    deadline: Moment,
+    patience: Duration,
+    alive: Moment,
+    moved: u64,
+    pace: Pace,
+    streams: usize,
+}
+
+impl Beginning<'_> {
+    /// `moved` bytes have left, and the client is waited for or not.
+    fn note(&mut self, moved: u64, waits: bool) {
+        let now = self.worker.now();
+        if moved != std::mem::replace(&mut self.moved, moved) {
+            self.alive = now + self.patience;
+        }
+        let slow = self.pace.note(now, moved, waits, self.streams);
+        self.watch.until(self.deadline.min(self.alive).min(slow));
+    }
+}
+
+/// What was tried for one request.
+#[derive(Default)]
+struct Tries {
+    repeats: u32,
+    moves: u32,
+    /// For whom the head was written that went out by HTTP/1 at last.
+    begun_for: Option<Kind>,
+}
+
+impl Tries {
+    /// Counts one more time that the request is sent. `None`: it was sent often enough.
+    fn repeat(&mut self) -> Option<()> {
+        self.repeats += 1;
+        (self.repeats <= REPEATS).then_some(())
+    }
+
+    /// The time to wait before that.
+    fn pause(&self) -> Duration {
+        REPEAT_PAUSE * self.repeats
+    }
+}
+
 impl Trip<'_> {
     /// Gets a slot, sends the request, reads the head of the answer.
-    pub(crate) async fn forward<U: Upload>(&mut self, feed: &mut Feed<U>) -> Result<Sent, Ended> {
+    pub(crate) async fn forward<U: Upload>(&mut self, feed: &mut Feed<U>) -> Result<Begun, Ended> {
         feed.upload.bound(self.most_content());
-        let (mut repeats, mut moves) = (0, 0);
-        let mut begun_for = Kind::Proxy;
+        let mut tries = Tries::default();
+        let http2 = self.routed.seat.gate.view().workload.policy.protocol == Protocol::H2c;
+        if http2 && self.head.upgrade.is_some() {
+            return Err(Refusal::BadRequest(
+                "the workload's replicas speak HTTP/2 (its knob protocol is h2c), where nothing is upgraded",
+            )
+            .into());
+        }
         loop {
             let permit = admit(self.routed, self.record, self.watch, || feed.upload.hold()).await?;
             self.record.pass(permit.is_passed());
-            let repeatable = self.head.is_idempotent() && feed.upload.is_empty();
-            let Some(mut link) = self.connect(&permit, repeatable, repeats > 0).await? else { continue };
-            if feed.upload.invite().await.is_err() {
-                return Err(Ended::ClientGone);
+            // Other proxies are spoken to by HTTP/1.
+            let begun = if http2 && !permit.is_passed() {
+                self.over_http2(feed, permit, &mut tries).await?
+            } else {
+                self.over_http1(feed, permit, &mut tries).await?
+            };
+            if let Some(begun) = begun {
+                return Ok(begun);
             }
-            if repeats == 0 || feed.upload.is_empty() || !feed.upload.is_untouched() {
-                feed.begin(self.serialise(&permit));
-                begun_for = permit.grant.slot.kind;
-            } else if (begun_for == Kind::Proxy) != permit.is_passed() {
-                // A head for another proxy says what a replica must not hear, and the body is under way with it.
-                return Err(Refusal::UpstreamUnreachable.into());
+        }
+    }
+
+    /// Sends the request once, by HTTP/1. `None`: it is to be tried again.
+    async fn over_http1<U: Upload>(
+        &mut self,
+        feed: &mut Feed<U>,
+        permit: Permit,
+        tries: &mut Tries,
+    ) -> Result<Option<Begun>, Ended> {
+        let repeatable = self.head.is_idempotent() && feed.upload.is_empty();
+        let Some(mut link) = self.connect(&permit, repeatable, tries.repeats > 0).await? else {
+            return Ok(None);
+        };
+        if feed.upload.invite().await.is_err() {
+            return Err(Ended::ClientGone);
+        }
+        if !self.begin(feed, &permit, tries) {
+            return Err(Refusal::UpstreamUnreachable.into());
+        }
+        let deadline = self.deadline(&permit);
+        match self.converse(feed, &mut link, &permit, deadline).await {
+            Ok(Ok(Ok(answer)))
+                if has_moved(&permit, &answer) && feed.upload.is_empty() && tries.moves < MOVES =>
+            {
+                tries.moves += 1;
+                drop((permit, link));
+                self.pause(REPEAT_PAUSE * tries.moves).await?;
+                Ok(None)
             }
-            let deadline = self.deadline(&permit);
-            match self.converse(feed, &mut link, &permit, deadline).await {
-                Ok(Ok(Ok(answer)))
-                    if has_moved(&permit, &answer) && feed.upload.is_empty() && moves < MOVES =>
-                {
-                    moves += 1;
+            Ok(Ok(Ok(answer))) => {
+                self.checked(Sent { permit, link, answer, deadline }).map(|sent| Some(Begun::Link(sent)))
+            }
+            Ok(Ok(Err(NoAnswer::Closed))) => {
+                let untouched = feed.upload.is_untouched();
+                let now = self.record.worker.now();
+                if link.reused {
+                    permit.port.note_closed(now);
+                } else {
+                    permit.grant.slot.doubt(now);
+                }
+                let safe = repeatable || untouched || is_off(Rule::Once);
+                if !safe || is_off(Rule::Stale) || tries.repeat().is_none() {
+                    return Err(Refusal::UpstreamProtocol(ENDED).into());
+                }
+                if !link.reused {
                     drop((permit, link));
-                    self.pause(REPEAT_PAUSE * moves).await?;
+                    self.pause(tries.pause()).await?;
                 }
-                Ok(Ok(Ok(answer))) => return self.checked(Sent { permit, link, answer, deadline }),
-                Ok(Ok(Err(NoAnswer::Closed))) => {
-                    let untouched = feed.upload.is_untouched();
-                    let now = self.record.worker.now();
-                    if link.reused {
-                        permit.port.note_closed(now);
-                    } else {
-                        permit.grant.slot.doubt(now);
-                    }
-                    let safe = repeatable || untouched || is_off(Rule::Once);
-                    if repeats >= REPEATS || !safe || is_off(Rule::Stale) {
-                        return Err(Refusal::UpstreamProtocol(
-                            "the replica ended the connection before it answered",
-                        )
-                        .into());
-                    }
-                    repeats += 1;
-                    if !link.reused {
-                        drop((permit, link));
-                        self.pause(REPEAT_PAUSE * repeats).await?;
-                    }
-                }
-                Ok(Ok(Err(NoAnswer::Broken(why)))) => {
-                    abort(permit, link);
-                    return Err(Refusal::UpstreamProtocol(why).into());
-                }
-                Ok(Err(broken)) => {
-                    abort(permit, link);
-                    return Err(broken.refusal().map_or(Ended::ClientGone, Ended::Refused));
-                }
-                Err(alarm) => {
-                    abort(permit, link);
-                    return Err(feed.ended_by(alarm));
-                }
+                Ok(None)
+            }
+            Ok(Ok(Err(NoAnswer::Broken(why)))) => {
+                abort(permit, link);
+                Err(Refusal::UpstreamProtocol(why).into())
+            }
+            Ok(Err(broken)) => {
+                abort(permit, link);
+                Err(broken.refusal().map_or(Ended::ClientGone, Ended::Refused))
+            }
+            Err(alarm) => {
+                let ended = feed.ended_by(alarm, &link.socket);
+                abort(permit, link);
+                Err(ended)
+            }
+        }
+    }
+
+    /// Begins the request anew if that is needed. `false`: it is under way for somebody else.
+    fn begin<U: Upload>(&self, feed: &mut Feed<U>, permit: &Permit, tries: &mut Tries) -> bool {
+        let kind = permit.grant.slot.kind;
+        match tries.begun_for {
+            // What goes on as it was begun: its head, and what was taken of its body with it.
+            Some(begun_for) if !feed.upload.is_empty() && feed.upload.is_untouched() => {
+                // A head for another proxy says what a replica must not hear, and the body is under way with it.
+                (begun_for == Kind::Proxy) == (kind == Kind::Proxy)
+            }
+            None if !feed.upload.is_empty() && !feed.replay.is_untouched() => false,
+            _ => {
+                feed.begin(self.serialise(permit));
+                tries.begun_for = Some(kind);
+                true
             }
         }
     }
@@ -273,16 +283,19 @@ impl Trip<'_> {
 
     fn serialise(&self, permit: &Permit) -> Vec<u8> {
         let mut bytes = self.record.worker.buffers.take();
-        let hop = Hop {
+        if send::head(self.head, &self.hop(permit), &mut bytes).is_err() {
+            self.record.worker.shared.clients.warn_of_dropped_scheme(self.client);
+        }
+        bytes
+    }
+
+    fn hop(&self, permit: &Permit) -> Hop<'_> {
+        Hop {
             client: self.client,
             request_id: &self.record.request_id,
             replica: permit.grant.slot.address,
             pass: permit.is_passed().then(|| self.patience_of_queue()),
-        };
-        if send::head(self.head, &hop, &mut bytes).is_err() {
-            self.record.worker.shared.clients.warn_of_dropped_scheme(self.client);
         }
-        bytes
     }
 
     /// How much longer the request may wait for a slot.
@@ -319,29 +332,26 @@ impl Trip<'_> {
             // It may wait there, and is told there why in vain.
             patience += self.patience_of_queue() + LINGER;
         }
-        let socket = link.socket.clone();
-        let begun = worker.now();
-        let (mut moved, mut alive) = (feed.upload.moved(), begun + patience);
-        self.watch.until(deadline.min(alive));
-        self.watch.mind_client(!is_off(Rule::LeaveAnswer));
-        let mut pace = self.pace();
-        let progress = |upload: &U| {
-            let now = worker.now();
-            if upload.moved() != std::mem::replace(&mut moved, upload.moved()) {
-                alive = now + patience;
-            }
-            let slow = pace.note(now, moved, upload.waits_for_client(), self.streams);
-            self.watch.until(deadline.min(alive).min(slow));
-        };
+        let mut socket = link.socket.clone();
+        let mut until = self.until(deadline, patience, feed.upload.moved());
+        let progress = |moved, waits| until.note(moved, waits);
         let answer = answer::read(link, &self.head.method, &worker.buffers);
-        self.watch.over(feed.beside(&socket, progress, answer)).await
+        self.watch.over(feed.beside(&mut socket, progress, answer)).await
     }
 
-    /// How slowly its body may come. Messages of gRPC are sent when there is one.
-    fn pace(&self) -> Pace {
+    /// The deadlines until the answer begins; `moved` bytes have left by now.
+    fn until(&self, deadline: Moment, patience: Duration, moved: u64) -> Beginning<'_> {
         let policy = &self.routed.seat.gate.view().workload.policy;
+        // Messages of gRPC are sent when there is one.
         let is_stream = self.head.version == Version::Http2 && self.head.is_grpc();
-        Pace::new(if is_stream { 0 } else { policy.min_transfer_rate }, policy.stream_idle_timeout)
+        let rate = if is_stream { 0 } else { policy.min_transfer_rate };
+        let pace = Pace::new(rate, policy.stream_idle_timeout);
+        let worker = &*self.record.worker;
+        let alive = worker.now() + patience;
+        self.watch.until(deadline.min(alive));
+        self.watch.mind_client(!is_off(Rule::LeaveAnswer));
+        let (watch, streams) = (self.watch, self.streams);
+        Beginning { watch, worker, deadline, patience, alive, moved, pace, streams }
     }
 
     /// A change of protocol counts only if it was asked for, and is the one that was asked for.
@@ -391,6 +401,8 @@ pub(crate) fn close(permit: Permit, mut link: Link) {
     });
 }
 
+/// Said where nothing else is known.
+const ENDED: &str = "the replica ended the connection before it answered";
 /// How long, and for how many bytes, the end of an aborted exchange is waited for.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1024 * 1024;

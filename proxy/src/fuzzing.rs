@@ -23,7 +23,7 @@ pub fn request(bytes: &[u8]) {
     let mut head = Head::default();
     let Ok(Some(used)) = reader::read(bytes, &mut head, LARGEST) else { return };
     assert!(used <= LARGEST && head.routed_host().is_some() && head.routed_path().starts_with('/'));
-    let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: false };
+    let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: false, secure: false };
     let replica = (Ipv4Addr::LOCALHOST, 80).into();
     let hop = Hop { client, request_id: "0", replica, pass: None };
     let mut out = Vec::new();

@@ -26,6 +26,7 @@ mod ledger;
 mod memory;
 mod network;
 mod pace;
+mod part;
 mod partial;
 mod peers;
 mod probe;

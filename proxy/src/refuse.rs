@@ -54,6 +54,20 @@ pub enum Refusal {
     NoWake(u16),
 }
 
+/// gRPC's status codes, as far as they are said here.
+const DEADLINE_EXCEEDED: u16 = 4;
+const RESOURCE_EXHAUSTED: u16 = 8;
+const UNIMPLEMENTED: u16 = 12;
+const INTERNAL: u16 = 13;
+const UNAVAILABLE: u16 = 14;
+
+/// Whether a request with this `Content-Type` is one of gRPC, which looks for its own status in an answer.
+pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
+    let begins = content_type.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC));
+    begins && matches!(content_type.get(GRPC.len()), None | Some(b'+' | b';' | b' '))
+}
+
 /// How much of the inside an answer may tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Detail {
@@ -195,6 +209,44 @@ impl Refusal {
         }
     }
 
+    /// The status of gRPC that says it.
+    pub(crate) fn grpc_status(&self) -> u16 {
+        match self {
+            Refusal::NoRoute | Refusal::MethodNotAllowed | Refusal::Misdirected => UNIMPLEMENTED,
+            Refusal::BadRequest(_) | Refusal::ExpectationFailed => INTERNAL,
+            Refusal::UriTooLong | Refusal::HeaderTooLarge | Refusal::BodyTooLarge | Refusal::QueueFull(_) => {
+                RESOURCE_EXHAUSTED
+            }
+            Refusal::QueueTimeout | Refusal::ResponseTimeout | Refusal::RequestTimeout => DEADLINE_EXCEEDED,
+            Refusal::StartFailed(..)
+            | Refusal::NoEndpoint
+            | Refusal::StartTooLong(_)
+            | Refusal::Elsewhere
+            | Refusal::Draining
+            | Refusal::Overloaded
+            | Refusal::UpstreamUnreachable
+            | Refusal::UpstreamProtocol(_)
+            | Refusal::NoWake(_) => UNAVAILABLE,
+        }
+    }
+
+    /// What gRPC shows to people, in its percent-encoding.
+    pub(crate) fn grpc_message(&self, detail: Detail, workload: Option<&WorkloadId>) -> String {
+        let (_, word, title) = self.row();
+        let plain = format!("{word}: {title}. {}", self.detail(detail, workload));
+        let mut message = String::with_capacity(plain.len());
+        for byte in plain.bytes() {
+            match byte {
+                b'%' | 0..b' ' | 0x7f.. => {
+                    // Writing to a String can't fail.
+                    let _ = write!(message, "%{byte:02X}");
+                }
+                _ => message.push(char::from(byte)),
+            }
+        }
+        message
+    }
+
     /// The answer's body: RFC 9457.
     pub(crate) fn problem(&self, detail: Detail, workload: Option<&WorkloadId>, request_id: &str) -> String {
         let (status, word, title) = self.row();
@@ -230,6 +282,24 @@ mod tests {
         assert_eq!(full["type"], "https://kaos.dev/problems/start-failed");
         assert_eq!(full["workload"], "local/shop");
         assert_eq!((refusal.status(), refusal.retry_after()), (503, Some(2)));
+    }
+
+    #[test]
+    fn grpc_is_told_in_its_own_words() {
+        for (kind, is) in [
+            ("application/grpc", true),
+            ("Application/gRPC+proto", true),
+            ("application/grpc;charset=utf-8", true),
+            ("application/grpc-web", false),
+            ("application/json", false),
+            ("", false),
+        ] {
+            assert_eq!(is_grpc(kind.as_bytes()), is, "{kind}");
+        }
+        let failed = Refusal::StartFailed("50 % ü\n".to_owned(), Duration::from_secs(1));
+        assert_eq!(failed.grpc_status(), 14);
+        let message = failed.grpc_message(Detail::Full, None);
+        assert_eq!(message, "start-failed: The workload can't be started. 50 %25 %C3%BC%0A");
     }
 
     #[test]

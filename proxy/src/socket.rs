@@ -211,9 +211,4 @@ impl Socket {
     pub(crate) fn peer(&self) -> io::Result<SocketAddr> {
         self.stream.peer_addr()
     }
-
-    /// Our own end.
-    pub(crate) fn local(&self) -> io::Result<SocketAddr> {
-        self.stream.local_addr()
-    }
 }

@@ -236,8 +236,9 @@ impl Worker {
         let mut links: HashMap<Kind, Links, FixedState> = HashMap::default();
         for port in self.ports.borrow().values() {
             let of_gate = links.entry(port.slot.kind).or_default();
-            of_gate.idle += port.idle();
-            of_gate.active += port.active.get();
+            let (idle, active) = port.connections();
+            of_gate.idle += idle;
+            of_gate.active += active;
         }
         let all = links.values().fold(Links::default(), |sum, links| sum.plus(*links));
         let counted = |seat: &Rc<Seat>| WorkloadCounts {

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use kaos_core::Policy;
 use kaos_core::host::HostPattern;
+use kaos_core::policy::Protocol;
 
 use super::super::{Config, Wrong};
 use super::{Source, parse};
@@ -38,6 +39,7 @@ dir = "/"
 env = { GREETING = "hi", COUNT = 3 }
 readiness = "/healthz"
 no-wake-paths = "/healthz=200,/metrics=404"
+protocol = "h2c"
 target = 10
 target-utilization-percentage = 62.5
 
@@ -56,6 +58,8 @@ max-scale = "1"
     assert_eq!(config.settings.proxy_protocol, Some(true));
     let [shop, blog] = &config.functions[..] else { panic!("two functions") };
     assert_eq!((shop.name.as_str(), shop.path.as_str()), ("shop", "/cart"));
+    let spoken = [shop, blog].map(|function| function.policy.protocol);
+    assert_eq!(spoken, [Protocol::H2c, Protocol::Http1]);
     assert_eq!(
         shop.hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["shop.localhost", "*.shop.test"]
@@ -122,6 +126,7 @@ fn a_wrong_key_of_a_function_is_named() {
         ("idle-timeout = 30", "kaos.toml:4: idle-timeout = 30: allowed is a duration, 1s to 24h"),
         ("idle-timeout = true", "kaos.toml:4: idle-timeout = true: allowed is a duration, 1s to 24h"),
         ("readiness = \"probe\"", "kaos.toml:4: readiness = \"probe\": allowed is tcp, or a path"),
+        ("protocol = \"grpc\"", "kaos.toml:4: protocol = \"grpc\": allowed is http1 or h2c"),
         ("host = []", "kaos.toml:4: host = []: allowed is a list of hosts"),
         ("host = [\"a b\"]", "kaos.toml:4: host = [\"a b\"]: allowed is a list of hosts"),
         ("path = \"cart\"", "kaos.toml:4: path = \"cart\": allowed is a path that begins with /"),

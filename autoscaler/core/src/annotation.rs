@@ -41,14 +41,14 @@ pub struct Adoption {
     pub service: Option<String>,
     /// The port of that Service. `None`: inferred.
     pub port: Option<Port>,
-    /// What its replicas speak. `None`: inferred.
-    pub protocol: Option<Protocol>,
     /// Whether its count is to be changed.
     pub mode: Asked,
     /// Whether it may sleep although traffic has another way in, or another owns its count.
     pub accepts_bypass: bool,
     /// Whether `readiness` was said.
     pub says_readiness: bool,
+    /// Whether `protocol` was said, else it is inferred.
+    pub says_protocol: bool,
     /// Its knobs.
     pub policy: Arc<Policy>,
     /// What was understood otherwise than a reader may think: sentences.
@@ -62,15 +62,6 @@ pub enum Port {
     Number(u16),
     /// By its name.
     Name(String),
-}
-
-/// What replicas speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/1.
-    Http1,
-    /// HTTP/2 without TLS.
-    H2c,
 }
 
 /// The mode that a workload asks for.
@@ -137,10 +128,10 @@ fn usual_adoption() -> Adoption {
         path: "/".to_owned(),
         service: None,
         port: None,
-        protocol: None,
         mode: Asked::Scale,
         accepts_bypass: false,
         says_readiness: false,
+        says_protocol: false,
         policy: Arc::default(),
         notes: Vec::new(),
     }
@@ -169,7 +160,6 @@ impl Read {
                 .map(|service| self.adoption.service = Some(service))
                 .ok_or("the name of a Service in the same namespace".to_owned()),
             "port" => port(value).map(|port| self.adoption.port = Some(port)),
-            "protocol" => protocol(value).map(|protocol| self.adoption.protocol = Some(protocol)),
             "mode" => mode(value).map(|mode| self.adoption.mode = mode),
             "accept-risks" => risks(value).map(|()| self.adoption.accepts_bypass = true),
             _ => return self.knob(annotation, name, value),
@@ -189,7 +179,10 @@ impl Read {
             return self.wrong.push(invalid(annotation, value, &allowed));
         };
         match (knob.set)(&mut self.policy, value) {
-            Ok(()) => self.adoption.says_readiness |= name == "readiness",
+            Ok(()) => {
+                self.adoption.says_readiness |= name == "readiness";
+                self.adoption.says_protocol |= name == "protocol";
+            }
             Err(()) => self.wrong.push(invalid(annotation, value, knob.allowed)),
         }
     }
@@ -211,8 +204,7 @@ impl Read {
 }
 
 /// The annotations under [`PREFIX`] that are no knobs; every knob is one, too.
-pub const NAMES: [&str; 8] =
-    ["enabled", "host", "path", "service", "port", "protocol", "mode", "accept-risks"];
+pub const NAMES: [&str; 7] = ["enabled", "host", "path", "service", "port", "mode", "accept-risks"];
 
 fn nearest(name: &str) -> Option<&'static str> {
     let own = NAMES.iter().copied().find(|own| knob::distance(name, own) <= 2);
@@ -251,14 +243,6 @@ fn port(value: &str) -> Result<Port, String> {
         false => label(value).map(Port::Name),
     };
     read.ok_or_else(|| "a port of the Service: its number, 1 to 65535, or its name".to_owned())
-}
-
-fn protocol(value: &str) -> Result<Protocol, String> {
-    match value {
-        "http1" => Ok(Protocol::Http1),
-        "h2c" => Ok(Protocol::H2c),
-        _ => Err("http1 or h2c".to_owned()),
-    }
 }
 
 fn mode(value: &str) -> Result<Asked, String> {

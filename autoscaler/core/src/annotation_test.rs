@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use crate::annotation::{Adoption, Asked, Invalid, Port, Protocol, Reading, WRONG, read};
+use crate::annotation::{Adoption, Asked, Invalid, Port, Reading, WRONG, read};
 use crate::knob::{self, KNOBS};
-use crate::policy::{Policy, Readiness};
+use crate::policy::{Policy, Protocol, Readiness};
 
 fn reading(annotations: &[(&str, &str)]) -> Reading {
     read(annotations.iter().copied(), &Policy::cluster(0))
@@ -50,7 +50,8 @@ fn a_cluster_has_its_own_defaults() {
     assert_eq!((plain.policy.max_scale, plain.policy.start_timeout.as_secs()), (10, 600));
     assert_eq!(plain.policy.readiness, Readiness::Probe);
     assert_eq!((plain.hosts.len(), plain.path.as_str(), plain.mode), (0, "/", Asked::Scale));
-    assert_eq!((plain.service, plain.port, plain.protocol), (None, None, None));
+    assert_eq!((plain.service, plain.port, plain.says_protocol), (None, None, false));
+    assert_eq!(plain.policy.protocol, Protocol::Http1);
     assert_eq!(Policy::cluster(25).max_scale, 25);
     assert_eq!(Policy::cluster(3).max_scale, 10);
 }
@@ -74,7 +75,8 @@ fn everything_that_can_be_said_is_read() {
     let hosts: Vec<String> = all.hosts.iter().map(ToString::to_string).collect();
     assert_eq!(hosts, ["shop.example.com", "*.shop.test"]);
     assert_eq!((all.path.as_str(), all.service.as_deref()), ("/cart", Some("web")));
-    assert_eq!((all.port, all.protocol), (Some(Port::Number(8080)), Some(Protocol::H2c)));
+    assert_eq!(all.port, Some(Port::Number(8080)));
+    assert_eq!((all.says_protocol, all.policy.protocol), (true, Protocol::H2c));
     assert_eq!((all.mode, all.accepts_bypass, all.says_readiness), (Asked::Off, true, true));
     assert_eq!((all.policy.idle_timeout.as_secs(), &all.policy.readiness), (90, &Readiness::Ready));
     assert_eq!(all.policy.no_wake("/metrics"), Some(404));

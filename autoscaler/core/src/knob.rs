@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::duration;
-use crate::policy::{Metric, NoWakePath, Policy, Readiness};
+use crate::policy::{Metric, NoWakePath, Policy, Protocol, Readiness};
 
 /// One knob of a workload.
 pub struct Knob {
@@ -290,6 +290,22 @@ pub const KNOBS: &[Knob] = &[
         "Requests for these paths (exact: /a isn't /a/; the query doesn't count) wake nothing and keep nothing awake: where no replica is ready they are answered at once with this status, else by a replica.",
         no_wake_paths = no_wake_paths,
         |paths| show_no_wake_paths(paths)
+    ),
+    knob!(
+        "protocol",
+        "http1 or h2c",
+        "http1; in a cluster h2c where the Service's port has the appProtocol kubernetes.io/h2c",
+        "What replicas speak: HTTP/1.1, or HTTP/2 without TLS (gRPC, mostly). Clients may speak either.",
+        protocol = |text| match text {
+            "http1" => Ok(Protocol::Http1),
+            "h2c" => Ok(Protocol::H2c),
+            _ => Err(()),
+        },
+        |protocol| match protocol {
+            Protocol::Http1 => "http1",
+            Protocol::H2c => "h2c",
+        }
+        .to_owned()
     ),
     knob!(
         "start-timeout",

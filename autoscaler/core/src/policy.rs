@@ -14,6 +14,9 @@ pub struct Policy {
     pub target: Option<f64>,
     /// Share of the target to steer to, in percent.
     pub target_utilization_percentage: f64,
+    /// What replicas speak.
+    #[serde(default)]
+    pub protocol: Protocol,
     /// Most requests that one replica may have in flight; 0 for no limit.
     pub container_concurrency: u32,
     /// The stable window.
@@ -85,6 +88,17 @@ pub enum Metric {
     Rps,
 }
 
+/// What replicas speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, with prior knowledge.
+    H2c,
+}
+
 /// How a starting replica is found ready.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -105,6 +119,7 @@ impl Default for Policy {
             metric: Metric::Concurrency,
             target: None,
             target_utilization_percentage: 70.0,
+            protocol: Protocol::Http1,
             container_concurrency: 0,
             window: Duration::from_secs(60),
             panic_window_percentage: 10.0,

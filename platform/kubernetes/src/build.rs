@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kaos_core::annotation::{self, Adoption, Asked, Reading};
 use kaos_core::host::HostPattern;
-use kaos_core::policy::Readiness;
+use kaos_core::policy::{Protocol, Readiness};
 use kaos_core::snapshot::{Endpoint, Hold, Mode, Phase, Replicas, StartTimes, Workload};
 use kaos_core::{EndpointUid, Moment, Policy};
 
@@ -122,11 +122,15 @@ pub(crate) fn build(deployment: &Deployment, around: &Around<'_>, memory: &mut M
         let said = good.adoption.says_readiness && good.adoption.policy.readiness != Readiness::Ready;
         let kind = if said { Kind::Limited } else { Kind::Inferred };
         notes.extend(why.map(|text| note(deployment, kind, text)));
+        let mut policy = good.adoption.policy;
+        if way.h2c {
+            Arc::make_mut(&mut policy).protocol = Protocol::H2c;
+        }
         Workload {
             id: deployment.id.clone(),
             hosts: good.hosts,
             path: good.adoption.path,
-            policy: good.adoption.policy,
+            policy,
             endpoints,
             replicas: Replicas { desired: deployment.replicas, ready, starting },
             hold,

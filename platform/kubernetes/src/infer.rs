@@ -3,7 +3,7 @@
 //! Pure: from a Deployment and the Services of its namespace. Whatever can't be told for sure is an error that says what
 //! to annotate.
 
-use kaos_core::annotation::{Adoption, Port, Protocol};
+use kaos_core::annotation::{Adoption, Port};
 
 use crate::object::{Action, Kind, Pairs, Service, ServicePort, Target, Template};
 
@@ -14,6 +14,8 @@ pub(crate) struct Way {
     pub(crate) service: Box<str>,
     /// Its port.
     pub(crate) port: ServicePort,
+    /// Its pods are found to speak h2c.
+    pub(crate) h2c: bool,
     /// What was inferred and may surprise: sentences.
     pub(crate) inferred: Vec<String>,
 }
@@ -46,14 +48,14 @@ pub(crate) fn way(
     let mut inferred = Vec::new();
     let service = service(adoption, workload, leading, &mut inferred)?;
     let port = port(adoption, template, service, &mut inferred)?.clone();
-    if port.h2c && adoption.protocol.is_none() || adoption.protocol == Some(Protocol::H2c) {
-        let says = match adoption.protocol {
-            Some(_) => "kaos.dev/protocol = \"h2c\"".to_owned(),
-            None => format!("port {} of its Service {} says kubernetes.io/h2c", port.port, service.name),
-        };
-        return Err(format!("{says}: allowed is http1; replicas are sent HTTP/1 (kaos.dev/protocol=http1)"));
+    let h2c = port.h2c && !adoption.says_protocol;
+    if h2c {
+        inferred.push(format!(
+            "its replicas speak h2c: port {} of its Service {} says kubernetes.io/h2c",
+            port.port, service.name
+        ));
     }
-    Ok(Way { service: service.name.clone(), port, inferred })
+    Ok(Way { service: service.name.clone(), port, h2c, inferred })
 }
 
 fn service<'a>(

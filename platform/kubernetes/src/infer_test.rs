@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kaos_core::policy::Protocol;
 use kaos_core::snapshot::{Check, Mode, Probe};
 use serde_json::{Value, json};
 
@@ -85,17 +86,30 @@ fn the_service_is_the_one_that_selects_the_pods() {
 }
 
 #[test]
-fn h2c_isnt_taken_for_http1() {
-    let h2c = ports(&json!([{"port": 80, "targetPort": "http", "appProtocol": "kubernetes.io/h2c"}]));
-    let shop = deployment("shop", &enabled());
-    assert!(
-        way(shop, std::slice::from_ref(&h2c))
-            .unwrap_err()
-            .contains("says kubernetes.io/h2c: allowed is http1")
-    );
-    assert!(way(deployment("shop", &said(&json!({"protocol": "http1"}))), &[h2c]).is_ok());
-    let asked = deployment("shop", &said(&json!({"protocol": "h2c"})));
-    assert!(way(asked, &[service("shop", "shop")]).unwrap_err().starts_with("kaos.dev/protocol = \"h2c\""));
+fn the_protocol_is_what_is_said_else_what_the_service_says() {
+    let speaks = |app: Option<&str>, said_of_it: &Value| {
+        let port = json!([{"port": 80, "targetPort": "http", "appProtocol": app}]);
+        let mut scene = Scene::new();
+        scene.put(deployment("shop", &said(said_of_it)));
+        scene.put(ports(&port));
+        let published = scene.at(1);
+        let notes = published.notes.all.iter().filter(|note| note.text.contains("speak h2c")).count();
+        (published.snapshot.workload(&id("shop")).expect("adopted").policy.protocol, notes)
+    };
+    let (h2c, ws) = (Some("kubernetes.io/h2c"), Some("kubernetes.io/ws"));
+    for (app, of_it, spoken, noted) in [
+        (None, json!({}), Protocol::Http1, 0),
+        (ws, json!({}), Protocol::Http1, 0),
+        (Some("http"), json!({}), Protocol::Http1, 0),
+        (h2c, json!({}), Protocol::H2c, 1),
+        (h2c, json!({"protocol": "http1"}), Protocol::Http1, 0),
+        (None, json!({"protocol": "h2c"}), Protocol::H2c, 0),
+        (h2c, json!({"protocol": "h2c"}), Protocol::H2c, 0),
+    ] {
+        assert_eq!(speaks(app, &of_it), (spoken, noted), "{app:?} {of_it}");
+    }
+    let wrong = way(deployment("shop", &said(&json!({"protocol": "grpc"}))), &[service("shop", "shop")]);
+    assert_eq!(wrong.unwrap_err(), "kaos.dev/protocol = \"grpc\": allowed is http1 or h2c");
 }
 
 /// What is checked of `shop` with its pod's spec changed by `change`, or why nothing is.

@@ -2,20 +2,26 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
 
 use crate::admit::{Ended, Record, Routed};
-use crate::buffer::{Buffers, Input};
-use crate::forward::{Feed, Sent, Upload, abort, close};
+use crate::buffer::{Buffers, Input, READ_SIZE};
+use crate::forward::feed::{Feed, Sink as _, Upload};
+use crate::forward::{Sent, Streamed, abort, close};
 use crate::head::Head;
-use crate::http1::framing::Framing;
+use crate::http1::framing::{Framing, Piece};
+use crate::http1::pour::Pour;
 use crate::http1::respond;
 use crate::pace::Progress;
+use crate::part::{self, Part};
 use crate::pump::{Broken, Encoding, Pump};
 use crate::refuse::Refusal;
 use crate::rounds::{Alarm, Watch};
 use crate::sabotage::{Rule, is_off};
 use crate::socket::Socket;
+use crate::upstream::answer::Answer;
 
 /// A request's body on its way from an HTTP/1 client.
 #[derive(Debug)]
@@ -24,9 +30,13 @@ pub(crate) struct FromClient<'a> {
     pub(crate) input: &'a mut Input,
     pub(crate) buffers: &'a Buffers,
     framing: Framing,
+    empty: bool,
     encoding: Encoding,
     invite: bool,
+    /// Bytes of content that may still come.
     most: u64,
+    /// Bytes of content that were taken in pieces.
+    taken: u64,
     pump: Option<Pump>,
 }
 
@@ -39,16 +49,9 @@ impl<'a> FromClient<'a> {
         };
         // A body that comes already needs no invitation.
         let invite = head.expects_continue && input.is_empty();
-        FromClient {
-            client,
-            input,
-            buffers,
-            framing: head.body.clone(),
-            encoding,
-            invite,
-            most: u64::MAX,
-            pump: None,
-        }
+        let (framing, empty) = (head.body.clone(), head.body.has_ended());
+        let (most, taken, pump) = (u64::MAX, 0, None);
+        FromClient { client, input, buffers, framing, empty, encoding, invite, most, taken, pump }
     }
 
     /// Whether the client still holds back its body.
@@ -58,7 +61,7 @@ impl<'a> FromClient<'a> {
 
     /// Bytes of content that have come.
     pub(crate) fn received(&self) -> u64 {
-        self.pump.as_ref().map_or(0, Pump::content)
+        self.pump.as_ref().map_or(self.taken, Pump::content)
     }
 
     /// Whether the client's bytes of this request were all read.
@@ -78,9 +81,35 @@ impl Upload for FromClient<'_> {
 
     fn poll(&mut self, cx: &mut Context<'_>, to: &Socket) -> Poll<Result<(), Broken>> {
         let Some(pump) = &mut self.pump else { return Poll::Ready(Ok(())) };
-        std::task::ready!(pump.poll(cx, self.client, self.input, to, self.buffers))?;
+        ready!(pump.poll(cx, self.client, self.input, to, self.buffers))?;
         pump.rest(self.buffers);
         Poll::Ready(Ok(()))
+    }
+
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Part, bool), Broken>> {
+        loop {
+            match self.framing.next(self.input.unread()).map_err(Broken::Malformed)? {
+                Piece::Data { skip, length } => {
+                    self.input.consume(skip);
+                    let content = self.input.unread().get(..length).unwrap_or_default();
+                    let content = Bytes::copy_from_slice(content);
+                    self.input.consume(length);
+                    self.taken += length as u64;
+                    self.most = self.most.checked_sub(length as u64).ok_or(Broken::TooLarge)?;
+                    return Poll::Ready(Ok((Part::Data(content), self.framing.has_ended())));
+                }
+                Piece::End { skip, trailers } => {
+                    self.input.consume(skip);
+                    self.input.rest(self.buffers);
+                    return Poll::Ready(Ok((Part::end(part::read(&trailers)), true)));
+                }
+                Piece::More { skip } => self.input.consume(skip),
+            }
+            match ready!(self.input.poll_fill(cx, self.client, self.buffers, READ_SIZE)) {
+                Ok(0) | Err(_) => return Poll::Ready(Err(Broken::SourceEnded)),
+                Ok(_) => {}
+            }
+        }
     }
 
     async fn invite(&mut self) -> io::Result<()> {
@@ -91,7 +120,7 @@ impl Upload for FromClient<'_> {
     }
 
     fn is_empty(&self) -> bool {
-        self.framing.has_ended()
+        self.empty
     }
 
     fn is_untouched(&self) -> bool {
@@ -137,19 +166,16 @@ pub(crate) async fn answer(
     watch: &Watch,
 ) -> Result<Next, Ended> {
     let worker = record.worker.clone();
-    record.answered(&sent.answer);
     record.first_byte(routed, &sent.permit);
-    let (encoding, delimited) = respond::framing(head, &sent.answer);
-    let keep = delimited && head.keep_alive && feed.finished && worker.keeps_connections();
-    let mut out = worker.buffers.take();
-    respond::answer(head, &sent.answer, &record.request_id, &routed.wait, keep, &mut out);
+    let Opening { out, encoding, delimited, keep } = open(head, &sent.answer, feed, record, routed);
     let client = feed.upload.client;
     let mut pump = Pump::new(out, sent.answer.body.clone(), encoding);
     let policy = routed.seat.gate.view().workload.policy.clone();
     let progress = Progress::new(watch, &worker, sent.deadline, &policy, feed.upload.moved());
-    let to = sent.link.socket.clone();
+    let mut to = sent.link.socket.clone();
+    let from = to.clone();
     let download = poll_fn(|cx| {
-        let polled = pump.poll(cx, &to, &mut sent.link.input, client, &worker.buffers);
+        let polled = pump.poll(cx, &from, &mut sent.link.input, client, &worker.buffers);
         // What is read and written in one go needs no clock.
         if polled.is_pending()
             && let Some(now) = progress.downloaded(pump.moved(), pump.waits_for_sink())
@@ -158,8 +184,8 @@ pub(crate) async fn answer(
         }
         polled
     });
-    let uploaded = |upload: &FromClient<'_>| progress.uploaded(upload.moved());
-    let outcome = watch.over(feed.beside(&to, uploaded, download)).await;
+    let uploaded = |moved, _| progress.uploaded(moved);
+    let outcome = watch.over(feed.beside(&mut to, uploaded, download)).await;
     pump.rest(&worker.buffers);
     record.note(|entry| entry.sent = pump.content());
     match outcome {
@@ -170,10 +196,7 @@ pub(crate) async fn answer(
             if let Some(refusal) = fault(&failed).filter(|_| pump.is_untouched()) {
                 return Err(refusal.into());
             }
-            if !delimited {
-                client.reset_on_close();
-            }
-            return Ok(Next::Cut);
+            return Ok(cut(client, delimited));
         }
     }
     if !feed.finished {
@@ -197,4 +220,80 @@ fn fault(failed: &Result<Result<Result<(), Broken>, Broken>, Alarm>) -> Option<R
         Ok(Ok(Err(Broken::Malformed(why)))) => Some(Refusal::UpstreamProtocol(why)),
         _ => None,
     }
+}
+/// Relays an answer that comes by HTTP/2.
+pub(crate) async fn stream(
+    head: &Head,
+    mut streamed: Streamed,
+    feed: &mut Feed<FromClient<'_>>,
+    record: &mut Record,
+    routed: &mut Routed,
+    watch: &Watch,
+) -> Result<Next, Ended> {
+    let worker = record.worker.clone();
+    record.first_byte(routed, &streamed.permit);
+    let Opening { out, encoding, delimited, keep } = open(head, &streamed.answer, feed, record, routed);
+    let client = feed.upload.client;
+    let mut pour = Pour::new(out, encoding, streamed.answer.body.has_ended());
+    let policy = routed.seat.gate.view().workload.policy.clone();
+    let left = streamed.outflow.moved(&feed.upload);
+    let progress = Progress::new(watch, &worker, streamed.deadline, &policy, left);
+    let download = poll_fn(|cx| {
+        let polled = pour.poll(cx, &mut streamed.inflow, client);
+        if polled.is_pending()
+            && let Some(now) = progress.downloaded(pour.moved(), pour.waits_for_sink())
+        {
+            routed.active(now);
+        }
+        polled
+    });
+    let uploaded = |moved, _| progress.uploaded(moved);
+    let outcome = watch.over(feed.beside(&mut streamed.outflow, uploaded, download)).await;
+    pour.rest(&worker.buffers);
+    record.note(|entry| entry.sent = pour.content());
+    if let Ok(Ok(Ok(()))) = outcome {
+        record.note(|entry| entry.cut = false);
+        // An answer that is whole before the request is: the replica wants no more of it.
+        return Ok(if keep && feed.finished { Next::Again } else { Next::Close });
+    }
+    tracing::debug!(request_id = record.request_id, ?outcome, "an answer was cut");
+    match fault(&outcome).filter(|_| pour.moved() == 0) {
+        Some(refusal) => Err(refusal.into()),
+        None => Ok(cut(client, delimited)),
+    }
+}
+
+/// How an answer begins.
+struct Opening {
+    /// Its head.
+    out: Vec<u8>,
+    encoding: Encoding,
+    /// Its end can be seen without the connection's.
+    delimited: bool,
+    /// The connection can go on after it.
+    keep: bool,
+}
+
+fn open(
+    head: &Head,
+    answer: &Answer,
+    feed: &Feed<FromClient<'_>>,
+    record: &mut Record,
+    routed: &Routed,
+) -> Opening {
+    let worker = record.worker.clone();
+    record.answered(answer);
+    let (encoding, delimited) = respond::framing(head, answer);
+    let keep = delimited && head.keep_alive && feed.finished && worker.keeps_connections();
+    let mut out = worker.buffers.take();
+    respond::answer(head, answer, &record.request_id, &routed.wait, keep, &mut out);
+    Opening { out, encoding, delimited, keep }
+}
+
+/// The client must see that the answer isn't whole.
+fn cut(client: &Socket, delimited: bool) -> Next {
+    if !delimited {
+        client.reset_on_close();
+    }
+    Next::Cut
 }

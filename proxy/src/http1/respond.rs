@@ -55,6 +55,8 @@ pub(crate) fn answer(
             decimal(out, length);
             out.extend_from_slice(b"\r\n");
         }
+        // By HTTP/2 an answer may end with its head, without a word on its length.
+        None if answer.ends_unsaid(&head.method) => out.extend_from_slice(b"Content-Length: 0\r\n"),
         _ => {}
     }
     match &answer.upgrade {
@@ -136,20 +138,49 @@ pub(crate) fn refusal(
         decimal(out, seconds);
         out.extend_from_slice(b"\r\n");
     }
-    if *refusal == Refusal::Elsewhere {
-        out.extend_from_slice(b"X-Kaos-Hop: moved\r\n");
-    }
     if *refusal == Refusal::MethodNotAllowed {
         out.extend_from_slice(b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
+    }
+    end_of_refusal(refusal, request_id, keep, out);
+    if whole {
+        out.extend_from_slice(body.as_bytes());
+    }
+}
+
+/// Writes our own answer as gRPC says it: by trailers alone, in the place of a head.
+pub(crate) fn grpc_refusal(
+    refusal: &Refusal,
+    detail: Detail,
+    record: &crate::admit::Record,
+    keep: bool,
+    out: &mut Vec<u8>,
+) {
+    let (status, message) = grpc(refusal, detail, record);
+    out.extend_from_slice(
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\nGrpc-Status: ",
+    );
+    decimal(out, u64::from(status));
+    out.extend_from_slice(b"\r\n");
+    field(out, b"Grpc-Message", message.as_bytes());
+    end_of_refusal(refusal, &record.request_id, keep, out);
+}
+
+/// What follows in the head of any answer of our own.
+fn end_of_refusal(refusal: &Refusal, request_id: &str, keep: bool, out: &mut Vec<u8>) {
+    if *refusal == Refusal::Elsewhere {
+        out.extend_from_slice(b"X-Kaos-Hop: moved\r\n");
     }
     field(out, b"X-Request-Id", request_id.as_bytes());
     if !keep {
         out.extend_from_slice(b"Connection: close\r\n");
     }
     out.extend_from_slice(b"\r\n");
-    if whole {
-        out.extend_from_slice(body.as_bytes());
-    }
+}
+
+/// The status and the message that gRPC has for our own answer.
+pub(crate) fn grpc(refusal: &Refusal, detail: Detail, record: &crate::admit::Record) -> (u16, String) {
+    let workload = record.seat.as_ref().map(|seat| &seat.gate.id);
+    (refusal.grpc_status(), refusal.grpc_message(detail, workload))
 }
 
 /// The body of our own answer. Empty where it is no error.

@@ -9,7 +9,8 @@ use crate::admit::{Ended, Record, route};
 use crate::buffer::{Input, READ_SIZE};
 use crate::clients::Client;
 use crate::field::{Name, length};
-use crate::forward::{Feed, Trip};
+use crate::forward::feed::Feed;
+use crate::forward::{Begun, Trip};
 use crate::head::Head;
 use crate::http1::relay::{self, FromClient, Next};
 use crate::http1::{request, respond, tunnel};
@@ -147,14 +148,17 @@ impl Connection {
             streams: 1,
         };
         let outcome = match trip.forward(&mut feed).await {
-            Ok(sent) if sent.answer.upgrade.is_some() => {
+            Ok(Begun::Link(sent)) if sent.answer.upgrade.is_some() => {
                 drop(feed);
                 tunnel::run(&self.head, sent, &socket, &mut self.input, &mut record, &routed, &self.watch)
                     .await;
                 return Next::Cut;
             }
-            Ok(sent) => {
+            Ok(Begun::Link(sent)) => {
                 relay::answer(&self.head, sent, &mut feed, &mut record, &mut routed, &self.watch).await
+            }
+            Ok(Begun::Stream(streamed)) => {
+                relay::stream(&self.head, streamed, &mut feed, &mut record, &mut routed, &self.watch).await
             }
             Err(ended) => Err(ended),
         };
@@ -194,15 +198,22 @@ impl Connection {
     async fn refuse(&mut self, refusal: &Refusal, record: &mut Record, whole: bool) -> Next {
         record.refused(refusal);
         let keep = whole && self.head.keep_alive && !refusal.closes() && self.worker.keeps_connections();
-        let body = respond::problem(refusal, self.worker.config().error_detail, record);
+        let detail = self.worker.config().error_detail;
         let mut out = self.worker.buffers.take();
-        let with_body = self.head.method != http::Method::HEAD;
-        respond::refusal(refusal, &body, &record.request_id, with_body, keep, &mut out);
+        let grpc = self.head.is_grpc() && !matches!(refusal, Refusal::NoWake(_));
+        let mut sent = 0;
+        if grpc {
+            respond::grpc_refusal(refusal, detail, record, keep, &mut out);
+        } else {
+            let body = respond::problem(refusal, detail, record);
+            let with_body = self.head.method != http::Method::HEAD;
+            respond::refusal(refusal, &body, &record.request_id, with_body, keep, &mut out);
+            sent = if with_body { body.len() as u64 } else { 0 };
+        }
         self.watch.until(self.worker.now() + self.worker.patience().head);
         let written = self.watch.over(self.socket.write_all(&out)).await;
         self.worker.buffers.give(out);
         if let Ok(Ok(())) = written {
-            let sent = if with_body { body.len() as u64 } else { 0 };
             record.note(|entry| (entry.sent, entry.cut) = (sent, false));
         }
         match written {

@@ -14,8 +14,9 @@ use crate::buffer::READ_SIZE;
 use crate::forward::{abort, close};
 use crate::http1::framing::{Framing, Piece};
 use crate::http2::serve::Open;
+use crate::http2::through::Through;
 use crate::pace::Pace;
-use crate::pump::may_trail;
+use crate::part;
 use crate::rounds::Watched;
 use crate::sabotage::{Rule, is_off};
 use crate::upstream::link::Link;
@@ -26,6 +27,8 @@ pub(crate) enum Answer {
     Own(Option<Bytes>),
     /// A replica's.
     Replica(Box<Download>),
+    /// A replica's that comes by HTTP/2.
+    Stream(Box<Through>),
 }
 
 /// A body on its way from a replica.
@@ -46,9 +49,9 @@ pub(crate) struct Download {
     pub(crate) routed: Routed,
 }
 
-/// The answer isn't whole: the stream is reset, so that the client sees it.
-#[derive(Debug)]
-pub(crate) struct Cut;
+/// The answer isn't whole: the stream is reset, so that the client sees it. With the replica's own reset, whose code it gets.
+#[derive(Debug, Default)]
+pub(crate) struct Cut(pub(crate) Option<h2::Error>);
 
 impl std::fmt::Display for Cut {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -56,7 +59,11 @@ impl std::fmt::Display for Cut {
     }
 }
 
-impl std::error::Error for Cut {}
+impl std::error::Error for Cut {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.as_ref().map(|reset| reset as _)
+    }
+}
 
 impl Body for Answer {
     type Data = Bytes;
@@ -66,6 +73,7 @@ impl Body for Answer {
         match self.get_mut() {
             Answer::Own(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
             Answer::Replica(download) => download.poll_frame(cx),
+            Answer::Stream(through) => through.poll_frame(cx),
         }
     }
 
@@ -73,6 +81,7 @@ impl Body for Answer {
         match self {
             Answer::Own(body) => body.is_none(),
             Answer::Replica(download) => download.carried.is_none(),
+            Answer::Stream(through) => through.has_ended(),
         }
     }
 
@@ -83,6 +92,7 @@ impl Body for Answer {
                 Framing::Length(left) => SizeHint::with_exact(left),
                 _ => SizeHint::default(),
             },
+            Answer::Stream(_) => SizeHint::default(),
         }
     }
 }
@@ -92,11 +102,11 @@ impl Download {
         let worker = self.record.worker.clone();
         loop {
             if self.watch.poll_alarm(cx).is_ready() {
-                return Poll::Ready(Some(Err(Cut)));
+                return Poll::Ready(Some(Err(Cut::default())));
             }
             let Some((_, link)) = &mut self.carried else { return Poll::Ready(None) };
             match self.framing.next(link.input.unread()) {
-                Err(_) => return Poll::Ready(Some(Err(Cut))),
+                Err(_) => return Poll::Ready(Some(Err(Cut::default()))),
                 Ok(Piece::Data { skip, length }) => {
                     link.input.consume(skip);
                     let data = Bytes::copy_from_slice(link.input.unread().get(..length).unwrap_or_default());
@@ -112,7 +122,7 @@ impl Download {
                 Ok(Piece::End { skip, trailers }) => {
                     link.input.consume(skip);
                     self.finish();
-                    let trailers = allowed(&trailers);
+                    let trailers = part::read(&trailers);
                     return Poll::Ready((!trailers.is_empty()).then(|| Ok(Frame::trailers(trailers))));
                 }
                 Ok(Piece::More { skip }) => link.input.consume(skip),
@@ -126,7 +136,7 @@ impl Download {
                     self.finish();
                     return Poll::Ready(None);
                 }
-                Ok(0) | Err(_) => return Poll::Ready(Some(Err(Cut))),
+                Ok(0) | Err(_) => return Poll::Ready(Some(Err(Cut::default()))),
                 Ok(_) => self.routed.active(now),
             }
         }
@@ -168,16 +178,4 @@ impl Drop for Download {
             abort(permit, link);
         }
     }
-}
-
-fn allowed(trailers: &[(Vec<u8>, Vec<u8>)]) -> http::HeaderMap {
-    let mut map = http::HeaderMap::new();
-    for (name, value) in trailers.iter().filter(|(name, _)| may_trail(name)) {
-        if let (Ok(name), Ok(value)) =
-            (http::HeaderName::from_bytes(name), http::HeaderValue::from_bytes(value))
-        {
-            map.append(name, value);
-        }
-    }
-    map
 }

@@ -6,4 +6,5 @@ pub(crate) mod download;
 pub(crate) mod io;
 pub(crate) mod request;
 pub(crate) mod serve;
+pub(crate) mod through;
 pub(crate) mod upload;

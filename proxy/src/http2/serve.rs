@@ -16,16 +16,18 @@ use tokio::sync::Notify;
 
 use crate::admit::{Ended, Record, route};
 use crate::clients::Client;
-use crate::forward::{Feed, Sent, Trip};
+use crate::forward::feed::Feed;
+use crate::forward::{Begun, Sent, Streamed, Trip};
 use crate::head::Head;
 use crate::http1::respond;
 use crate::http2::budget::Budget;
 use crate::http2::download::{Answer, Download};
 use crate::http2::io::Io;
 use crate::http2::request;
+use crate::http2::through::Through;
 use crate::http2::upload::FromStream;
 use crate::pace::Pace;
-use crate::refuse::Refusal;
+use crate::refuse::{Refusal, is_grpc};
 use crate::rounds::Watched;
 use crate::sabotage::{Rule, is_off};
 use crate::socket::Socket;
@@ -238,18 +240,25 @@ async fn stream(
 ) -> Response<Answer> {
     let id = request.headers().get("x-request-id").map(HeaderValue::as_bytes);
     let mut record = Record::for_request(&worker, id);
-    let head_only = request.method() == http::Method::HEAD;
+    let grpc = request.headers().get(http::header::CONTENT_TYPE).is_some_and(|kind| is_grpc(kind.as_bytes()));
+    let form = if grpc {
+        Form::Grpc
+    } else if request.method() == http::Method::HEAD {
+        Form::Head
+    } else {
+        Form::Whole
+    };
     let head = match request::head(&request, client.secure || client.trusted) {
         Ok(head) => head,
         Err(refusal) => {
             record.begin_entry(client, None);
-            return refuse(&refusal, record, head_only);
+            return refuse(&refusal, record, form);
         }
     };
     record.begin_entry(client, Some(&head));
     let mut routed = match route(&worker, &head, socket, &mut record) {
         Ok(routed) => routed,
-        Err(refusal) => return refuse(&refusal, record, head_only),
+        Err(refusal) => return refuse(&refusal, record, form),
     };
     let mut feed = Feed::new(FromStream::new(&head, request.into_body(), record.meter()));
     let streams = open.among();
@@ -257,8 +266,9 @@ async fn stream(
         Trip { head: &head, client, record: &mut record, routed: &mut routed, watch: &watch, streams };
     let sent = trip.forward(&mut feed).await;
     match sent {
-        Ok(sent) => answer(&head, sent, feed, record, routed, watch, open),
-        Err(Ended::Refused(refusal)) => refuse(&refusal, record, head_only),
+        Ok(Begun::Link(sent)) => answer(&head, sent, feed, record, routed, watch, open),
+        Ok(Begun::Stream(streamed)) => pass(&head, streamed, feed, record, routed, watch, open),
+        Err(Ended::Refused(refusal)) => refuse(&refusal, record, form),
         // Nobody reads it: hyper drops this stream.
         Err(Ended::ClientGone) => Response::new(Answer::Own(None)),
     }
@@ -274,36 +284,15 @@ fn answer(
     open: Open,
 ) -> Response<Answer> {
     let worker = record.worker.clone();
-    record.answered(&sent.answer);
     record.first_byte(&mut routed, &sent.permit);
-    let mut response = Response::new(Answer::Own(None));
-    if let Ok(status) = http::StatusCode::from_u16(sent.answer.status) {
-        *response.status_mut() = status;
-    }
-    let headers = response.headers_mut();
-    let listed = sent.answer.fields.lists_more();
-    for field in sent.answer.fields.iter().filter(|field| respond::passes_back(field.kind, &routed.wait)) {
-        let name = HeaderName::from_bytes(field.name);
-        let value = HeaderValue::from_bytes(field.value);
-        if let (Ok(name), Ok(value), false) = (name, value, listed && sent.answer.fields.is_listed(&field)) {
-            headers.append(name, value);
-        }
-    }
-    if let Some(length) = sent.answer.length.filter(|_| sent.answer.status != 204) {
-        headers.insert(http::header::CONTENT_LENGTH, length.into());
-    }
-    say(headers, "x-request-id", &record.request_id);
-    if let Some((span, phases)) = routed.wait.cold {
-        say(headers, "x-kaos-cold-start", "true");
-        say(headers, "server-timing", &respond::server_timing(span, phases));
-    }
+    let mut response = begin(&sent.answer, &mut record, &routed);
     let policy = routed.seat.gate.view().workload.policy.clone();
     let silence = policy.stream_idle_timeout;
     watch.until(sent.deadline.min(worker.now() + silence));
     // Reading the answer must not drive the upload: a client that reads only after it has sent would wait for ever.
     let upload = (!feed.finished).then(|| {
-        let to = sent.link.socket.clone();
-        tokio::task::spawn_local(async move { feed.finish(&to).await }).abort_handle()
+        let mut to = sent.link.socket.clone();
+        tokio::task::spawn_local(async move { feed.finish(&mut to).await }).abort_handle()
     });
     let mut download = Download {
         framing: sent.answer.body,
@@ -326,10 +315,84 @@ fn answer(
     response
 }
 
-fn refuse(refusal: &Refusal, mut record: Record, head_only: bool) -> Response<Answer> {
+/// Passes on an answer that comes by HTTP/2.
+fn pass(
+    head: &Head,
+    streamed: Streamed,
+    mut feed: Feed<FromStream>,
+    mut record: Record,
+    mut routed: crate::admit::Routed,
+    watch: Watched,
+    open: Open,
+) -> Response<Answer> {
+    let Streamed { permit, mut outflow, inflow, answer, deadline } = streamed;
+    record.first_byte(&mut routed, &permit);
+    let mut response = begin(&answer, &mut record, &routed);
+    let policy = routed.seat.gate.view().workload.policy.clone();
+    let silence = policy.stream_idle_timeout;
+    watch.until(deadline.min(record.worker.now() + silence));
+    // As above. What has left already needs no task.
+    let upload = (!feed.finished)
+        .then(|| tokio::task::spawn_local(async move { feed.finish(&mut outflow).await }).abort_handle());
+    let carried = Some((permit, inflow));
+    let pace = Pace::new(policy.min_transfer_rate, silence);
+    let mut through =
+        Through { carried, upload, watch, silence, pace, moved: 0, open, deadline, record, routed };
+    if answer.body.has_ended() || head.method == http::Method::HEAD {
+        through.finish();
+    }
+    *response.body_mut() = Answer::Stream(Box::new(through));
+    response
+}
+
+/// The head of a replica's answer.
+fn begin(
+    answer: &crate::upstream::answer::Answer,
+    record: &mut Record,
+    routed: &crate::admit::Routed,
+) -> Response<Answer> {
+    record.answered(answer);
+    let mut response = Response::new(Answer::Own(None));
+    if let Ok(status) = http::StatusCode::from_u16(answer.status) {
+        *response.status_mut() = status;
+    }
+    let headers = response.headers_mut();
+    let listed = answer.fields.lists_more();
+    for field in answer.fields.iter().filter(|field| respond::passes_back(field.kind, &routed.wait)) {
+        let name = HeaderName::from_bytes(field.name);
+        let value = HeaderValue::from_bytes(field.value);
+        if let (Ok(name), Ok(value), false) = (name, value, listed && answer.fields.is_listed(&field)) {
+            headers.append(name, value);
+        }
+    }
+    if let Some(length) = answer.length.filter(|_| answer.status != 204) {
+        headers.insert(http::header::CONTENT_LENGTH, length.into());
+    }
+    say(headers, "x-request-id", &record.request_id);
+    if let Some((span, phases)) = routed.wait.cold {
+        say(headers, "x-kaos-cold-start", "true");
+        say(headers, "server-timing", &respond::server_timing(span, phases));
+    }
+    response
+}
+
+/// How our own answer is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Whole,
+    /// To HEAD.
+    Head,
+    Grpc,
+}
+
+fn refuse(refusal: &Refusal, mut record: Record, form: Form) -> Response<Answer> {
     record.refused(refusal);
+    if let (Form::Grpc, false) = (form, matches!(refusal, Refusal::NoWake(_))) {
+        record.note(|entry| entry.cut = false);
+        return refuse_grpc(refusal, &record);
+    }
     let body = respond::problem(refusal, record.worker.config().error_detail, &record);
-    let body = (!head_only && !body.is_empty()).then(|| Bytes::from(body));
+    let body = (form == Form::Whole && !body.is_empty()).then(|| Bytes::from(body));
     // Handed over whole: what becomes of it then only hyper knows.
     record.note(|entry| (entry.sent, entry.cut) = (body.as_ref().map_or(0, |body| body.len() as u64), false));
     let mut response = Response::new(Answer::Own(body));
@@ -345,6 +408,18 @@ fn refuse(refusal: &Refusal, mut record: Record, head_only: bool) -> Response<An
     if let Some(seconds) = refusal.retry_after() {
         headers.insert(http::header::RETRY_AFTER, seconds.into());
     }
+    response
+}
+
+/// As gRPC says it: by trailers alone, in the place of a head.
+fn refuse_grpc(refusal: &Refusal, record: &Record) -> Response<Answer> {
+    let (status, message) = respond::grpc(refusal, record.worker.config().error_detail, record);
+    let mut response = Response::new(Answer::Own(None));
+    let headers = response.headers_mut();
+    say(headers, "content-type", "application/grpc");
+    headers.insert("grpc-status", status.into());
+    say(headers, "grpc-message", &message);
+    say(headers, "x-request-id", &record.request_id);
     response
 }
 

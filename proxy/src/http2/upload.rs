@@ -9,9 +9,10 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use hyper::body::{Body, Incoming};
 
-use crate::forward::Upload;
+use crate::forward::feed::Upload;
 use crate::head::Head;
 use crate::http1::framing::Framing;
+use crate::part::{Part, allowed};
 use crate::pump::{Broken, begin_chunk, end_chunks};
 use crate::socket::Socket;
 
@@ -50,6 +51,15 @@ impl FromStream {
         }
     }
 
+    /// So many bytes of content have come.
+    fn count(&mut self, length: usize) -> Result<(), Broken> {
+        if let Some(meter) = &self.meter {
+            meter.set(meter.get() + length as u64);
+        }
+        self.room = self.room.checked_sub(length as u64).ok_or(Broken::TooLarge)?;
+        Ok(())
+    }
+
     fn poll_send(&mut self, cx: &mut Context<'_>, to: &Socket) -> Poll<Result<(), Broken>> {
         while self.out.has_remaining() || self.content.has_remaining() || self.tail.has_remaining() {
             let parts = [IoSlice::new(&self.out), IoSlice::new(&self.content), IoSlice::new(&self.tail)];
@@ -76,10 +86,7 @@ impl FromStream {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) if data.is_empty() => return Poll::Ready(Ok(())),
                 Ok(data) => {
-                    if let Some(meter) = &self.meter {
-                        meter.set(meter.get() + data.len() as u64);
-                    }
-                    self.room = self.room.checked_sub(data.len() as u64).ok_or(Broken::TooLarge)?;
+                    self.count(data.len())?;
                     if self.chunked {
                         begin_chunk(&mut framing, data.len());
                         self.tail = Bytes::from_static(b"\r\n");
@@ -100,6 +107,8 @@ impl FromStream {
                     }
                 }
             },
+            // hyper takes a reset with NO_ERROR for an end, but a request isn't whole with it.
+            None if !self.body.is_end_stream() => return Poll::Ready(Err(Broken::SourceEnded)),
             None => {
                 self.ended = true;
                 if self.chunked {
@@ -138,6 +147,24 @@ impl Upload for FromStream {
                 return Poll::Ready(Ok(()));
             }
         }
+    }
+
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Part, bool), Broken>> {
+        let part = match ready!(Pin::new(&mut self.body).poll_frame(cx)).transpose() {
+            Err(_) => return Poll::Ready(Err(Broken::SourceEnded)),
+            // hyper takes a reset with NO_ERROR for an end, but a request isn't whole with it.
+            Ok(None) if !self.body.is_end_stream() => return Poll::Ready(Err(Broken::SourceEnded)),
+            Ok(None) => Part::End,
+            Ok(Some(frame)) => match frame.into_data() {
+                Ok(content) => {
+                    self.count(content.len())?;
+                    Part::Data(content)
+                }
+                Err(frame) => Part::end(allowed(frame.into_trailers().unwrap_or_default())),
+            },
+        };
+        let last = !matches!(part, Part::Data(_)) || self.body.is_end_stream();
+        Poll::Ready(Ok((part, last)))
     }
 
     async fn invite(&mut self) -> io::Result<()> {

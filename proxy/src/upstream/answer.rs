@@ -16,7 +16,7 @@ const FIELDS: usize = 100;
 /// Largest head of an answer, in bytes.
 const LARGEST: usize = 64 * 1024;
 /// Most interim answers before the final one.
-const INTERIM: usize = 16;
+pub(crate) const INTERIM: usize = 16;
 
 /// A checked head.
 #[derive(Debug)]
@@ -31,6 +31,14 @@ pub(crate) struct Answer {
     pub(crate) reusable: bool,
     /// The protocol after a 101.
     pub(crate) upgrade: Option<Vec<u8>>,
+}
+
+impl Answer {
+    /// Whether there is no content where there could be some, and nothing says so.
+    pub(crate) fn ends_unsaid(&self, method: &Method) -> bool {
+        let could = method != Method::HEAD && self.status >= 200 && !matches!(self.status, 204 | 304);
+        could && self.length.is_none() && self.body.has_ended()
+    }
 }
 
 /// Why there is no answer.

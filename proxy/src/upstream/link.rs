@@ -33,16 +33,21 @@ impl Link {
 
     /// Connects to `address`.
     pub(crate) async fn connect(address: SocketAddr) -> io::Result<Link> {
-        let stream = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        stream.set_nodelay(true)?;
-        let stream = tokio::time::timeout(CONNECT_TIMEOUT, stream.connect(address))
-            .await
-            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        let socket = Socket::new(stream);
-        // A connect within the ephemeral range can meet itself when nobody listens there.
-        if socket.local()? == address {
-            return Err(io::ErrorKind::ConnectionRefused.into());
-        }
+        let socket = Socket::new(dial(address).await?);
         Ok(Link { socket: Rc::new(socket), input: Input::default(), reused: false })
     }
+}
+
+/// Makes a connection to `address`.
+pub(crate) async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_nodelay(true)?;
+    let stream = tokio::time::timeout(CONNECT_TIMEOUT, socket.connect(address))
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    // A connect within the ephemeral range can meet itself when nobody listens there.
+    if stream.local_addr()? == address {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
 }

@@ -1,8 +1,9 @@
-//! HTTP/1.1 towards replicas: connections kept per worker and replica, heads written and read inline by whoever serves
-//! the request.
+//! Towards replicas: connections kept per worker and replica. By HTTP/1.1 heads are written and read inline by whoever
+//! serves the request; HTTP/2 is in [`http2`].
 
 pub(crate) mod answer;
 mod forwarded;
+pub(crate) mod http2;
 pub(crate) mod link;
 pub(crate) mod port;
 pub(crate) mod send;

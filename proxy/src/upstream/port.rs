@@ -14,6 +14,7 @@ use kaos_core::Moment;
 use crate::buffer::Buffers;
 use crate::sabotage::{Rule, is_off};
 use crate::slot::Slot;
+use crate::upstream::http2::pool::Pool;
 use crate::upstream::link::Link;
 
 /// Longest time for which a connection is kept idle: below the 5 s after which Node closes its side.
@@ -28,7 +29,9 @@ const FORGET: Duration = Duration::from_secs(60);
 pub(crate) struct Port {
     pub(crate) slot: Arc<Slot>,
     idle: RefCell<Vec<Idle>>,
-    /// Connections that carry an exchange now.
+    /// Those that carry many exchanges at once.
+    pub(crate) pool: Pool,
+    /// Exchanges under way.
     pub(crate) active: Cell<usize>,
     survived: Cell<Duration>,
     closed: Cell<Option<(Duration, Moment)>>,
@@ -47,6 +50,7 @@ impl Port {
         Port {
             slot,
             idle: RefCell::default(),
+            pool: Pool::default(),
             active: Cell::new(0),
             survived: Cell::new(Duration::ZERO),
             closed: Cell::new(None),
@@ -88,6 +92,7 @@ impl Port {
 
     /// Closes what is old, closed or useless, and learns from the rest. Called once a second.
     pub(crate) fn sweep(&self, now: Moment) {
+        self.pool.sweep(now, IDLE, self.slot.is_gone());
         let mut idle = self.idle.borrow_mut();
         if self.slot.is_gone() {
             idle.clear();
@@ -103,6 +108,7 @@ impl Port {
     /// Closes all idle connections.
     pub(crate) fn clear(&self) {
         self.idle.borrow_mut().clear();
+        self.pool.clear();
     }
 
     /// A connection that had been idle was closed before it answered.
@@ -110,9 +116,9 @@ impl Port {
         self.closed.set(Some((Duration::ZERO, now)));
     }
 
-    /// Idle connections.
-    pub(crate) fn idle(&self) -> usize {
-        self.idle.borrow().len()
+    /// Connections that are idle, and those that carry something.
+    pub(crate) fn connections(&self) -> (usize, usize) {
+        self.pool.count().unwrap_or_else(|| (self.idle.borrow().len(), self.active.get()))
     }
 
     /// Asks whether `kept` is open at `age`, and remembers the answer.

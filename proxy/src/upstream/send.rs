@@ -1,5 +1,5 @@
 //! Writes the head of a request as a replica gets it: hop-by-hop fields gone, forwarding fields as far as they are
-//! believed, framing our own.
+//! believed, framing our own. The fields are the same lines for HTTP/2.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -34,21 +34,7 @@ pub(crate) fn head(head: &Head, hop: &Hop<'_>, out: &mut Vec<u8>) -> Result<(), 
     } else {
         field(out, b"Host", &head.host);
     }
-    let listed = head.fields.lists_more();
-    let mut speaks_for_others = false;
-    for known in head.fields.iter() {
-        match known.kind {
-            Name::Other | Name::Cookie if listed && head.fields.is_listed(&known) => {}
-            Name::Other | Name::Cookie => field(out, known.name, known.value),
-            Name::Forwarding => speaks_for_others = true,
-            Name::HopByHop | Name::Te | Name::Connection if is_off(Rule::HopByHop) => {
-                field(out, known.name, known.value);
-            }
-            Name::Twin if is_off(Rule::SoundLength) => field(out, known.name, known.value),
-            Name::Trailer if matches!(head.body, Framing::Chunked(_)) => field(out, known.name, known.value),
-            _ => {}
-        }
-    }
+    let speaks_for_others = fields(head, out);
     match &head.body {
         Framing::Length(0) if head.fields.values(Name::ContentLength).next().is_none() => {}
         Framing::Length(length) => {
@@ -66,13 +52,44 @@ pub(crate) fn head(head: &Head, hop: &Hop<'_>, out: &mut Vec<u8>) -> Result<(), 
         None if head.takes_trailers => out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n"),
         None => {}
     }
-    let written = forwarded::write(head, hop.client, speaks_for_others, out);
-    field(out, b"X-Request-Id", hop.request_id.as_bytes());
+    let written = said(head, hop, speaks_for_others, out);
     if let Some(wait) = hop.pass {
         out.extend_from_slice(b"X-Kaos-Hop: ");
         decimal(out, wait.as_millis() as u64);
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
+    written
+}
+
+/// Writes the fields that go from end to end. Returns whether the client speaks for others.
+pub(crate) fn fields(head: &Head, out: &mut Vec<u8>) -> bool {
+    let listed = head.fields.lists_more();
+    let mut speaks_for_others = false;
+    for known in head.fields.iter() {
+        match known.kind {
+            Name::Other | Name::Cookie if listed && head.fields.is_listed(&known) => {}
+            Name::Other | Name::Cookie => field(out, known.name, known.value),
+            Name::Forwarding => speaks_for_others = true,
+            Name::HopByHop | Name::Te | Name::Connection if is_off(Rule::HopByHop) => {
+                field(out, known.name, known.value);
+            }
+            Name::Twin if is_off(Rule::SoundLength) => field(out, known.name, known.value),
+            Name::Trailer if matches!(head.body, Framing::Chunked(_)) => field(out, known.name, known.value),
+            _ => {}
+        }
+    }
+    speaks_for_others
+}
+
+/// Writes what the proxy says of itself and the client. `Err`: as of [`head`].
+pub(crate) fn said(
+    head: &Head,
+    hop: &Hop<'_>,
+    speaks_for_others: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), Dropped> {
+    let written = forwarded::write(head, hop.client, speaks_for_others, out);
+    field(out, b"X-Request-Id", hop.request_id.as_bytes());
     written
 }

@@ -10,8 +10,10 @@
 
 pub mod flood;
 pub mod frames;
+pub mod h2c;
 pub mod http2;
 mod replica;
+pub mod replica_frames;
 mod request;
 pub mod tls;
 mod wire;

@@ -1,4 +1,4 @@
-//! Where Kubernetes' programs come from: a folder that the user names, a cache, or Go, which fills the cache once.
+//! Where Kubernetes' programs, and gRPC's own, come from: a folder that the user names, a cache, or Go, which fills the cache once.
 //!
 //! The versions are those of `build/*/go.mod`. Tests that start at the same time build once, under a lock; what is half
 //! built is never seen, because it is built elsewhere and renamed.
@@ -16,21 +16,34 @@ struct Module {
     folder: &'static str,
     package: &'static str,
     go_mod: &'static str,
-    commands: &'static [&'static str],
+    /// The name of each, and the package within the module.
+    commands: &'static [(&'static str, &'static str)],
 }
 
 const KUBERNETES: Module = Module {
     folder: "kubernetes",
     package: "k8s.io/kubernetes",
     go_mod: include_str!("../build/kubernetes/go.mod"),
-    commands: &["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet"],
+    commands: &[
+        ("kube-apiserver", "/cmd/kube-apiserver"),
+        ("kube-controller-manager", "/cmd/kube-controller-manager"),
+        ("kube-scheduler", "/cmd/kube-scheduler"),
+        ("kubelet", "/cmd/kubelet"),
+    ],
 };
 
 const ETCD: Module = Module {
     folder: "etcd",
     package: "go.etcd.io/etcd/server/v3",
     go_mod: include_str!("../build/etcd/go.mod"),
-    commands: &["etcd"],
+    commands: &[("etcd", "")],
+};
+
+const GRPC: Module = Module {
+    folder: "grpc",
+    package: "google.golang.org/grpc",
+    go_mod: include_str!("../build/grpc/go.mod"),
+    commands: &[("grpc-interop-client", "/interop/client"), ("grpc-interop-server", "/interop/server")],
 };
 
 /// The folders that hold programs, by the names of these.
@@ -42,10 +55,10 @@ impl Binaries {
     pub(crate) fn find(names: &[&str]) -> Result<Binaries, Failure> {
         let assets = env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
         let mut found = Vec::new();
-        for module in [&KUBERNETES, &ETCD] {
+        for module in [&KUBERNETES, &ETCD, &GRPC] {
             let cache = module.cache()?;
             let wanted: Vec<&str> =
-                names.iter().copied().filter(|name| module.commands.contains(name)).collect();
+                names.iter().copied().filter(|name| module.path(name).is_some()).collect();
             let place = |name: &str| {
                 [assets.as_ref(), Some(&cache)]
                     .into_iter()
@@ -78,6 +91,11 @@ impl Module {
         let words = |line: &'static str| line.trim_start_matches("require").trim().split_once(' ');
         let requirement = self.go_mod.lines().filter_map(words).find(|(package, _)| *package == self.package);
         requirement.map_or("", |(_, version)| version.split(' ').next().unwrap_or(version))
+    }
+
+    /// The package of the command `name`, within the module.
+    fn path(&self, name: &str) -> Option<&'static str> {
+        self.commands.iter().find(|(known, _)| *known == name).map(|(_, path)| *path)
     }
 
     /// Where what is built stays.
@@ -117,11 +135,7 @@ impl Module {
 
     /// Builds the command `name` to the file `to`.
     fn go_build(&self, name: &str, to: &Path) -> Result<(), Failure> {
-        let package = if self.commands.len() == 1 {
-            self.package.to_owned()
-        } else {
-            format!("{}/cmd/{name}", self.package)
-        };
+        let package = format!("{}{}", self.package, self.path(name).unwrap_or_default());
         let built = Command::new("go")
             .args(["build", "-mod=readonly", "-trimpath", "-ldflags", &self.linker_flags(), "-o"])
             .arg(to)
@@ -178,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_versions_are_those_of_the_go_modules() {
-        for module in [&KUBERNETES, &ETCD] {
+        for module in [&KUBERNETES, &ETCD, &GRPC] {
             let version = module.version();
             assert!(
                 version.starts_with('v') && version.split('.').count() == 3,

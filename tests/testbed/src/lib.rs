@@ -2,7 +2,7 @@
 //!
 //! [`ControlPlane`] is etcd, kube-apiserver and kube-controller-manager; [`Kubelet`] is played: it makes pods out of what
 //! the controllers ask for, with a real HTTP server behind every pod's address. [`Node`] is a real one, with containers.
-//! [`kaos`] is Kaos as a program. What needs a real Kubernetes is a test in
+//! [`kaos`] is Kaos as a program; [`Interop`] is a gRPC client and a server that nobody here wrote. What needs a real Kubernetes is a test in
 //! `tests/testbed/tests/`, whichever crate it tests: `cargo test` alone runs none of them.
 //!
 //! ```no_run
@@ -32,6 +32,7 @@ mod binaries;
 mod built;
 mod eventually;
 mod failure;
+mod interop;
 mod kubelet;
 mod machine;
 mod node;
@@ -47,6 +48,7 @@ pub use audit::{Audit, AuditEntry, ObjectReference, ResponseStatus, User};
 pub use built::kaos;
 pub use eventually::{PATIENCE, eventually};
 pub use failure::Failure;
+pub use interop::Interop;
 pub use kubelet::Kubelet;
 pub use node::{ANSWER, Node};
 pub use plane::ControlPlane;
