@@ -195,7 +195,7 @@ fn to_http1(rig: &Rig, method: &str, case: &Case) {
             for one in seen {
                 match one {
                     Seen::Field(name, values) => {
-                        assert_eq!(answer.field(name), values.first().copied(), "{what}")
+                        assert_eq!(answer.field(name), values.first().copied(), "{what}");
                     }
                     Seen::Without(name) => assert_eq!(answer.field(name), None, "{what}"),
                     Seen::Body(body) => assert_eq!(answer.text(), *body, "{what}"),
