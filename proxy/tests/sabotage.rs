@@ -4,6 +4,7 @@
 //! The other test files are part of this program, and it runs itself: once per rule, with the rule off.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what breaks here fails the test")]
+#![allow(clippy::duplicate_mod, reason = "each of the files brings its own rig")]
 
 #[path = "admission.rs"]
 mod admission;
