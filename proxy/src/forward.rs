@@ -14,7 +14,7 @@ use crate::field::Name;
 use crate::forward::feed::{Feed, Upload};
 use crate::head::{Head, Version};
 use crate::kernel::is_exhausted;
-use crate::pace::Pace;
+use crate::pace::{Beginning, Pace};
 use crate::pump::Broken;
 use crate::refuse::Refusal;
 use crate::rounds::{Alarm, Watch};
@@ -25,7 +25,6 @@ use crate::upstream::http2::inflow::Inflow;
 use crate::upstream::http2::outflow::Outflow;
 use crate::upstream::link::Link;
 use crate::upstream::send::{self, Hop};
-use crate::worker::Worker;
 
 /// Most times that one request is sent again after a connection failed it.
 const REPEATS: u32 = 2;
@@ -72,31 +71,6 @@ pub(crate) struct Streamed {
     pub(crate) answer: Answer,
     /// When the whole exchange must be over.
     pub(crate) deadline: Moment,
-}
-
-/// The deadlines of an exchange whose answer hasn't begun: of the whole, of the answer's beginning, which counts from the last
-/// byte that was sent, and of a client that sends slowly.
-struct Beginning<'a> {
-    watch: &'a Watch,
-    worker: &'a Worker,
-    deadline: Moment,
-    patience: Duration,
-    alive: Moment,
-    moved: u64,
-    pace: Pace,
-    streams: usize,
-}
-
-impl Beginning<'_> {
-    /// `moved` bytes have left, and the client is waited for or not.
-    fn note(&mut self, moved: u64, waits: bool) {
-        let now = self.worker.now();
-        if moved != std::mem::replace(&mut self.moved, moved) {
-            self.alive = now + self.patience;
-        }
-        let slow = self.pace.note(now, moved, waits, self.streams);
-        self.watch.until(self.deadline.min(self.alive).min(slow));
-    }
 }
 
 /// What was tried for one request.

@@ -54,6 +54,31 @@ impl Pace {
     }
 }
 
+/// The deadlines of an exchange whose answer hasn't begun: of the whole, of the answer's beginning, which counts from the last
+/// byte that was sent, and of a client that sends slowly.
+pub(crate) struct Beginning<'a> {
+    pub(crate) watch: &'a Watch,
+    pub(crate) worker: &'a Worker,
+    pub(crate) deadline: Moment,
+    pub(crate) patience: Duration,
+    pub(crate) alive: Moment,
+    pub(crate) moved: u64,
+    pub(crate) pace: Pace,
+    pub(crate) streams: usize,
+}
+
+impl Beginning<'_> {
+    /// `moved` bytes have left, and the client is waited for or not.
+    pub(crate) fn note(&mut self, moved: u64, waits: bool) {
+        let now = self.worker.now();
+        if moved != std::mem::replace(&mut self.moved, moved) {
+            self.alive = now + self.patience;
+        }
+        let slow = self.pace.note(now, moved, waits, self.streams);
+        self.watch.until(self.deadline.min(self.alive).min(slow));
+    }
+}
+
 /// The deadlines of an answer on its way to a client, and of what is left of the request beside it.
 #[derive(Debug)]
 pub(crate) struct Progress<'a> {

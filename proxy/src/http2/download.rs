@@ -13,7 +13,7 @@ use crate::admit::{Permit, Record, Routed};
 use crate::buffer::READ_SIZE;
 use crate::forward::{abort, close};
 use crate::http1::framing::{Framing, Piece};
-use crate::http2::serve::Open;
+use crate::http2::streams::Open;
 use crate::http2::through::Through;
 use crate::pace::Pace;
 use crate::part;

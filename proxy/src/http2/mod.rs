@@ -6,5 +6,6 @@ pub(crate) mod download;
 pub(crate) mod io;
 pub(crate) mod request;
 pub(crate) mod serve;
+mod streams;
 pub(crate) mod through;
 pub(crate) mod upload;

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,7 +12,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use kaos_core::Moment;
-use tokio::sync::Notify;
 
 use crate::admit::{Ended, Record, route};
 use crate::clients::Client;
@@ -24,14 +23,13 @@ use crate::http2::budget::Budget;
 use crate::http2::download::{Answer, Download};
 use crate::http2::io::Io;
 use crate::http2::request;
+use crate::http2::streams::{Open, Streams};
 use crate::http2::through::Through;
 use crate::http2::upload::FromStream;
 use crate::pace::Pace;
 use crate::refuse::{Refusal, is_grpc};
 use crate::rounds::Watched;
-use crate::sabotage::{Rule, is_off};
 use crate::socket::Socket;
-use crate::standing::Stage;
 use crate::worker::Worker;
 
 /// What a connection may use: streams, bytes per stream and connection, and bytes waiting to be sent per stream.
@@ -42,12 +40,6 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// A ping is sent this often, and must be answered within that.
 const PING: Duration = Duration::from_secs(20);
 const PONG: Duration = Duration::from_secs(10);
-/// So good as never.
-const YEAR: Duration = Duration::from_secs(31_536_000);
-/// A connection that was asked to go and has no streams is looked at this often: it is cut when nothing was sent to it
-/// in between, and after so many times anyway.
-const FAREWELL: Duration = Duration::from_secs(3);
-const FAREWELLS: u32 = 100;
 
 /// Runs hyper's tasks on the worker's own thread.
 #[derive(Clone, Debug)]
@@ -128,105 +120,6 @@ fn builder(worker: &Rc<Worker>) -> hyper::server::conn::http2::Builder<Local> {
         .keep_alive_interval(PING)
         .keep_alive_timeout(PONG);
     builder
-}
-
-/// How old a connection may get: about `age`, so that those that began together don't end together.
-fn aged(age: Duration, turn: usize) -> Duration {
-    if is_off(Rule::Age) { YEAR } else { age + age / 64 * (turn % 16) as u32 }
-}
-
-/// The streams of a connection.
-struct Streams {
-    /// Those that are open, and all that were.
-    counts: Cell<(usize, u64)>,
-    /// The first one has begun.
-    begun: Notify,
-    worker: Rc<Worker>,
-    watch: Rc<Watched>,
-}
-
-impl Streams {
-    fn new(worker: &Rc<Worker>, watch: Rc<Watched>) -> Self {
-        watch.rest(Some(worker.now()));
-        Streams { counts: Cell::default(), begun: Notify::new(), worker: worker.clone(), watch }
-    }
-
-    /// Ready when the connection is to end: it is idle or old, room is needed, or the proxy goes away.
-    async fn end(&self) {
-        let worker = &self.worker;
-        let patience = worker.patience();
-        let old = worker.now() + aged(patience.age, worker.turn());
-        let mut stage = worker.shared.standing.subscribe();
-        let mut tick = tokio::time::interval(if is_off(Rule::IdleTime) { YEAR } else { patience.idle / 2 });
-        let mut before = None;
-        loop {
-            tokio::select! {
-                _ = stage.changed() => {}
-                () = self.begun.notified() => {}
-                _ = poll_fn(|cx| self.watch.poll_alarm(cx)) => return,
-                _ = tick.tick() => {
-                    let now = self.counts.get();
-                    let idle = now.0 == 0 && before.replace(now) == Some(now);
-                    if idle || worker.now() >= old {
-                        return;
-                    }
-                }
-            }
-            // Who has just connected is served once before it is asked to go.
-            let stage = *stage.borrow_and_update();
-            if stage == Stage::Draining || stage == Stage::Leaving && self.counts.get().1 > 0 {
-                return;
-            }
-        }
-    }
-
-    /// Ready when a client that was asked to go, and has nothing more to hear, doesn't. `sent`: bytes that it was sent.
-    async fn farewell(&self, sent: &Cell<u64>) {
-        let mut tick = tokio::time::interval(FAREWELL);
-        let (mut looks, mut before) = (0, None);
-        loop {
-            tokio::select! {
-                // Streams that are under way go on, idle or not as the connection may seem.
-                _ = poll_fn(|cx| self.watch.poll_alarm(cx)) => self.watch.until(Moment::NEVER),
-                _ = tick.tick() => {
-                    looks = if self.counts.get().0 == 0 { looks + 1 } else { 0 };
-                    if before.replace(sent.get()) == Some(sent.get()) && looks > 1 || looks > FAREWELLS {
-                        return;
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Counts a stream that is open, to the end of its answer.
-pub(super) struct Open(Rc<Streams>);
-
-impl Open {
-    fn new(streams: Rc<Streams>) -> Self {
-        let (open, all) = streams.counts.get();
-        streams.counts.set((open + 1, all + 1));
-        streams.watch.rest(None);
-        if all == 0 {
-            streams.begun.notify_one();
-        }
-        Open(streams)
-    }
-
-    /// How many are open, this one too.
-    pub(super) fn among(&self) -> usize {
-        self.0.counts.get().0
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        let (open, all) = self.0.counts.get();
-        self.0.counts.set((open - 1, all));
-        if open == 1 {
-            self.0.watch.rest(Some(self.0.worker.now()));
-        }
-    }
 }
 
 /// One request.

@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 
 use crate::admit::{Permit, Record, Routed};
 use crate::http2::download::Cut;
-use crate::http2::serve::Open;
+use crate::http2::streams::Open;
 use crate::pace::Pace;
 use crate::part::Part;
 use crate::rounds::Watched;
