@@ -11,6 +11,7 @@ use crate::field::{Name, classify};
 use crate::head::Head;
 use crate::http1::framing::{Framing, Piece};
 use crate::http1::{request as reader, respond};
+use crate::proxy_protocol;
 use crate::upstream::answer as answers;
 use crate::upstream::send::{self, Hop};
 
@@ -53,6 +54,16 @@ pub fn answer(bytes: &[u8]) {
         check(&out, told.headers);
         return body(answer.body, rest);
     }
+}
+
+/// A header of the PROXY protocol: malformed, or one that reads the same however much of what follows has come.
+pub fn proxy_header(bytes: &[u8]) {
+    let Ok(Some(header)) = proxy_protocol::read_header(bytes) else { return };
+    let own = bytes.get(..header.length);
+    assert!(
+        own.is_some_and(|own| proxy_protocol::read_header(own) == Ok(Some(header))),
+        "it depends on what follows"
+    );
 }
 
 /// What holds of every head that is written: one way to say the length, said once, and no line end but CR LF.

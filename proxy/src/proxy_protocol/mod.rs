@@ -6,6 +6,9 @@
 
 mod header;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use header::read as read_header;
+
 use std::net::IpAddr;
 
 use crate::buffer::Input;
