@@ -1,7 +1,7 @@
 //! The access log: a line on stdout for each request. Logs go to stderr; who wants this in a file sends stdout there.
 //!
 //! A thread of its own writes, fed through a bounded queue: a reader of stdout that is slow, or has stopped reading, stops
-//! nobody. What finds the queue full is counted. Knows the forms' names; how a line is written is [`line`]'s matter.
+//! nobody. What finds the queue full is counted. Knows the forms' names; how a line is written is `line.rs`'s matter.
 
 mod line;
 
