@@ -9,7 +9,9 @@ into=$PWD/target/peers
 rm -rf "$into"
 mkdir -p "$into"/{bin,apt/lists/partial,apt/cache/archives/partial,debs,debian,python}
 
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian unstable main" >"$into/apt/sources.list"
+# The mirror that this machine's own packages come from; its security updates have another.
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -1)
+echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror unstable main" >"$into/apt/sources.list"
 options=(-q -o "Dir::Etc::SourceList=$into/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null
     -o "Dir::State::Lists=$into/apt/lists" -o "Dir::Cache=$into/apt/cache" -o Dir::State::Status=/dev/null
     -o Debug::NoLocking=true -o "APT::Sandbox::User=$(id -un)")
