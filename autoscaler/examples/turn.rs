@@ -26,7 +26,12 @@ fn snapshot(count: u32, replicas: Replicas) -> Snapshot {
 }
 
 fn line(snapshot: &Snapshot) -> Line {
-    let settings = line::Settings { id: "a".into(), max_starting: u32::MAX, earn_sleep: false };
+    let settings = line::Settings {
+        id: "a".into(),
+        max_starting: u32::MAX,
+        earn_sleep: false,
+        gather: std::time::Duration::ZERO,
+    };
     let mut line = Line::new(settings, Arc::new(Journal::default()));
     line.lead(true);
     line.saw(snapshot, Moment::ZERO);

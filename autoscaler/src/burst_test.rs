@@ -14,6 +14,9 @@ use crate::{Action, Journal};
 /// Pictures come at this pace, as the cluster's watch makes them.
 const PACE: u64 = 20;
 
+/// After a wake, milliseconds before the next raise.
+const GATHER: Duration = Duration::from_millis(15);
+
 /// What comes to an autoscaler.
 enum News {
     /// So many requests wait.
@@ -45,7 +48,8 @@ impl Scene {
             Workload::new(WorkloadId::new("shop", "cart"), Policy::default().with(knobs).unwrap());
         object.version = 1;
         let line = |place: usize| {
-            let settings = Settings { id: format!("a{place}"), max_starting: 20, earn_sleep: true };
+            let settings =
+                Settings { id: format!("a{place}"), max_starting: 20, earn_sleep: true, gather: GATHER };
             let mut line = Line::new(settings, Arc::new(Journal::default()));
             line.lead(place == 0);
             line
@@ -148,6 +152,10 @@ fn eight_are_wanted_at_once_whoever_hears_what_first() {
             ("the follower is first by its way", &[(0, 1, 1), (way, 0, 80), (way, 1, 80)]),
             ("the leader hears late", &[(0, 1, 1), (10, 1, 80), (19, 0, 80)]),
             ("the follower hears all first", &[(0, 1, 80), (5, 0, 80)]),
+            (
+                "they come bit by bit",
+                &[(0, 0, 1), (2, 0, 12), (4, 0, 30), (7, 0, 55), (10, 0, 72), (12, 0, 80)],
+            ),
         ] {
             let mut scene = Scene::new(way);
             scene.play(heard);

@@ -222,7 +222,7 @@ proptest! {
     fn no_report_does_harm(
         reports in prop::collection::vec((any::<[u64; 4]>(), any::<bool>(), any_sums(), any_sums(), any::<u64>()), 1..20),
     ) {
-        let settings = Settings { id: "a".into(), max_starting: 3, earn_sleep: true };
+        let settings = Settings { id: "a".into(), max_starting: 3, earn_sleep: true, gather: Duration::ZERO };
         let mut line = Line::new(settings, Arc::new(Journal::default()));
         let mut workload = Workload::new(shop(), Policy { max_scale: 0, ..Policy::default() });
         workload.replicas = Replicas { desired: 1, ready: 1, starting: 0 };

@@ -27,7 +27,7 @@ impl Desk {
         let policy = Arc::new(Policy::default().with(knobs.iter().copied()).unwrap());
         let workload = |at: usize| Workload::new(WorkloadId::new("local", &format!("w{at}")), policy.clone());
         let journal = Arc::new(Journal::default());
-        let settings = Settings { id: "a".into(), max_starting, earn_sleep: false };
+        let settings = Settings { id: "a".into(), max_starting, earn_sleep: false, gather: Duration::ZERO };
         let mut desk = Desk {
             line: Line::new(settings, journal.clone()),
             journal,

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use kaos_core::budget::Budget;
@@ -27,6 +28,9 @@ pub struct Settings {
     pub max_starting: u32,
     /// Whether a workload sleeps only after a request has reached it.
     pub earn_sleep: bool,
+    /// After a wake the count isn't raised again for so long: the requests of a burst come over some milliseconds, and where a
+    /// write takes as long, each count on the way up delays the last one.
+    pub gather: Duration,
 }
 
 /// One autoscaler.

@@ -33,6 +33,8 @@ pub struct Settings {
     pub max_starting: u32,
     /// Whether a workload sleeps only after a request has reached it: where Kaos adopts what ran before.
     pub earn_sleep: bool,
+    /// How long after a wake the count isn't raised again: about what a write of it takes.
+    pub gather: Duration,
     /// Where `Moment`s count from.
     pub origin: Instant,
 }
@@ -81,9 +83,9 @@ async fn received(reports: &mut mpsc::Receiver<Report>) -> Report {
 /// Runs until the platform is gone. Dropping the future stops it and every write in flight.
 pub async fn run<P: Platform>(platform: Arc<P>, inputs: Inputs, journal: Arc<Journal>, settings: Settings) {
     let Inputs { mut snapshots, mut reports, mut lead, mut proxies } = inputs;
-    let Settings { id, max_starting, earn_sleep, origin } = settings;
+    let Settings { id, max_starting, earn_sleep, gather, origin } = settings;
     let now = || Moment::at(origin, tokio::time::Instant::now().into_std());
-    let mut line = Line::new(line::Settings { id, max_starting, earn_sleep }, journal);
+    let mut line = Line::new(line::Settings { id, max_starting, earn_sleep, gather }, journal);
     let mut writes = Writes::new(platform);
     line.saw(&snapshots.borrow_and_update().clone(), now());
     line.lead(*lead.borrow_and_update());

@@ -161,8 +161,13 @@ impl World {
         let proxy_id = ProxyId::new("one");
         let inputs = Inputs::alone(fake.shown.subscribe(), received, [proxy_id.clone()]);
         let journal = Arc::new(Journal::default());
-        let settings =
-            Settings { id: "a".into(), max_starting: 4, earn_sleep: false, origin: origin.into_std() };
+        let settings = Settings {
+            id: "a".into(),
+            max_starting: 4,
+            earn_sleep: false,
+            gather: Duration::ZERO,
+            origin: origin.into_std(),
+        };
         tokio::spawn(run(Arc::new(Shared(fake.clone())), inputs, journal.clone(), settings));
         let proxy = Proxy {
             id: proxy_id,

@@ -44,6 +44,8 @@ pub(crate) struct Track {
     /// After a refusal, no write of that kind before.
     pub(crate) scale_retry: Retry,
     pub(crate) hold_retry: Retry,
+    /// Whoever comes with the request that woke it is heard of until then.
+    pub(crate) gathering: Moment,
     /// When it is to be looked at though nothing happens.
     pub(crate) due: Option<Moment>,
     /// Replicas on their way, as they are counted in the line's start budget.
@@ -145,6 +147,7 @@ impl Track {
             begun_on: 0,
             scale_retry: Retry::default(),
             hold_retry: Retry::default(),
+            gathering: Moment::ZERO,
             due: None,
             starting: 0,
             asked: if workload.contender.is_none() { workload.replicas.desired } else { 0 },

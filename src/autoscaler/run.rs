@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kaos_autoscaler::Inputs;
-use kaos_kubernetes::change::{self, Changing, Choices, Kubernetes};
+use kaos_kubernetes::change::{self, Changing, Choices, Clients, Kubernetes};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -30,6 +30,10 @@ const QUEUED: usize = 256;
 /// Longest wait for the Lease to be given back at the end: without that it runs out by itself.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// After a wake, what came with its request is waited for so long before the count is raised again: a busy API server takes
+/// 10 to 25 ms for a write.
+const GATHER: Duration = Duration::from_millis(15);
+
 /// What runs.
 struct Running {
     /// The watches: everything reads from them.
@@ -48,7 +52,9 @@ pub(crate) async fn run(args: &Autoscaler) -> Result<(), Failure> {
     // Who reads must be told what those who write have on record, and begins before them.
     let (originals, on_record) = watch::channel(Originals::default());
     let watched = cluster::watch(&args.member, clock, Some(on_record)).await?;
-    let running = start(args, &name, clock, watched, listener)?;
+    let (wakes, _) = cluster::reach(&args.member.kubeconfig).await?;
+    let clients = Clients { others: watched.client.clone(), wakes: Some(wakes) };
+    let running = start(args, &name, clock, watched, clients, listener)?;
     tokio::spawn(pass_on(running.changing.originals(), originals));
     while signals.next().await == Told::Reload {
         tracing::info!("SIGHUP: there is no file to read again");
@@ -94,6 +100,7 @@ fn start(
     name: &str,
     clock: Clock,
     watched: Watched,
+    clients: Clients,
     listener: TcpListener,
 ) -> Result<Running, Failure> {
     let admin = listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
@@ -108,7 +115,7 @@ fn start(
     });
     tracing::info!(id = name, %admin, version = VERSION, "this autoscaler has begun");
     let changing = Changing::start(
-        watched.client.clone(),
+        clients,
         watched.sources(),
         change::Settings {
             namespace: args.member.home.system_namespace.clone(),
@@ -134,6 +141,7 @@ fn start(
         id: format!("{name}-{}", clock.began().as_microsecond()),
         max_starting: u32::try_from(args.max_starting).unwrap_or(u32::MAX),
         earn_sleep: true,
+        gather: GATHER,
         origin: clock.origin(),
     };
     let deciding = kaos_autoscaler::run(changing.platform(), inputs, journal.clone(), settings);

@@ -37,7 +37,8 @@ struct Scene {
 impl Scene {
     fn new(old: &str) -> Scene {
         let policy = Policy::default().with([("idle-timeout", "1s")]).unwrap();
-        let settings = Settings { id: "a".into(), max_starting: 1, earn_sleep: false };
+        let settings =
+            Settings { id: "a".into(), max_starting: 1, earn_sleep: false, gather: Duration::ZERO };
         let mut line = Line::new(settings, Arc::new(Journal::default()));
         line.lead(true);
         let mut workload = Workload::new(WorkloadId::new("shops", "shop"), policy);

@@ -125,6 +125,7 @@ impl Run {
             id: format!("local-{}-{}", instance.pid, clock.began().as_microsecond()),
             max_starting: u32::try_from(max_starting).unwrap_or(u32::MAX),
             earn_sleep: false,
+            gather: Duration::ZERO,
             origin,
         };
         let deciding = kaos_autoscaler::run(local.clone(), inputs, journal.clone(), settings);

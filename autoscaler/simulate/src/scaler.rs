@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kaos_autoscaler::{Action, Journal, Line, line};
 use kaos_core::report::HoldAnswer;
@@ -53,7 +54,8 @@ impl Scaler {
     pub fn new(place: usize, incarnation: u64, max_starting: u32) -> Self {
         let journal = Arc::new(Journal::default());
         let id = format!("a{place}.{incarnation}");
-        let settings = line::Settings { id, max_starting, earn_sleep: false };
+        let settings =
+            line::Settings { id, max_starting, earn_sleep: false, gather: Duration::from_millis(15) };
         Scaler {
             line: Line::new(settings, journal.clone()),
             journal,

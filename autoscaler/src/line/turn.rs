@@ -118,7 +118,8 @@ impl Line {
     ) -> bool {
         let Some(track) = &self.tracks[at] else { return false };
         let desired = seen.replicas.desired;
-        let raise = decision.aim(desired) > desired && track.scale_retry.after <= now;
+        let gathered = desired == 0 || track.gathering <= now;
+        let raise = decision.aim(desired) > desired && track.scale_retry.after <= now && gathered;
         let wake = raise && desired == 0;
         match &track.write {
             None if wake => return true,
@@ -196,7 +197,11 @@ impl Line {
                 (wish.verdict, track.memory) = decide(track.policy(), &wish.seen, wish.memory.clone(), now);
             }
             if let Decision::Scale { to, .. } = wish.verdict.decision {
-                let expected = Expected::Replicas(wish.seen.replicas.desired);
+                let from = wish.seen.replicas.desired;
+                if from == 0 {
+                    track.gathering = now + self.settings.gather;
+                }
+                let expected = Expected::Replicas(from);
                 let write = Write::Raise(Scale { to, victims: Vec::new(), expected });
                 actions.push(write.action(&track.workload.id));
                 track.begin(write, now);
@@ -222,7 +227,7 @@ impl Line {
             }
         }
         let tick = track.ticks(seen).then(|| Moment::from_secs(now.secs() + 1));
-        let retries = [track.scale_retry.after, track.hold_retry.after];
+        let retries = [track.scale_retry.after, track.hold_retry.after, track.gathering];
         let next = verdict.next.map(|next| next.at);
         let later = [next, tick, track.descent.due(), track.ages(), track.late_at()];
         let due = later.into_iter().flatten().chain(retries).filter(|due| *due > now).min();

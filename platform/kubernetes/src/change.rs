@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use kaos_core::{Moment, Snapshot, WorkloadId};
-use kube::Client;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -46,6 +45,7 @@ mod victims;
 #[cfg(test)]
 mod victims_test;
 
+pub use call::Clients;
 pub use clock::Clock;
 pub use compare::Choices;
 pub use events::Reason;
@@ -120,11 +120,11 @@ pub struct Changing {
 }
 
 impl Changing {
-    /// Begins: stands for election, keeps counts, tells people. `client` must not retry by itself. Needs a tokio runtime.
-    pub fn start(client: Client, sources: Sources, settings: Settings) -> Changing {
+    /// Begins: stands for election, keeps counts, tells people. `clients` must not retry by themselves. Needs a tokio runtime.
+    pub fn start(clients: impl Into<Clients>, sources: Sources, settings: Settings) -> Changing {
         let Settings { namespace, lease, pod, clock } = settings;
         let Sources { directory, snapshots, synced, notes } = sources.clone();
-        let api = Arc::new(Api::new(client));
+        let api = Arc::new(Api::new(clients));
         let dropped = Arc::new(AtomicU64::new(0));
         let (events, notices) = Events::new(dropped.clone());
         let (restores, restored) = mpsc::channel(victims::RESTORES);
@@ -162,6 +162,7 @@ impl Changing {
         let id = format!("{pod}_{:032x}", fastrand::u128(..));
         let candidate = Candidate { namespace, lease, id };
         let parts = vec![
+            tasks.spawn(api.clone().stay_warm()),
             tasks.spawn(events::send(api.clone(), notices, pod, dropped)),
             tasks.spawn(victims::restore(api.clone(), directory.clone(), retiring, restored)),
             tasks.spawn(compare::compare(api.clone(), events.clone(), choices, looked)),

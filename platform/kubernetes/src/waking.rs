@@ -4,10 +4,12 @@
 //! own conditions still tell.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use kaos_core::WorkloadId;
 use kube::Client;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use crate::follow::{Follow, Said};
 use crate::object::Pod;
@@ -16,6 +18,10 @@ use crate::task::Task;
 
 /// Most workloads whose pods are watched at one time.
 const WATCHES: usize = 128;
+
+/// A watch begins this much later: the count of a burst is still being written, and every process of Kaos begins one. No
+/// pod has an address sooner after its making: a node makes a network for it first.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The watches that run.
 pub(crate) struct Waking {
@@ -83,7 +89,11 @@ impl Waking {
             labels: Some(selector.to_owned()),
             change: Box::new(move |said| Change::Pods(workload.clone(), number, pods(said))),
         };
-        let task = Task::spawn(follow.run(self.out.clone()));
+        let out = self.out.clone();
+        let task = Task::spawn(async move {
+            sleep(PAUSE).await;
+            follow.run(out).await;
+        });
         self.running.insert(id.clone(), Running { number, selector: selector.into(), _task: task });
     }
 }

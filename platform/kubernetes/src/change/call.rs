@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use kube::Client;
 use kube::client::Body;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::error;
 
 use super::fault::Fault;
@@ -89,9 +89,32 @@ impl Ask {
     }
 }
 
+/// How often a connection for wakes is used though nobody wakes: an idle one is closed after 90 s by the client's pool, and
+/// sooner by what stands between.
+const WARM: Duration = Duration::from_secs(20);
+
+/// What anybody may read who is known (`system:public-info-viewer`); whether it may is no matter.
+const VERSION: &str = "/version";
+
+/// Clients of one cluster. kube's speak HTTP/1: a connection carries one request at a time, so another that is asked
+/// meanwhile begins with a handshake of TLS, which takes tens of milliseconds of a busy API server's time.
+#[derive(Clone)]
+pub struct Clients {
+    /// For everything else.
+    pub others: Client,
+    /// For wakes: its connections are taken by nothing else. `None`: those of the others.
+    pub wakes: Option<Client>,
+}
+
+impl From<Client> for Clients {
+    fn from(others: Client) -> Self {
+        Clients { others, wakes: None }
+    }
+}
+
 /// The API server, as writers see it.
 pub(crate) struct Api {
-    client: Client,
+    clients: Clients,
     wakes: Semaphore,
     calls: Semaphore,
     /// When a missing right was last logged. As many as there are rights in this code.
@@ -99,9 +122,21 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Calls through `client`, which must not retry by itself.
-    pub(crate) fn new(client: Client) -> Self {
-        Api { client, wakes: Semaphore::new(WAKES), calls: Semaphore::new(CALLS), said: Mutex::default() }
+    /// Calls through `clients`, which must not retry by themselves.
+    pub(crate) fn new(clients: impl Into<Clients>) -> Self {
+        let (wakes, calls) = (Semaphore::new(WAKES), Semaphore::new(CALLS));
+        Api { clients: clients.into(), wakes, calls, said: Mutex::default() }
+    }
+
+    /// Keeps a connection ready on which the next wake is sent at once. One that is dead is found before a wake is lost on it.
+    pub(crate) async fn stay_warm(self: Arc<Self>) {
+        let Some(client) = &self.clients.wakes else { return std::future::pending().await };
+        loop {
+            // Whatever is answered: what was in flight when its time is over closes its connection.
+            let asked = Self::exchange(client, Request::get(VERSION).body(Body::empty()));
+            drop(timeout_at(Instant::now() + DEADLINE, asked).await);
+            sleep(WARM).await;
+        }
     }
 
     /// Sends `ask` until it is answered or `deadline` has come. `may` is looked at before each step of each sending.
@@ -117,7 +152,7 @@ impl Api {
         let _permit = permit.map_err(|_| Fault::Failed("kaos is shutting down".into()))?;
         let mut broken = false;
         loop {
-            let fault = match fenced(self.send(ask), deadline, &may).await? {
+            let fault = match fenced(self.send(ask, turn), deadline, &may).await? {
                 Ok((status, _, body)) if status.is_success() => return parse(&body),
                 Ok((status, headers, body)) => Fault::of(status, &headers, &body),
                 Err(fault) => fault,
@@ -155,16 +190,22 @@ impl Api {
         }
     }
 
-    async fn send(&self, ask: &Ask) -> Result<(StatusCode, HeaderMap, Vec<u8>), Fault> {
+    async fn send(&self, ask: &Ask, turn: Turn) -> Result<(StatusCode, HeaderMap, Vec<u8>), Fault> {
         let mut request = Request::builder().method(ask.method.clone()).uri(&ask.path);
         if !ask.body.is_empty() {
             request = request.header(header::CONTENT_TYPE, ask.content_type);
         }
-        let request = request
-            .header(header::ACCEPT, "application/json")
-            .body(Body::from(ask.body.clone()))
-            .map_err(|why| Fault::Failed(format!("{}: {why}", ask.path)))?;
-        let answer = self.client.send(request).await.map_err(|why| Fault::Broken(chain(&why)))?;
+        let request = request.header(header::ACCEPT, "application/json").body(Body::from(ask.body.clone()));
+        let Clients { others, wakes } = &self.clients;
+        Self::exchange(wakes.as_ref().filter(|_| turn == Turn::Wake).unwrap_or(others), request).await
+    }
+
+    async fn exchange(
+        client: &Client,
+        request: http::Result<Request<Body>>,
+    ) -> Result<(StatusCode, HeaderMap, Vec<u8>), Fault> {
+        let request = request.map_err(|why| Fault::Failed(format!("no request: {why}")))?;
+        let answer = client.send(request).await.map_err(|why| Fault::Broken(chain(&why)))?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, ANSWER).collect().await.map_err(|why| Fault::Broken(chain(&*why)))?;
         Ok((head.status, head.headers, body.to_bytes().to_vec()))

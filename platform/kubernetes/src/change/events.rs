@@ -12,7 +12,7 @@ use http::Method;
 use kaos_core::WorkloadId;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use super::call::{Api, Ask, DEADLINE, Turn};
@@ -40,6 +40,9 @@ const REMEMBERED: usize = 4096;
 
 /// Longest note that the API takes, in bytes.
 const NOTE: usize = 1024;
+
+/// A notice is sent this much later: of a burst, the counts are written first.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Who reports.
 const CONTROLLER: &str = "kaos.dev/autoscaler";
@@ -140,23 +143,33 @@ pub(crate) struct Notice {
 /// Where notices are put. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Events {
-    queue: mpsc::Sender<Notice>,
+    queue: mpsc::Sender<Told>,
     dropped: Arc<AtomicU64>,
 }
 
 impl Events {
     /// A queue, and its end for [`send`].
-    pub(crate) fn new(dropped: Arc<AtomicU64>) -> (Events, mpsc::Receiver<Notice>) {
+    pub(crate) fn new(dropped: Arc<AtomicU64>) -> (Events, mpsc::Receiver<Told>) {
         let (queue, notices) = mpsc::channel(QUEUE);
         (Events { queue, dropped }, notices)
     }
 
     /// Has `notice` sent, if there is room.
     pub(crate) fn tell(&self, notice: Notice) {
-        if self.queue.try_send(notice).is_err() {
+        let told = Told { notice, due: Instant::now() + PAUSE, stamp: stamp() };
+        if self.queue.try_send(told).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// A notice on its way.
+pub(crate) struct Told {
+    notice: Notice,
+    /// Not sent before.
+    due: Instant,
+    /// When it was told, as the API writes it.
+    stamp: String,
 }
 
 /// So many at once, and then one per `refill`.
@@ -234,19 +247,20 @@ impl Said {
 /// Sends notices as they come. Ends with the last [`Events`].
 pub(crate) async fn send(
     api: Arc<Api>,
-    mut notices: mpsc::Receiver<Notice>,
+    mut notices: mpsc::Receiver<Told>,
     instance: String,
     dropped: Arc<AtomicU64>,
 ) {
     let mut said = Said::new(Instant::now());
-    while let Some(notice) = notices.recv().await {
+    while let Some(Told { notice, due, stamp }) = notices.recv().await {
+        sleep_until(due).await;
         if !said.may(&notice, Instant::now()) {
             dropped.fetch_add(1, Ordering::Relaxed);
             continue;
         }
         let namespace = encode(notice.workload.namespace());
         let path = managed(&format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"));
-        let body = event(&notice, &instance, &stamp(), fastrand::u64(..));
+        let body = event(&notice, &instance, &stamp, fastrand::u64(..));
         let ask = Ask::with(rights::CREATE_EVENT, Method::POST, path, "application/json", &body);
         let sent = api.call::<Value>(&ask, Turn::Other, Instant::now() + DEADLINE, || true).await;
         if let Err(fault) = sent {
