@@ -7,7 +7,7 @@ use std::fmt;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures::{AsyncBufReadExt, StreamExt};
+use futures::StreamExt;
 use kube::Client;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::Request;
@@ -15,8 +15,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
-use crate::list::{List, ListMeta};
+use crate::list::ListMeta;
 use crate::object::Name;
+use crate::page::Page;
 use crate::patience::Patience;
 use crate::state::{Change, Part};
 use crate::wire::{self, Watched, Wire};
@@ -91,6 +92,12 @@ impl fmt::Display for Fault {
     }
 }
 
+impl From<kube::Error> for Fault {
+    fn from(error: kube::Error) -> Self {
+        Fault::Api(error)
+    }
+}
+
 impl Fault {
     /// Whether a change was missed: it can't be had any more, or it came and can't be read.
     fn missed(&self) -> bool {
@@ -107,11 +114,13 @@ impl<T: Watched> Follow<T> {
     pub(crate) async fn run(self, out: mpsc::Sender<Change>) {
         let (mut patience, mut broken) = (Patience::default(), false);
         let mut from: Option<String> = None;
+        // Lists are asked for as JSON: what came otherwise couldn't be read.
+        let mut plain = false;
         loop {
             let begun = Instant::now();
             let watched = from.is_some();
             let left = match &from {
-                None => self.list(&out, &mut broken).await,
+                None => self.list(&out, &mut broken, plain).await,
                 Some(version) => self.watch(version.clone(), &out, &mut broken).await,
             };
             match left {
@@ -124,6 +133,7 @@ impl<T: Watched> Follow<T> {
                 }
                 Left::Broken(version, fault) => {
                     self.complain(&fault, &mut broken);
+                    plain |= matches!(fault, Fault::List(_));
                     from = version;
                     patience.pause().await;
                 }
@@ -132,11 +142,11 @@ impl<T: Watched> Follow<T> {
     }
 
     /// Lists everything, and says it once it is whole.
-    async fn list(&self, out: &mpsc::Sender<Change>, broken: &mut bool) -> Left {
+    async fn list(&self, out: &mpsc::Sender<Change>, broken: &mut bool, plain: bool) -> Left {
         let mut kept = Kept::default();
         let mut token = None;
         let version = loop {
-            let meta = match self.page(token, &mut kept).await {
+            let meta = match self.page(token, plain, &mut kept).await {
                 Ok(meta) => meta,
                 Err(fault) => return Left::Broken(None, fault),
             };
@@ -160,24 +170,20 @@ impl<T: Watched> Follow<T> {
     }
 
     /// Reads one page of a list into `kept`, as it comes.
-    async fn page(&self, token: Option<String>, kept: &mut Kept<T>) -> Result<ListMeta, Fault> {
+    async fn page(&self, token: Option<String>, plain: bool, kept: &mut Kept<T>) -> Result<ListMeta, Fault> {
         let mut params = ListParams::default().limit(PAGE);
         params.label_selector.clone_from(&self.labels);
         params.continue_token = token;
         let request = self.request().list(&params).map_err(kube::Error::BuildRequest).map_err(Fault::Api)?;
-        let sent = timeout(LIST, self.client.request_stream(request)).await.map_err(|_| Fault::Stalled)?;
-        let mut body = pin!(sent.map_err(Fault::Api)?);
-        let mut list = List::default();
+        let asked = timeout(LIST, Page::ask(&self.client, request, plain)).await;
+        let mut page = asked.map_err(|_| Fault::Stalled)??;
         let mut found = |object: Wire<T>| kept.take(object);
         loop {
-            let chunk = timeout(LIST, body.fill_buf()).await.map_err(|_| Fault::Stalled)?;
-            let chunk = chunk.map_err(|error| Fault::Api(kube::Error::ReadEvents(error)))?;
-            let read = chunk.len();
-            if read == 0 {
-                return list.end(&mut found).map_err(Fault::List);
+            let chunk = timeout(LIST, page.chunk()).await.map_err(|_| Fault::Stalled)?;
+            match chunk.map_err(Fault::Api)? {
+                Some(chunk) => page.list.take(&chunk, &mut found).map_err(Fault::List)?,
+                None => return page.list.end(&mut found).map_err(Fault::List),
             }
-            list.take(chunk, &mut found).map_err(Fault::List)?;
-            body.consume_unpin(read);
         }
     }
 

@@ -33,6 +33,7 @@ mod list;
 mod list_test;
 pub mod note;
 mod object;
+mod page;
 mod patience;
 pub mod peers;
 mod picture;
@@ -40,6 +41,7 @@ mod picture;
 mod picture_any_test;
 #[cfg(test)]
 mod picture_test;
+mod protobuf;
 mod reduce;
 pub mod rights;
 mod selector;

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 /// Most bytes that are held of an object that has begun and of what came with its end, and of all that stands around the
 /// objects. So an object may be half as long: several times what etcd takes (1.5 MiB, `--max-request-bytes`).
-const MOST: usize = 16 << 20;
+pub(crate) const MOST: usize = 16 << 20;
 
 /// Braces and brackets that are open where an object begins: the list's own, and that of its items.
 const ITEM: usize = 2;

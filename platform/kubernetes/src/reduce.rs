@@ -10,6 +10,7 @@ mod slice;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::object::{Kind, Service, ServicePort, Target};
+use crate::protobuf::{Message, schema};
 use crate::wire::{self, Meta, Parts, ServiceSpec, ServiceSpecPort, Watched};
 
 /// Of no concern is one that selects no pods.
@@ -17,6 +18,7 @@ impl Watched for Service {
     const GROUP: &'static str = "";
     const VERSION: &'static str = "v1";
     const PLURAL: &'static str = "services";
+    const MESSAGE: &'static Message = &schema::SERVICE;
 
     fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String> {
         let spec: ServiceSpec = parts.spec()?.unwrap_or_default();

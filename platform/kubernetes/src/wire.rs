@@ -24,6 +24,7 @@ pub(crate) use service::{ServiceSpec, ServiceSpecPort};
 pub(crate) use slice::{Conditions, SliceEndpoint, SlicePort};
 
 use crate::object::Name;
+use crate::protobuf::Message;
 
 /// A kind of objects that is watched.
 pub(crate) trait Watched: Clone + Debug + Send + Sized + 'static {
@@ -33,6 +34,9 @@ pub(crate) trait Watched: Clone + Debug + Send + Sized + 'static {
     const VERSION: &'static str;
     /// Such as `deployments`.
     const PLURAL: &'static str;
+
+    /// Its fields in protobuf.
+    const MESSAGE: &'static Message;
 
     /// What is kept of an object. `None`: nothing, for it is of no concern. `Err`: what couldn't be read, and why.
     fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String>;

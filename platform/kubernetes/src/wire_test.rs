@@ -189,7 +189,7 @@ fn varied(base: Value, parts: Vec<(&'static str, Value)>) -> impl Strategy<Value
     })
 }
 
-fn any_deployment() -> impl Strategy<Value = Value> {
+pub(crate) fn any_deployment() -> impl Strategy<Value = Value> {
     let writer = |manager: &str, time: &str, replicas: bool| {
         let spec = if replicas { json!({"f:replicas": {}}) } else { json!({"f:paused": {}}) };
         json!({"manager": manager, "operation": "Update", "time": time, "subresource": "scale", "fieldsV1": {"f:spec": spec}})
@@ -244,7 +244,7 @@ fn any_deployment() -> impl Strategy<Value = Value> {
     )
 }
 
-fn any_service() -> impl Strategy<Value = Value> {
+pub(crate) fn any_service() -> impl Strategy<Value = Value> {
     varied(
         service("shop", "shop"),
         vec![
@@ -261,7 +261,7 @@ fn any_service() -> impl Strategy<Value = Value> {
     )
 }
 
-fn any_slice() -> impl Strategy<Value = Value> {
+pub(crate) fn any_slice() -> impl Strategy<Value = Value> {
     let conditions = json!([{}, {"ready": null, "terminating": true}, {"ready": false}]);
     varied(
         slice("s", "shop", &[("a", "10.1.0.1", true), ("b", "10.1.0.2", false)]),
@@ -282,7 +282,7 @@ fn any_slice() -> impl Strategy<Value = Value> {
     )
 }
 
-fn any_pod() -> impl Strategy<Value = Value> {
+pub(crate) fn any_pod() -> impl Strategy<Value = Value> {
     let unplaced =
         json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3"});
     varied(

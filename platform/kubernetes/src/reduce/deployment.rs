@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{number, ports, target};
 use crate::object::{Action, Container, Deployment, PROGRESS_DEADLINE, Probe, Template, Trouble};
+use crate::protobuf::{Message, schema};
 use crate::wire::{self, Condition, DeploymentSpec, DeploymentStatus, Meta, Parts, Watched, Writer, line};
 
 /// The field manager that Kaos writes as.
@@ -19,6 +20,7 @@ impl Watched for Deployment {
     const GROUP: &'static str = "apps";
     const VERSION: &'static str = "v1";
     const PLURAL: &'static str = "deployments";
+    const MESSAGE: &'static Message = &schema::DEPLOYMENT;
 
     fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String> {
         let ours = meta.annotations.iter().any(|(name, _)| name.starts_with(annotation::PREFIX));
@@ -110,8 +112,8 @@ fn template(sent: Option<&RawValue>) -> Result<Template, String> {
     let sidecars = spec.init_containers.iter().flatten().filter(sidecar);
     let containers = spec.containers.iter().flatten();
     // The text itself changes with anything in it, and with nothing else: the API server writes fields in the order of
-    // its structs and maps by their sorted keys (https://pkg.go.dev/encoding/json#Marshal). Were it written otherwise
-    // without a change, a failure of starts would be forgotten, and found again.
+    // its structs and maps by their sorted keys (https://pkg.go.dev/encoding/json#Marshal). Where it is written otherwise
+    // without a change, as in a list beside a watch, a failure of starts is forgotten, and found again in the same look.
     let mut hasher = DefaultHasher::new();
     hasher.write(sent.map_or("", RawValue::get).as_bytes());
     Ok(Template {

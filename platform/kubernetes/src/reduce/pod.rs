@@ -7,6 +7,7 @@ use super::ports;
 use super::slice::reachable;
 use crate::addresses::Address;
 use crate::object::{Pod, Trouble, UNSCHEDULABLE};
+use crate::protobuf::{Message, schema};
 use crate::wire::{Condition, ContainerStatus, Meta, Parts, PodSpec, PodStatus, Watched, line};
 
 /// The label by which a Deployment's controller tells the pods of its templates apart.
@@ -16,6 +17,7 @@ impl Watched for Pod {
     const GROUP: &'static str = "";
     const VERSION: &'static str = "v1";
     const PLURAL: &'static str = "pods";
+    const MESSAGE: &'static Message = &schema::POD;
 
     fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String> {
         let Some(uid) = meta.uid.as_deref().map(EndpointUid::new) else { return Ok(None) };

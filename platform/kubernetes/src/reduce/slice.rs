@@ -7,6 +7,7 @@ use kaos_core::snapshot::Phase;
 use super::number;
 use crate::addresses::Loose;
 use crate::object::Slice;
+use crate::protobuf::{Message, schema};
 use crate::wire::{Conditions, Meta, Parts, SliceEndpoint, SlicePort, Watched};
 
 /// The label that names a slice's Service.
@@ -17,6 +18,7 @@ impl Watched for Slice {
     const GROUP: &'static str = "discovery.k8s.io";
     const VERSION: &'static str = "v1";
     const PLURAL: &'static str = "endpointslices";
+    const MESSAGE: &'static Message = &schema::SLICE;
 
     fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String> {
         if !matches!(parts.address_type()?.as_deref(), Some("IPv4" | "IPv6")) {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::jiff::Timestamp;
-use kaos_loadtest::exchange::exchange;
+use kaos_loadtest::exchange::exchange_on;
 use kaos_testbed::eventually;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 use crate::support::kaos::is_scaling;
 use crate::{Cluster, print, request};
@@ -26,13 +27,19 @@ pub(crate) async fn measure(cluster: &Cluster, rounds: usize) {
         let proxies = cluster.proxies().await;
         let before = scalings(cluster, &namespace).len();
         let head = request(&namespace, "/delay/1s");
-        let sent = Timestamp::now();
-        let asked = (0..REQUESTS).map(|at| exchange(proxies[at % proxies.len()], &head));
-        let began = std::time::Instant::now();
+        // Connected before, so that they come at once.
+        let connections = (0..REQUESTS).map(|at| TcpStream::connect(proxies[at % proxies.len()]));
+        let connections = join_all(connections).await;
+        let (sent, began) = (Timestamp::now(), std::time::Instant::now());
+        let asked = connections.into_iter().map(|stream| exchange_on(stream.unwrap(), &head));
         let answers = join_all(asked.map(async |asked| (asked.await, began.elapsed().as_secs_f64()))).await;
         let good =
             answers.iter().filter(|(answer, _)| answer.as_ref().is_ok_and(|answer| answer.status == 200));
         println!("burst {round}: {} of {REQUESTS} answered with 200", good.count());
+        let sent_last =
+            answers.iter().filter_map(|(answer, _)| Some(answer.as_ref().ok()?.sent.duration_since(began)));
+        let sent_last = sent_last.max().unwrap_or_default();
+        println!("  the last was sent after {:.1} ms", sent_last.as_secs_f64() * 1000.0);
         print("  sent to answered", answers.iter().map(|(_, took)| *took).collect());
         let scaled = eventually("the wake is in the log", async || {
             let scaled = scalings(cluster, &namespace).split_off(before);
