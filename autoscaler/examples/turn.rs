@@ -30,7 +30,7 @@ fn line(snapshot: &Snapshot) -> Line {
         id: "a".into(),
         max_starting: u32::MAX,
         earn_sleep: false,
-        gather: std::time::Duration::ZERO,
+        gather: Duration::ZERO,
     };
     let mut line = Line::new(settings, Arc::new(Journal::default()));
     line.lead(true);

@@ -18,7 +18,7 @@ pub(super) fn object(message: &Message, bytes: &[u8], out: &mut Vec<u8>) -> Resu
         let mut hasher = DefaultHasher::new();
         hasher.write(bytes);
         object.name("sum");
-        number(object.out, hasher.finish());
+        number(object.out, &hasher.finish());
     }
     out.push(b'}');
     Ok(())
@@ -108,13 +108,13 @@ impl Object<'_> {
                 let said = value.number()?.cast_signed();
                 if said != 0 || matches!(kind, Kind::Pointer) {
                     self.name(name);
-                    number(self.out, said);
+                    number(self.out, &said);
                 }
             }
             Kind::Flag => {
                 let said = value.number()? != 0;
                 self.name(name);
-                number(self.out, said);
+                number(self.out, &said);
             }
             Kind::Time => self.time(name, value.bytes()?)?,
             Kind::NumberOrText => self.number_or_text(name, value.bytes()?)?,
@@ -169,7 +169,7 @@ impl Object<'_> {
         if is_text {
             return text(self.out, other);
         }
-        number(self.out, one);
+        number(self.out, &one);
         Ok(())
     }
 }
@@ -178,6 +178,6 @@ fn text(out: &mut Vec<u8>, text: &str) -> Result<(), Wrong> {
     serde_json::to_writer(out, text).map_err(|_| Wrong::Malformed)
 }
 
-fn number(out: &mut Vec<u8>, number: impl ToString) {
+fn number(out: &mut Vec<u8>, number: &impl ToString) {
     out.extend_from_slice(number.to_string().as_bytes());
 }
