@@ -26,12 +26,8 @@ fn snapshot(count: u32, replicas: Replicas) -> Snapshot {
 }
 
 fn line(snapshot: &Snapshot) -> Line {
-    let settings = line::Settings {
-        id: "a".into(),
-        max_starting: u32::MAX,
-        earn_sleep: false,
-        gather: Duration::ZERO,
-    };
+    let settings =
+        line::Settings { id: "a".into(), max_starting: u32::MAX, earn_sleep: false, gather: Duration::ZERO };
     let mut line = Line::new(settings, Arc::new(Journal::default()));
     line.lead(true);
     line.saw(snapshot, Moment::ZERO);
