@@ -1,4 +1,4 @@
-//! A hard limit shared between proxies that come and go: each is listed in EndpointSlices as in a cluster.
+//! Proxies that come and go, each listed in EndpointSlices as in a cluster: a hard limit shared between them, and one that is killed.
 
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
@@ -17,7 +17,7 @@ use kube::api::{Patch, PatchParams};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::kaos::ask;
-use support::scene::Scene;
+use support::scene::{Scene, sleepy};
 use tokio::time::Instant;
 
 /// So long after a change of the proxies two may be sent to one replica.
@@ -131,4 +131,41 @@ async fn a_replica_has_one_request_at_a_time_whichever_proxies_there_are() {
         crowded.iter().filter(|at| !changes.iter().any(|change| **at >= *change && **at - *change <= CHANGE));
     assert_eq!(unexplained.count(), 0, "of {} answers from a replica with two", crowded.len());
     assert!(scene.count("shop").await > 1, "several replicas were needed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_proxy_takes_its_own_requests_with_it_and_no_others() {
+    let mut scene = Scene::start(ControlPlane::shared().await, "killed-proxy", 0, 0).await;
+    scene.deploy("shop", 1, sleepy(), |_, _| {}).await;
+    join(&mut scene, &[]).await;
+    join(&mut scene, &[0]).await;
+    let admin = SocketAddr::from((scene.kubelet.address(250).unwrap(), 9090));
+    let (plane, namespace) = (scene.plane, scene.namespace.clone());
+    scene.kaos.join(plane, "autoscaler", [admin; 2], &namespace).await;
+    scene.answers("shop").await;
+    let (host, kaos) = (scene.host("shop"), &scene.kaos);
+    let asked = |at: usize, path: &'static str| {
+        join_all((0..5).map(move |_| (at, path)).map(|it| kaos.get(it.0, &host, it.1)))
+    };
+    let killed = async {
+        // Those that wait for an answer are counted at both before one of them dies.
+        for at in [0, 1] {
+            eventually("five are under way", async || {
+                let (_, page) = scene.kaos.proxies[at].admin("/metrics").await?;
+                let under_way = page.lines().find(|line| line.starts_with("kaos_requests_in_flight{"))?;
+                under_way.ends_with(" 5").then_some(())
+            })
+            .await;
+        }
+        scene.kaos.proxies[0].signal(Signal::KILL);
+        let next = scene.kaos.get(1, &host, "/").await;
+        assert_eq!(next.map(|answer| answer.status), Some(200));
+    };
+    let (lost, kept, ()) = tokio::join!(asked(0, "/delay/60s"), asked(1, "/delay/5s"), killed);
+    assert!(lost.iter().all(Option::is_none), "{lost:?}");
+    let kept: Vec<_> = kept.into_iter().map(|answer| answer.map(|answer| answer.status)).collect();
+    assert_eq!(kept, [Some(200); 5]);
+    // What it had under way keeps nothing awake for ever.
+    list(&scene, &[(1, true)]).await;
+    scene.wanted("shop", 0).await;
 }
