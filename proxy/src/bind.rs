@@ -68,15 +68,28 @@ pub fn bind(config: Config) -> Result<Bound, BindError> {
     Ok(Bound { config, limits: Limits::default(), access: None, ready, listeners, address, tls: None })
 }
 
+/// So often a free port is looked for where any will do.
+const ANY_PORT: usize = 16;
+
 /// One listener per worker, and where they are.
 fn listeners(address: SocketAddr, workers: usize) -> Result<(Vec<TcpListener>, SocketAddr), BindError> {
     // With SO_REUSEPORT another process of the same user could share the port without an error and take half of the
     // connections: so the port is first bound without it.
-    let probe = TcpListener::bind(address).and_then(|probe| probe.local_addr());
-    let bound = probe.and_then(|address| {
+    let attempt = || {
+        let address = TcpListener::bind(address)?.local_addr()?;
         let listeners: io::Result<_> = (0..workers.max(1)).map(|_| listener(address)).collect();
         Ok((listeners?, address))
-    });
+    };
+    let taken =
+        |bound: &io::Result<_>| bound.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
+    let mut bound = attempt();
+    // Of any port, the one that was found may be another's by the time it is bound again.
+    for _ in 1..ANY_PORT {
+        if address.port() != 0 || !taken(&bound) {
+            break;
+        }
+        bound = attempt();
+    }
     bound.map_err(|error| BindError { address, error })
 }
 
