@@ -162,7 +162,7 @@ impl Changing {
         let id = format!("{pod}_{:032x}", fastrand::u128(..));
         let candidate = Candidate { namespace, lease, id };
         let parts = vec![
-            tasks.spawn(api.clone().stay_warm()),
+            tasks.spawn(api.clone().stay_warm(candidate.path())),
             tasks.spawn(events::send(api.clone(), notices, pod, dropped)),
             tasks.spawn(victims::restore(api.clone(), directory.clone(), retiring, restored)),
             tasks.spawn(compare::compare(api.clone(), events.clone(), choices, looked)),

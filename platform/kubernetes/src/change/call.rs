@@ -93,9 +93,6 @@ impl Ask {
 /// sooner by what stands between.
 const WARM: Duration = Duration::from_secs(20);
 
-/// What anybody may read who is known (`system:public-info-viewer`); whether it may is no matter.
-const VERSION: &str = "/version";
-
 /// Clients of one cluster. kube's speak HTTP/1: a connection carries one request at a time, so another that is asked
 /// meanwhile begins with a handshake of TLS, which takes tens of milliseconds of a busy API server's time.
 #[derive(Clone)]
@@ -128,12 +125,13 @@ impl Api {
         Api { clients: clients.into(), wakes, calls, said: Mutex::default() }
     }
 
-    /// Keeps a connection ready on which the next wake is sent at once. One that is dead is found before a wake is lost on it.
-    pub(crate) async fn stay_warm(self: Arc<Self>) {
+    /// Keeps a connection ready on which the next wake is sent at once, by reading what is at `path`. One that is dead is found
+    /// before a wake is lost on it.
+    pub(crate) async fn stay_warm(self: Arc<Self>, path: String) {
         let Some(client) = &self.clients.wakes else { return std::future::pending().await };
         loop {
             // Whatever is answered: what was in flight when its time is over closes its connection.
-            let asked = Self::exchange(client, Request::get(VERSION).body(Body::empty()));
+            let asked = Self::exchange(client, Request::get(&path).body(Body::empty()));
             drop(timeout_at(Instant::now() + DEADLINE, asked).await);
             sleep(WARM).await;
         }
