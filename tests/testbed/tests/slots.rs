@@ -58,6 +58,19 @@ async fn join(scene: &mut Scene<'_>, others: &[usize]) {
     list(scene, &all(true)).await;
 }
 
+/// `shop`, annotated so, behind two proxies that are listed, with one autoscaler.
+async fn two_proxies(name: &str, annotations: Value) -> Scene<'static> {
+    let mut scene = Scene::start(ControlPlane::shared().await, name, 0, 0).await;
+    scene.deploy("shop", 1, annotations, |_, _| {}).await;
+    join(&mut scene, &[]).await;
+    join(&mut scene, &[0]).await;
+    let admin = SocketAddr::from((scene.kubelet.address(250).unwrap(), 9090));
+    let (plane, namespace) = (scene.plane, scene.namespace.clone());
+    scene.kaos.join(plane, "autoscaler", [admin; 2], &namespace).await;
+    scene.answers("shop").await;
+    scene
+}
+
 /// What clients saw.
 #[derive(Default)]
 struct Seen {
@@ -92,16 +105,9 @@ async fn client(seen: &Seen, host: &str, listed: &Mutex<Vec<SocketAddr>>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_has_one_request_at_a_time_whichever_proxies_there_are() {
-    let mut scene = Scene::start(ControlPlane::shared().await, "slots", 0, 0).await;
     let limited =
         json!({"kaos.dev/enabled": "true", "kaos.dev/container-concurrency": "1", "kaos.dev/max-scale": "3"});
-    scene.deploy("shop", 1, limited, |_, _| {}).await;
-    join(&mut scene, &[]).await;
-    join(&mut scene, &[0]).await;
-    let admin = SocketAddr::from((scene.kubelet.address(250).unwrap(), 9090));
-    let (plane, namespace) = (scene.plane, scene.namespace.clone());
-    scene.kaos.join(plane, "autoscaler", [admin; 2], &namespace).await;
-    scene.answers("shop").await;
+    let mut scene = two_proxies("slots", limited).await;
     let listen = |scene: &Scene<'_>, at: usize| scene.kaos.proxies[at].listen;
     let (seen, host) = (Seen::default(), scene.host("shop"));
     let listed = Mutex::new(vec![listen(&scene, 0), listen(&scene, 1)]);
@@ -135,14 +141,7 @@ async fn a_replica_has_one_request_at_a_time_whichever_proxies_there_are() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_proxy_takes_its_own_requests_with_it_and_no_others() {
-    let mut scene = Scene::start(ControlPlane::shared().await, "killed-proxy", 0, 0).await;
-    scene.deploy("shop", 1, sleepy(), |_, _| {}).await;
-    join(&mut scene, &[]).await;
-    join(&mut scene, &[0]).await;
-    let admin = SocketAddr::from((scene.kubelet.address(250).unwrap(), 9090));
-    let (plane, namespace) = (scene.plane, scene.namespace.clone());
-    scene.kaos.join(plane, "autoscaler", [admin; 2], &namespace).await;
-    scene.answers("shop").await;
+    let scene = two_proxies("killed-proxy", sleepy()).await;
     let (host, kaos) = (scene.host("shop"), &scene.kaos);
     let asked = |at: usize, path: &'static str| {
         join_all((0..5).map(move |_| (at, path)).map(|it| kaos.get(it.0, &host, it.1)))
