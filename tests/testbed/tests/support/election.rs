@@ -47,7 +47,7 @@ pub async fn kill_leader(scene: &mut Scene<'_>, name: &str, moment: Moment) -> D
         victim.signal(Signal::KILL);
     });
     let (answer, took) = (answer.0.unwrap(), answer.1);
-    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.status, 200, "{answer:?}\n{}", scene.standing(name).await);
     assert!(answer.head.contains("x-kaos-cold-start"), "{answer:?}");
     assert_eq!(scene.holder().await, holder, "nobody else led while it waited");
     scene.kaos.restart_autoscaler(leader).await;

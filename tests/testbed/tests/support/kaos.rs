@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -62,6 +63,8 @@ impl Part {
 
     async fn is_ready(&mut self) {
         eventually(&format!("{} is ready", self.name), async || {
+            let ended = self.process.try_wait().unwrap();
+            assert!(ended.is_none(), "{} has ended with {ended:?}", self.name);
             (self.admin("/readyz").await?.0 == 200).then_some(())
         })
         .await;
@@ -86,8 +89,20 @@ pub struct Kaos {
     peers: [String; 2],
 }
 
+/// Ports that no system gives away by itself (Linux: from 32768), nor Kubernetes to a Service (from 30000): what is free stays so
+/// until the part that it is for listens there, though other scenes of this process begin meanwhile.
+const PORTS: std::ops::Range<u16> = 12_000..30_000;
+
+/// A free port of this machine that nobody else in this process is given.
 fn free() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Other processes begin elsewhere.
+    let first = std::process::id().wrapping_mul(97);
+    let next =
+        || first.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % u32::from(PORTS.end - PORTS.start);
+    let ports = PORTS.map(|_| PORTS.start + u16::try_from(next()).unwrap());
+    let mut addresses = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    addresses.find(|address| TcpListener::bind(address).is_ok()).unwrap()
 }
 
 impl Kaos {

@@ -10,7 +10,7 @@ use kaos_testbed::{AuditEntry, Behaviour, ControlPlane, Kubelet, eventually};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::kaos::{Answer, Kaos, is_scaling};
 
@@ -143,6 +143,33 @@ impl<'a> Scene<'a> {
         all.filter(|map| map.metadata.name.as_ref().is_some_and(|name| name.starts_with("kaos-originals-")))
             .map(|map| map.data.map_or(0, |data| data.len()))
             .sum()
+    }
+
+    /// What the cluster and each part of Kaos say of `name`: for whoever reads why a test failed.
+    pub async fn standing(&self, name: &str) -> String {
+        let mut said = Vec::new();
+        let found = self
+            .deployments()
+            .get(name)
+            .await
+            .map(|found| json!([found.metadata.annotations, found.spec.replicas, found.status]));
+        said.push(format!(
+            "Deployment: {}",
+            found.map_or_else(|why| why.to_string(), |found| found.to_string())
+        ));
+        for pod in super::pods(&self.client, &self.namespace).await {
+            said.push(format!("pod {:?}: {}", pod.metadata.name, json!(pod.status)));
+        }
+        let slices = super::endpoints(&self.client, &self.namespace, true).await;
+        said.push(format!("ready endpoints of shop: {slices:?}"));
+        for part in self.kaos.proxies.iter().chain(&self.kaos.autoscalers) {
+            for path in ["workloads", "journal"] {
+                let path = format!("/v1/{path}/{}/{name}", self.namespace);
+                let answer = timeout(Duration::from_secs(1), part.admin(&path)).await;
+                said.push(format!("{} {path}: {answer:?}", part.name));
+            }
+        }
+        said.join("\n")
     }
 
     /// Who holds the Lease.
