@@ -21,6 +21,7 @@ pub(crate) struct Certificate {
     pub(crate) key: PathBuf,
     /// Both in one file, as HAProxy reads them.
     pub(crate) both: PathBuf,
+    keys: rcgen::KeyPair,
     http1: TlsConnector,
     http2: TlsConnector,
 }
@@ -40,12 +41,25 @@ impl Certificate {
         let mut roots = RootCertStore::empty();
         roots.add(made.cert.der().clone()).map_err(|error| wrong(&error))?;
         Ok(Certificate {
+            keys: made.signing_key,
             chain: file("certificate.pem", &chain)?,
             key: file("key.pem", &key)?,
             both: file("both.pem", &format!("{chain}{key}"))?,
             http1: connector(roots.clone(), b"http/1.1")?,
             http2: connector(roots, b"h2")?,
         })
+    }
+
+    /// Makes another for the same keys, which the load trusts as well, and puts it in its place.
+    pub(crate) fn replace(&self) -> Result<(), String> {
+        let wrong = |error: &dyn std::fmt::Display| format!("no certificate: {error}");
+        let mut parameters =
+            rcgen::CertificateParams::new(vec![HOST.to_owned()]).map_err(|error| wrong(&error))?;
+        parameters.serial_number = Some(rcgen::SerialNumber::from(fastrand::u64(..)));
+        let made = parameters.self_signed(&self.keys).map_err(|error| wrong(&error))?;
+        let new = self.chain.with_extension("new");
+        std::fs::write(&new, made.pem()).map_err(|error| wrong(&error))?;
+        std::fs::rename(&new, &self.chain).map_err(|error| wrong(&error))
     }
 
     /// The client that speaks HTTP/2 or HTTP/1.1 alone.

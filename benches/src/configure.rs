@@ -16,7 +16,7 @@ use crate::certificate::Certificate;
 use crate::ready::free_address;
 use crate::upstream::Upstream;
 
-pub(crate) use kaos::{Ability, held};
+pub(crate) use kaos::{Ability, function, held};
 
 /// Where a proxy listens for each kind of work.
 #[derive(Clone, Copy, Debug)]

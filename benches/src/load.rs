@@ -19,6 +19,7 @@ use tokio::time::Sleep;
 
 use crate::case::Case;
 
+pub(crate) use h2::message as grpc_message;
 pub(crate) use line::{Line, Target, open_all};
 
 /// Longest wait for one answer.

@@ -4,6 +4,7 @@
 //! the upstream on another: CPU per request, latency at half load, memory. What counts is the ratio within a run: absolute
 //! figures drift from hour to hour. Every answer is checked.
 
+mod attack;
 mod case;
 mod certificate;
 mod configure;
@@ -17,6 +18,7 @@ mod peer;
 mod process;
 mod ready;
 mod round;
+mod soak;
 mod table;
 mod upstream;
 
@@ -68,6 +70,15 @@ struct Arguments {
     /// Held cold requests of Kaos, for memory; more than 1000 need another `queue-limit` than the default, which is then set
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     held: u32,
+    /// Attackers at once
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    attackers: u32,
+    /// Honest requests a second beside them, of HTTP/1.1 over 64 connections
+    #[arg(long, value_name = "RATE", default_value_t = 2000.0, value_parser = rate)]
+    honest: f64,
+    /// How long Kaos is loaded with everything at once
+    #[arg(long, value_name = "SPAN", default_value = "30m", value_parser = kaos_loadtest::span::parse)]
+    soak: Duration,
     /// The core of the proxy
     #[arg(long, default_value_t = 0)]
     proxy_core: usize,
@@ -104,6 +115,16 @@ enum Figure {
     Latency,
     /// Memory of an idle connection (of HTTP/1.1, and over TLS if a case has it) and of a held cold request.
     Memory,
+    /// Latency of honest requests beside attackers.
+    Attacks,
+    /// Whether every answer of Kaos is right, and its memory stays as it was, under everything at once for a long time. Needs
+    /// --upstream answer.
+    Soak,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (1.0..=1e6).contains(rate));
+    rate.ok_or_else(|| "expected requests a second, 1 to 1000000".to_owned())
 }
 
 /// All of a run.
@@ -112,6 +133,8 @@ struct Report {
     machine: machine::Machine,
     measured: Vec<round::Measured>,
     memory: Vec<memory::Taken>,
+    attacked: Vec<attack::Attacked>,
+    soaked: Vec<soak::Soaked>,
     /// What is missing, and who doesn't do what.
     notes: Vec<String>,
     wrong: Vec<String>,
@@ -181,10 +204,22 @@ fn measure(arguments: &Arguments) -> Result<Report, String> {
     } else {
         Vec::new()
     };
-    if outcome.measured.is_empty() && memory.is_empty() && outcome.wrong.is_empty() {
+    let mut wrong = outcome.wrong;
+    let attacked = if wants(Figure::Attacks) {
+        attack::run(arguments, &candidates, stage, &mut notes, &mut wrong)
+    } else {
+        Vec::new()
+    };
+    let mut soaked = Vec::new();
+    let kaos = |candidate: &&Candidate| candidate.peer == Peer::Kaos && wants(Figure::Soak);
+    for kaos in candidates.iter().filter(kaos) {
+        soaked.push(soak::run(kaos, stage, arguments.soak, &mut wrong)?);
+    }
+    let none = outcome.measured.is_empty() && memory.is_empty() && attacked.is_empty() && soaked.is_empty();
+    if none && wrong.is_empty() {
         return Err(format!("nothing was measured: {}", notes.join("; ")));
     }
-    Ok(Report { machine, measured: outcome.measured, memory, notes, wrong: outcome.wrong })
+    Ok(Report { machine, measured: outcome.measured, memory, attacked, soaked, notes, wrong })
 }
 
 fn measure_memory(
@@ -224,7 +259,11 @@ fn show(arguments: &Arguments, report: &Report) -> Result<bool, String> {
     for (what, value) in report.machine.lines() {
         println!("{what:<15} {value}");
     }
-    print!("{}{}", table::text(&report.measured), table::memory(&report.memory));
+    if !report.measured.is_empty() {
+        print!("{}", table::text(&report.measured));
+    }
+    print!("{}{}", table::memory(&report.memory), table::attacked(&report.attacked));
+    print!("{}", table::soaked(&report.soaked));
     for note in &report.notes {
         println!("not measured: {note}");
     }

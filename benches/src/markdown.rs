@@ -41,6 +41,25 @@ pub(crate) fn text(report: &Report) -> String {
             row.what, row.peer, row.each_kb, row.count, row.before_mb, row.after_mb
         );
     }
+    if !report.attacked.is_empty() {
+        text.push_str(
+            "\n## Beside attackers\n\n| attack | proxy | honest p99, quiet | attacked | ratio | attacks a second | memory at most |\n\
+             |---|---|---|---|---|---|---|\n",
+        );
+    }
+    for row in &report.attacked {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {:.2} ms | {:.2} ms | {:.2} | {:.0} | {:.1} MB |",
+            row.attack,
+            row.peer,
+            row.quiet_ms,
+            row.attacked_ms,
+            row.attacked_ms / row.quiet_ms,
+            row.begun,
+            row.most_mb
+        );
+    }
     text.push_str("\n## Configurations\n");
     for peer in report.machine.peers.iter().filter(|peer| !peer.command.is_empty()) {
         let _ = write!(

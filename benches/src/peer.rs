@@ -10,7 +10,7 @@ use crate::certificate::{Certificate, HOST};
 use crate::configure::{Ability, Kind, Places, Site, configure};
 use crate::installed::{self, Program};
 use crate::load::{Target, try_once};
-use crate::process::{Cpu, Process, memory};
+use crate::process::{Cpu, Process, memory, most_memory};
 use crate::ready::wait_until_ready;
 use crate::upstream::Upstream;
 use crate::{Arguments, core};
@@ -162,6 +162,11 @@ impl Proxy {
     /// The CPU that it has used: with nginx's workers, without Kaos's replicas.
     pub(crate) fn cpu(&self) -> Cpu {
         self.process.as_ref().map_or(Cpu::default(), |process| Cpu::used(process.id(), self.workers))
+    }
+
+    /// The most bytes of memory that it has had at once.
+    pub(crate) fn most_memory(&self) -> u64 {
+        self.process.as_ref().map_or(0, |process| most_memory(process.id(), self.workers))
     }
 
     /// The bytes of memory that are its own.

@@ -98,15 +98,28 @@ impl Cpu {
 /// The bytes of memory that are a process's own, shared pages by its share; and its children's (workers) if `workers`.
 pub(crate) fn memory(pid: u32, workers: bool) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let own = text
-        .lines()
-        .find_map(|line| line.strip_prefix("Pss:"))
-        .and_then(|line| line.trim().strip_suffix("kB").and_then(|number| number.trim().parse::<u64>().ok()));
+    let own = kilobytes(&text, "Pss:");
     let workers = if workers { children(pid) } else { Vec::new() };
-    own.unwrap_or_default() * 1024 + workers.into_iter().map(|child| memory(child, true)).sum::<u64>()
+    own + workers.into_iter().map(|child| memory(child, true)).sum::<u64>()
 }
 
-fn children(pid: u32) -> Vec<u32> {
+/// The most bytes of memory that a process has had at once, its children's added (workers) if `workers`.
+pub(crate) fn most_memory(pid: u32, workers: bool) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let own = kilobytes(&text, "VmHWM:");
+    let workers = if workers { children(pid) } else { Vec::new() };
+    own + workers.into_iter().map(|child| most_memory(child, true)).sum::<u64>()
+}
+
+/// The bytes of the line `name` in a file of `/proc` that has kB in it; 0 without one.
+fn kilobytes(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    number.unwrap_or_default() * 1024
+}
+
+/// The processes that `pid` has started itself.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     text.split_whitespace().filter_map(|id| id.parse().ok()).collect()
 }

@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
+use crate::attack::Attacked;
 use crate::memory::Taken;
 use crate::round::{DISTURBED, Measured};
+use crate::soak::Soaked;
 
 /// CPU per request, throughput and latency.
 pub(crate) fn text(measured: &[Measured]) -> String {
@@ -73,6 +75,51 @@ pub(crate) fn memory(taken: &[Taken]) -> String {
             text,
             "{:<22} {:<15} {:>6.1} KB each ({} of them: {:.1} to {:.1} MB)",
             row.what, row.peer, row.each_kb, row.count, row.before_mb, row.after_mb
+        );
+    }
+    text
+}
+
+/// What honest requests wait for beside attackers.
+pub(crate) fn attacked(rows: &[Attacked]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let _ = writeln!(
+            text,
+            "{:<36} {:<15} honest p99 {:>7.2} ms, quiet {:>6.2} ({:.2}x); {:>6.0} attacks/s, {:>6.1} MB at most",
+            row.attack,
+            row.peer,
+            row.attacked_ms,
+            row.quiet_ms,
+            row.attacked_ms / row.quiet_ms,
+            row.begun,
+            row.most_mb
+        );
+    }
+    text
+}
+
+/// What came of everything at once.
+pub(crate) fn soaked(all: &[Soaked]) -> String {
+    let mut text = String::new();
+    for soaked in all {
+        for line in &soaked.requests {
+            let _ = writeln!(
+                text,
+                "{:<20} {:>10} right {:>7} refused {:>7} broken {:>5} wrong",
+                line.kind, line.right, line.refused, line.broken, line.wrong
+            );
+        }
+        let [first, second] = soaked.halves_mb;
+        let _ = writeln!(
+            text,
+            "{:.0} s; {} replicas killed, {} certificates and {} configurations replaced; memory {first:.1} MB in the first half, \
+             {second:.1} in the second ({:+.1} %)",
+            soaked.seconds,
+            soaked.killed,
+            soaked.certificates,
+            soaked.configurations,
+            (second / first - 1.0) * 100.0
         );
     }
     text

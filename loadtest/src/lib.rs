@@ -12,6 +12,8 @@ pub mod cycles;
 pub mod descriptors;
 pub mod exchange;
 pub mod failure;
+pub mod flood;
+pub mod frames;
 pub mod lines;
 pub mod overtake;
 pub mod pace;

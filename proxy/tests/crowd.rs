@@ -47,7 +47,7 @@ fn a_hundred_attackers_keep_nobody_from_being_served() {
                         }
                         let floods = flood::all();
                         let mut client = Frames::open(rig);
-                        floods[attack % floods.len()].run(&mut client, 100_000);
+                        flood::run(&floods[attack % floods.len()], &mut client, 100_000);
                     }
                 })
             })

@@ -14,7 +14,7 @@ const MOST: usize = 2_000_000;
 /// Floods a proxy until it ends the connection; others are served before and after.
 fn stopped(rig: &Rig, flood: &Flood) {
     let mut client = Frames::open(rig);
-    let sent = flood.run(&mut client, MOST);
+    let sent = flood::run(flood, &mut client, MOST);
     assert!(sent < MOST, "{}: {sent} frames, and no end", flood.name);
     let code = client.gone();
     eprintln!("{}: ended after at most {sent} frames, GOAWAY {code:?}", flood.name);
@@ -69,7 +69,7 @@ fn streams_beyond_the_limit_are_refused() {
     // REFUSED_STREAM: it may be sent again (RFC 9113 §8.7).
     assert_eq!(client.end(201), End::Reset(7));
     until("the others wait", || rig.waiting() == 100);
-    let sent = flood::streams().run(&mut client, MOST);
+    let sent = flood::run(&flood::streams(), &mut client, MOST);
     assert!(sent < MOST);
     client.gone();
     until("nobody waits", || rig.waiting() == 0);

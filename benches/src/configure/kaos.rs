@@ -50,7 +50,8 @@ fn head(listen: SocketAddr) -> Result<String, String> {
     Ok(format!("listen = \"{listen}\"\nadmin = \"{}\"\n", free_address()?))
 }
 
-fn function(name: &str, command: &[String], knobs: &str) -> String {
+/// A function as `kaos.toml` has it.
+pub(crate) fn function(name: &str, command: &[String], knobs: &str) -> String {
     // JSON's strings and lists of strings are TOML's.
     let command = serde_json::Value::from(command);
     format!("\n[[function]]\nname = \"{name}\"\ncommand = {command}\n{knobs}")

@@ -97,7 +97,7 @@ fn check_status(trailers: Option<&HeaderMap>) -> Result<(), String> {
 }
 
 /// A message of `size` bytes, as gRPC frames it.
-fn message(size: usize) -> Bytes {
+pub(crate) fn message(size: usize) -> Bytes {
     let mut bytes = BytesMut::with_capacity(PREFIX + size);
     bytes.put_u8(0);
     bytes.put_u32(size as u32);

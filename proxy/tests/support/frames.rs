@@ -1,22 +1,11 @@
-//! A client of HTTP/2 that sends any bytes: frames are written by the test, not by a library.
+//! A client of HTTP/2 that sends any bytes.
 
 use super::{Client, Rig};
 
-pub const DATA: u8 = 0;
-pub const HEADERS: u8 = 1;
-pub const PRIORITY: u8 = 2;
-pub const RST_STREAM: u8 = 3;
-pub const SETTINGS: u8 = 4;
-pub const PING: u8 = 6;
-pub const GOAWAY: u8 = 7;
-pub const WINDOW_UPDATE: u8 = 8;
-pub const CONTINUATION: u8 = 9;
+pub use kaos_loadtest::frames::*;
 
-pub const END_STREAM: u8 = 1;
-pub const ACK: u8 = 1;
-pub const END_HEADERS: u8 = 4;
-
-pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Who is asked.
+pub const HOST: &str = "shop";
 
 /// One frame.
 #[derive(Clone, Debug)]
@@ -131,15 +120,7 @@ impl Frames {
 
 /// The fields of a GET.
 pub fn get(target: &str) -> Vec<(String, String)> {
-    [(":method", "GET"), (":scheme", "http"), (":authority", "shop"), (":path", target)]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into()
-}
-
-/// A frame as bytes.
-pub fn bytes(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = payload.len() as u32;
-    [&length.to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    kaos_loadtest::frames::get(HOST, target)
 }
 
 fn frame(bytes: &[u8]) -> Option<(Frame, usize)> {
@@ -152,34 +133,6 @@ fn frame(bytes: &[u8]) -> Option<(Frame, usize)> {
 
 fn code(payload: &[u8]) -> u32 {
     u32::from_be_bytes(payload[..4].try_into().unwrap())
-}
-
-/// A block of fields: each a literal without indexing (RFC 7541 §6.2.2), its strings as they are.
-pub fn block(fields: &[(String, String)]) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in fields {
-        block.push(0);
-        for text in [name, value] {
-            let text: Vec<u8> = text.chars().map(|byte| byte as u8).collect();
-            number(text.len(), &mut block);
-            block.extend(text);
-        }
-    }
-    block
-}
-
-/// A number in 7 bits and as many bytes as it needs (RFC 7541 §5.1).
-fn number(number: usize, block: &mut Vec<u8>) {
-    if number < 127 {
-        return block.push(number as u8);
-    }
-    block.push(127);
-    let mut left = number - 127;
-    while left >= 128 {
-        block.push((left % 128) as u8 | 128);
-        left /= 128;
-    }
-    block.push(left as u8);
 }
 
 /// The status at the start of a block: from the static table (RFC 7541 appendix A), or a literal by the code of its

@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Patch, PatchParams};
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_objects};
 use kube::{Api, Client};
@@ -22,7 +23,7 @@ use crate::addresses::{CAPACITY, Network};
 use crate::binaries::program;
 use crate::failure::{Failure, Trying};
 use crate::plane::ControlPlane;
-use crate::pod::{Behaviour, Played, Station};
+use crate::pod::{AGAIN, Behaviour, Played, Station};
 use crate::process::{Undo, folder};
 
 /// Plays the pods of one namespace until it is dropped. Its processes end with it; its pods stay as they are.
@@ -141,8 +142,24 @@ impl Shared {
     }
 }
 
+/// From a watch that failed to the next: always the same. A pod shouldn't wait for who plays it, however long the API server was
+/// away.
+struct Soon;
+
+impl Iterator for Soon {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(AGAIN)
+    }
+}
+
+impl Backoff for Soon {
+    fn reset(&mut self) {}
+}
+
 async fn follow(shared: Arc<Shared>) {
-    let events = watch_objects(shared.station.pods.clone(), watcher::Config::default()).default_backoff();
+    let events = watch_objects(shared.station.pods.clone(), watcher::Config::default()).backoff(Soon);
     pin_mut!(events);
     let mut listed = HashSet::new();
     while let Some(event) = events.next().await {

@@ -58,7 +58,7 @@ pub enum Fate {
 const RESTART: Duration = Duration::from_secs(1);
 
 /// From a failed call to the next try: the API server may be away.
-const AGAIN: Duration = Duration::from_millis(100);
+pub(crate) const AGAIN: Duration = Duration::from_millis(100);
 
 /// What all pods of a kubelet share.
 pub(crate) struct Station {
