@@ -5,6 +5,7 @@ mod http2;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use kaos_core::Moment;
 use kaos_core::policy::Protocol;
 
@@ -13,6 +14,7 @@ use crate::clients::Client;
 use crate::field::Name;
 use crate::forward::feed::{Feed, Upload};
 use crate::head::{Head, Version};
+use crate::http1::framing::Framing;
 use crate::kernel::is_exhausted;
 use crate::pace::{Beginning, Pace};
 use crate::pump::Broken;
@@ -61,6 +63,17 @@ pub(crate) struct Sent {
     pub(crate) answer: Answer,
     /// When the whole exchange must be over.
     pub(crate) deadline: Moment,
+}
+
+impl Sent {
+    /// Takes the content, if there is some and all of it has come.
+    pub(crate) fn whole(&mut self) -> Option<Bytes> {
+        let Framing::Length(length @ 1..) = self.answer.body else { return None };
+        let content = self.link.input.unread().get(..usize::try_from(length).ok()?)?;
+        let content = Bytes::copy_from_slice(content);
+        self.link.input.consume(content.len());
+        Some(content)
+    }
 }
 
 /// One by HTTP/2.

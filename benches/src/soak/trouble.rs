@@ -83,7 +83,11 @@ impl<'a> Trouble<'a> {
         let knobs = format!("min-scale = 2\nmax-scale = {}\n", if odd { 3 } else { 4 });
         let mut text = self.head.clone();
         text.push_str(&function("bench", self.replica, &knobs));
-        text.push_str(&function("grpc", self.grpc_replica, "min-scale = 2\nprotocol = \"h2c\"\n"));
+        text.push_str(&function(
+            "grpc",
+            self.grpc_replica,
+            "min-scale = 2\nmax-scale = 3\nprotocol = \"h2c\"\n",
+        ));
         text.push_str(&function("cold", self.replica, "idle-timeout = \"1s\"\nwindow = \"6s\"\n"));
         if odd {
             text.push_str(&function("passing", self.replica, ""));

@@ -20,6 +20,7 @@ use crate::part;
 use crate::rounds::Watched;
 use crate::sabotage::{Rule, is_off};
 use crate::upstream::link::Link;
+use crate::worker::Worker;
 
 /// The body of a response.
 pub(crate) enum Answer {
@@ -158,14 +159,20 @@ impl Download {
             upload.abort();
             finished
         });
-        if !uploaded {
-            abort(permit, link);
-        } else if self.reusable && link.input.is_empty() {
-            let worker = &self.record.worker;
-            permit.port.keep(link, worker.now(), &worker.buffers);
+        if uploaded {
+            give_back(permit, link, self.reusable, &self.record.worker);
         } else {
-            close(permit, link);
+            abort(permit, link);
         }
+    }
+}
+
+/// Of an answer that was read to its end: the connection may serve another request, if it is `reusable`.
+pub(super) fn give_back(permit: Permit, link: Link, reusable: bool, worker: &Worker) {
+    if reusable && link.input.is_empty() {
+        permit.port.keep(link, worker.now(), &worker.buffers);
+    } else {
+        close(permit, link);
     }
 }
 

@@ -20,7 +20,7 @@ use crate::forward::{Begun, Sent, Streamed, Trip};
 use crate::head::Head;
 use crate::http1::respond;
 use crate::http2::budget::Budget;
-use crate::http2::download::{Answer, Download};
+use crate::http2::download::{Answer, Download, give_back};
 use crate::http2::io::Io;
 use crate::http2::request;
 use crate::http2::streams::{Open, Streams};
@@ -116,6 +116,8 @@ fn builder(worker: &Rc<Worker>) -> hyper::server::conn::http2::Builder<Local> {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
+        // By what they do wrong clients make streams end that have become requests: as many as may be open at once.
+        .max_local_error_reset_streams(Some(STREAMS as usize))
         .max_header_list_size(worker.config().max_header_size as u32)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PONG);
@@ -169,7 +171,7 @@ async fn stream(
 
 fn answer(
     head: &Head,
-    sent: Sent,
+    mut sent: Sent,
     mut feed: Feed<FromStream>,
     mut record: Record,
     mut routed: crate::admit::Routed,
@@ -181,6 +183,16 @@ fn answer(
     let mut response = begin(&sent.answer, &mut record, &routed);
     let policy = routed.seat.gate.view().workload.policy.clone();
     let silence = policy.stream_idle_timeout;
+    // A short one that is here already is handed over whole: whatever its client has room for, no replica waits for that.
+    if feed.finished
+        && head.method != http::Method::HEAD
+        && let Some(body) = sent.whole()
+    {
+        record.note(|entry| (entry.sent, entry.cut) = (body.len() as u64, false));
+        give_back(sent.permit, sent.link, sent.answer.reusable, &worker);
+        *response.body_mut() = Answer::Own(Some(body));
+        return response;
+    }
     watch.until(sent.deadline.min(worker.now() + silence));
     // Reading the answer must not drive the upload: a client that reads only after it has sent would wait for ever.
     let upload = (!feed.finished).then(|| {
