@@ -146,6 +146,7 @@ impl Download {
     /// The client has this to take now.
     fn hand_over(&mut self, length: u64, now: Moment) {
         self.moved += length;
+        self.open.answered();
         let slow = self.pace.note(now, self.moved, true, self.open.among());
         self.watch.until(self.deadline.min(now + self.silence).min(slow));
     }

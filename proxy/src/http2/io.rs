@@ -18,15 +18,16 @@ pub(crate) struct Io {
     read: Vec<u8>,
     used: usize,
     budget: Budget,
+    /// What came with the preface was too much already.
+    spent: io::Result<()>,
 }
 
 impl Io {
     pub(crate) fn new(socket: Rc<Socket>, read: &[u8], mut budget: Budget) -> Self {
         let mut buffer = Vec::with_capacity(READ_SIZE.max(read.len()));
         buffer.extend_from_slice(read);
-        // What comes with the preface is within any budget.
-        let _ = budget.spend(read);
-        Io { socket, read: buffer, used: 0, budget }
+        let spent = budget.spend(read);
+        Io { socket, read: buffer, used: 0, budget, spent }
     }
 }
 
@@ -37,6 +38,7 @@ impl Read for Io {
         mut into: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let io = self.get_mut();
+        std::mem::replace(&mut io.spent, Ok(()))?;
         if io.used == io.read.len() {
             io.read.clear();
             io.used = 0;

@@ -1,6 +1,5 @@
 //! One HTTP/2 connection of a client, and each of its streams.
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::rc::Rc;
@@ -19,7 +18,7 @@ use crate::forward::feed::Feed;
 use crate::forward::{Begun, Sent, Streamed, Trip};
 use crate::head::Head;
 use crate::http1::respond;
-use crate::http2::budget::Budget;
+use crate::http2::budget::{Budget, Earned};
 use crate::http2::download::{Answer, Download, give_back};
 use crate::http2::io::Io;
 use crate::http2::request;
@@ -77,11 +76,11 @@ pub(crate) async fn serve(
     read: &[u8],
     preface: usize,
 ) {
-    let sent = Rc::new(Cell::new(0));
-    let io = Io::new(socket.clone(), read, Budget::new(preface, sent.clone()));
+    let earned = Rc::new(Earned::default());
+    let io = Io::new(socket.clone(), read, Budget::new(preface, earned.clone()));
     let watch = Rc::new(watch);
     watch.until(Moment::NEVER);
-    let streams = Rc::new(Streams::new(&worker, watch.clone()));
+    let streams = Rc::new(Streams::new(&worker, watch.clone(), earned));
     let service = {
         let (worker, streams) = (worker.clone(), streams.clone());
         service_fn(move |request| {
@@ -103,7 +102,7 @@ pub(crate) async fn serve(
     connection.as_mut().graceful_shutdown();
     tokio::select! {
         _ = connection => {}
-        () = streams.farewell(&sent) => {}
+        () = streams.farewell() => {}
     }
 }
 

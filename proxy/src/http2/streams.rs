@@ -8,6 +8,7 @@ use std::time::Duration;
 use kaos_core::Moment;
 use tokio::sync::Notify;
 
+use crate::http2::budget::Earned;
 use crate::rounds::Watched;
 use crate::sabotage::{Rule, is_off};
 use crate::standing::Stage;
@@ -31,14 +32,15 @@ pub(super) struct Streams {
     counts: Cell<(usize, u64)>,
     /// The first one has begun.
     begun: Notify,
+    earned: Rc<Earned>,
     worker: Rc<Worker>,
     watch: Rc<Watched>,
 }
 
 impl Streams {
-    pub(super) fn new(worker: &Rc<Worker>, watch: Rc<Watched>) -> Self {
+    pub(super) fn new(worker: &Rc<Worker>, watch: Rc<Watched>, earned: Rc<Earned>) -> Self {
         watch.rest(Some(worker.now()));
-        Streams { counts: Cell::default(), begun: Notify::new(), worker: worker.clone(), watch }
+        Streams { counts: Cell::default(), begun: Notify::new(), earned, worker: worker.clone(), watch }
     }
 
     /// Ready when the connection is to end: it is idle or old, room is needed, or the proxy goes away.
@@ -70,8 +72,8 @@ impl Streams {
         }
     }
 
-    /// Ready when a client that was asked to go, and has nothing more to hear, doesn't. `sent`: bytes that it was sent.
-    pub(super) async fn farewell(&self, sent: &Cell<u64>) {
+    /// Ready when a client that was asked to go, and has nothing more to hear, doesn't.
+    pub(super) async fn farewell(&self) {
         let mut tick = tokio::time::interval(FAREWELL);
         let (mut looks, mut before) = (0, None);
         loop {
@@ -79,8 +81,9 @@ impl Streams {
                 // Streams that are under way go on, idle or not as the connection may seem.
                 _ = poll_fn(|cx| self.watch.poll_alarm(cx)) => self.watch.until(Moment::NEVER),
                 _ = tick.tick() => {
+                    let sent = self.earned.bytes();
                     looks = if self.counts.get().0 == 0 { looks + 1 } else { 0 };
-                    if before.replace(sent.get()) == Some(sent.get()) && looks > 1 || looks > FAREWELLS {
+                    if before.replace(sent) == Some(sent) && looks > 1 || looks > FAREWELLS {
                         return;
                     }
                 }
@@ -96,11 +99,17 @@ impl Open {
     pub(super) fn new(streams: Rc<Streams>) -> Self {
         let (open, all) = streams.counts.get();
         streams.counts.set((open + 1, all + 1));
+        streams.earned.asked();
         streams.watch.rest(None);
         if all == 0 {
             streams.begun.notify_one();
         }
         Open(streams)
+    }
+
+    /// A piece of its answer goes to the client.
+    pub(super) fn answered(&self) {
+        self.0.earned.answered();
     }
 
     /// How many are open, this one too.
