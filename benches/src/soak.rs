@@ -5,6 +5,7 @@ mod client;
 mod tally;
 mod trouble;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ pub(crate) struct Soaked {
     pub(crate) seconds: f64,
     /// By kind of client: what came of its requests.
     pub(crate) requests: Vec<tally::Line>,
+    /// How connections broke, and how often.
+    pub(crate) broken: BTreeMap<String, u64>,
     /// Replicas killed, certificates and configurations replaced.
     pub(crate) killed: u64,
     pub(crate) certificates: u64,
@@ -81,6 +84,7 @@ pub(crate) fn run(
         Ok(Soaked {
             seconds: begun.elapsed().as_secs_f64(),
             requests: tally.lines(),
+            broken: tally.broken(),
             killed: trouble.killed,
             certificates: trouble.certificates,
             configurations: trouble.configurations,

@@ -110,6 +110,9 @@ pub(crate) fn soaked(all: &[Soaked]) -> String {
                 line.kind, line.right, line.refused, line.broken, line.wrong
             );
         }
+        for (why, times) in &soaked.broken {
+            let _ = writeln!(text, "broken {times:>6} x {why}");
+        }
         let [first, second] = soaked.halves_mb;
         let _ = writeln!(
             text,

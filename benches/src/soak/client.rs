@@ -134,10 +134,15 @@ async fn once(
         }
         _ => {}
     }
-    let sender = match sender {
-        Some(sender) => sender,
-        None => sender.insert(open(kind, places, connectors).await?),
+    // Between two requests a connection may end: a server says so, or has closed an idle one.
+    let kept = match sender.take() {
+        Some(mut kept) => kept.is_ready().await.then_some(kept),
+        None => None,
     };
+    let sender = sender.insert(match kept {
+        Some(kept) => kept,
+        None => open(kind, places, connectors).await?,
+    });
     match kind {
         Kind::Events => {
             let whole =
@@ -162,14 +167,14 @@ async fn open(kind: Kind, places: Places, connectors: &[TlsConnector; 2]) -> Res
     // A certificate that isn't trusted is wrong; a connection that ends is broken.
     let session = session.map_err(|error| match error.kind() {
         std::io::ErrorKind::InvalidData => Fault::Wrong(error.to_string()),
-        _ => Fault::Broken,
+        _ => broken(error),
     })?;
     handshake(session, http2).await
 }
 
 async fn connect(address: SocketAddr) -> Result<TcpStream, Fault> {
-    let stream = TcpStream::connect(address).await.map_err(|_| Fault::Broken)?;
-    stream.set_nodelay(true).map_err(|_| Fault::Broken)?;
+    let stream = TcpStream::connect(address).await.map_err(broken)?;
+    stream.set_nodelay(true).map_err(broken)?;
     Ok(stream)
 }
 
@@ -182,33 +187,36 @@ async fn handshake(
     if http2 {
         let opened =
             http2::Builder::new(TokioExecutor::new()).timer(TokioTimer::new()).handshake(stream).await;
-        let (sender, connection) = opened.map_err(|_| Fault::Broken)?;
+        let (sender, connection) = opened.map_err(broken)?;
         tokio::spawn(connection);
         return Ok(Sender::Http2(sender));
     }
-    let (sender, connection) = http1::handshake(stream).await.map_err(|_| Fault::Broken)?;
+    let (sender, connection) = http1::handshake(stream).await.map_err(broken)?;
     tokio::spawn(connection);
     Ok(Sender::Http1(sender))
 }
 
 impl Sender {
+    async fn is_ready(&mut self) -> bool {
+        match self {
+            Sender::Http1(sender) => sender.ready().await.is_ok(),
+            Sender::Http2(sender) => sender.ready().await.is_ok(),
+        }
+    }
+
     async fn ask(&mut self, request: Request<Full<Bytes>>) -> Result<Whole, Fault> {
         let answer = match self {
             Sender::Http1(sender) => {
-                sender.ready().await.map_err(|_| Fault::Broken)?;
                 // The target of HTTP/1.1 is the path alone.
                 let (mut head, body) = request.into_parts();
                 let target = head.uri.path_and_query().map(|target| target.as_str().to_owned());
-                head.uri = target.unwrap_or_default().parse().map_err(|_| Fault::Broken)?;
+                head.uri = target.unwrap_or_default().parse().map_err(broken)?;
                 sender.send_request(Request::from_parts(head, body)).await
             }
-            Sender::Http2(sender) => {
-                sender.ready().await.map_err(|_| Fault::Broken)?;
-                sender.send_request(request).await
-            }
+            Sender::Http2(sender) => sender.send_request(request).await,
         };
-        let (head, body) = answer.map_err(|_| Fault::Broken)?.into_parts();
-        let collected = body.collect().await.map_err(|_| Fault::Broken)?;
+        let (head, body) = answer.map_err(broken)?.into_parts();
+        let collected = body.collect().await.map_err(broken)?;
         let trailers = collected.trailers().cloned().unwrap_or_default();
         let whole = Whole { status: head.status, content: collected.to_bytes(), trailers };
         match whole.status.as_u16() {
@@ -264,6 +272,17 @@ async fn call(sender: &mut Sender) -> Result<(), Fault> {
     }
 }
 
+/// With all that caused it.
+fn broken(error: impl std::error::Error) -> Fault {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    Fault::Broken(text)
+}
+
 fn right(is: bool, why: impl Fn() -> String) -> Result<(), Fault> {
     if is { Ok(()) } else { Err(Fault::Wrong(why())) }
 }
@@ -275,10 +294,10 @@ async fn web_socket(places: Places) -> Result<(), Fault> {
         "GET /ws HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     );
-    stream.write_all(head.as_bytes()).await.map_err(|_| Fault::Broken)?;
+    stream.write_all(head.as_bytes()).await.map_err(broken)?;
     let (mut answer, end) = (Vec::new(), b"\r\n\r\n");
     while !answer.ends_with(end) {
-        answer.push(stream.read_u8().await.map_err(|_| Fault::Broken)?);
+        answer.push(stream.read_u8().await.map_err(broken)?);
     }
     let answer = String::from_utf8_lossy(&answer).into_owned();
     if ["502", "503", "504"].iter().any(|status| answer.starts_with(&format!("HTTP/1.1 {status}"))) {
@@ -290,9 +309,9 @@ async fn web_socket(places: Places) -> Result<(), Fault> {
         let content: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(100).collect();
         // A binary frame, masked with zeros, so that its content stays as it is (§5.2).
         let sent = [&[0x82, 0x80 | 100, 0, 0, 0, 0][..], &content].concat();
-        stream.write_all(&sent).await.map_err(|_| Fault::Broken)?;
+        stream.write_all(&sent).await.map_err(broken)?;
         let mut came = vec![0; 2 + content.len()];
-        stream.read_exact(&mut came).await.map_err(|_| Fault::Broken)?;
+        stream.read_exact(&mut came).await.map_err(broken)?;
         right(came[..2] == [0x82, 100] && came[2..] == content, || "another frame came back".to_owned())?;
         sleep(Duration::from_millis(fastrand::u64(..20))).await;
     }

@@ -1,7 +1,7 @@
 //! What came of requests, by kind of client.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ pub(crate) enum Fault {
     /// Kaos says that it can't: 502, 503 or 504, or gRPC's status for them. A replica that is killed ends what it was asked.
     Refused,
     /// The connection ended or the answer was cut.
-    Broken,
+    Broken(String),
     /// What no client may ever see.
     Wrong(String),
 }
@@ -31,35 +31,57 @@ pub(crate) struct Line {
 
 /// All kinds.
 #[derive(Debug, Default)]
-pub(crate) struct Tally(Mutex<(BTreeMap<&'static str, Line>, Vec<String>)>);
+pub(crate) struct Tally(Mutex<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    lines: BTreeMap<&'static str, Line>,
+    wrong: Vec<String>,
+    broken: BTreeMap<String, u64>,
+}
 
 impl Tally {
     /// Counts what came of one request.
     pub(crate) fn count(&self, kind: &'static str, came: &Result<(), Fault>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (lines, wrong) = &mut *all;
-        let line = lines.entry(kind).or_insert_with(|| Line { kind: kind.to_owned(), ..Line::default() });
+        let mut counted = self.lock();
+        let line = counted.lines.entry(kind).or_default();
+        kind.clone_into(&mut line.kind);
         match came {
             Ok(()) => line.right += 1,
             Err(Fault::Refused) => line.refused += 1,
-            Err(Fault::Broken) => line.broken += 1,
+            Err(Fault::Broken(why)) => {
+                line.broken += 1;
+                let why = format!("{kind}: {why}");
+                if counted.broken.len() < MOST || counted.broken.contains_key(&why) {
+                    *counted.broken.entry(why).or_default() += 1;
+                }
+            }
             Err(Fault::Wrong(why)) => {
                 line.wrong += 1;
-                if wrong.len() < MOST {
-                    wrong.push(format!("{kind}: {why}"));
+                if counted.wrong.len() < MOST {
+                    counted.wrong.push(format!("{kind}: {why}"));
                 }
             }
         }
     }
 
+    fn lock(&self) -> MutexGuard<'_, Counted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Each kind.
     pub(crate) fn lines(&self) -> Vec<Line> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.values().cloned().collect()
+        self.lock().lines.values().cloned().collect()
     }
 
     /// Wrong answers, as far as they were kept.
     pub(crate) fn wrong(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+        self.lock().wrong.clone()
+    }
+
+    /// How connections ended that should not have, and how often, as far as it was kept.
+    pub(crate) fn broken(&self) -> BTreeMap<String, u64> {
+        self.lock().broken.clone()
     }
 
     /// All in one line.
@@ -84,8 +106,9 @@ mod tests {
         let tally = Tally::default();
         tally.count("h1", &Ok(()));
         tally.count("h1", &Err(Fault::Wrong("another's".into())));
-        tally.count("ws", &Err(Fault::Broken));
+        tally.count("ws", &Err(Fault::Broken("reset".into())));
         assert_eq!(tally.wrong(), ["h1: another's"]);
+        assert_eq!(tally.broken(), [("ws: reset".to_owned(), 1)].into());
         assert_eq!(tally.line(), "1 right, 0 refused, 1 broken, 1 wrong");
         assert_eq!(tally.lines().len(), 2);
     }
