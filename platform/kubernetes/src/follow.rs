@@ -281,19 +281,19 @@ impl<T: Watched, C> Follow<T, C> {
     /// Says once what broke, and once more if it is a missing right: that doesn't pass by itself.
     fn complain(&self, error: &Fault, broken: &mut Option<Level>) {
         let level = if error.is_refused() { Level::ERROR } else { Level::WARN };
-        match broken.replace(level) {
-            Some(told) if told <= level => {
-                *broken = Some(told);
-                debug!(what = self.what, %error, "the watch is still broken");
-            }
-            _ if level == Level::ERROR => error!(
+        if broken.is_some_and(|told| told <= level) {
+            debug!(what = self.what, %error, "the watch is still broken");
+            return;
+        }
+        *broken = Some(level);
+        if level == Level::ERROR {
+            error!(
                 what = self.what, %error,
                 "the cluster refuses a watch: apply what `kaos install` prints, for Secrets with the same --tls-secret; \
                  what is known stays, and it is tried again"
-            ),
-            _ => {
-                warn!(what = self.what, %error, "a watch broke: the last picture stays, and it is tried again")
-            }
+            );
+        } else {
+            warn!(what = self.what, %error, "a watch broke: the last picture stays, and it is tried again");
         }
     }
 }

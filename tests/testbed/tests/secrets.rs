@@ -125,6 +125,9 @@ async fn a_secret_is_shown_from_its_making_on_and_kept_while_it_is_wrong_or_gone
     scene.cert.replace(&two.chain, &two.key).await;
     scene.shows("the renewed one is shown", &two).await;
     assert_eq!(scene.get(&one).await, None);
+    let (_, metrics) = scene.kaos.proxies[0].admin("/metrics").await.unwrap();
+    let expiry = format!("kaos_tls_certificate_expiry_timestamp_seconds{{source=\"{}/cert\"}}", scene.vault);
+    assert!(metrics.contains(&expiry), "{metrics}");
 
     let expired = made(&scene.host, 2001);
     for (count, chain, key) in [
