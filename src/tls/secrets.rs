@@ -18,7 +18,7 @@ const FIRST: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) struct Secrets {
     /// Those that nothing was heard of yet.
-    unheard: watch::Receiver<usize>,
+    unheard: watch::Receiver<Vec<SecretName>>,
 }
 
 /// What was last heard of a Secret.
@@ -34,14 +34,14 @@ enum Heard {
 struct Following {
     kept: Arc<Kept>,
     all: Vec<(SecretName, Heard)>,
-    unheard: watch::Sender<usize>,
+    unheard: watch::Sender<Vec<SecretName>>,
 }
 
 impl Secrets {
     /// Follows `names` in the cluster behind `client`: what is sound there goes into `kept`.
     pub(crate) fn follow(client: &Client, names: Vec<SecretName>, kept: Arc<Kept>) -> Secrets {
         let mut secrets = kubernetes::Secrets::watch(client, &names);
-        let (tell, unheard) = watch::channel(names.len());
+        let (tell, unheard) = watch::channel(names.clone());
         let all = names.into_iter().map(|name| (name, Heard::Nothing)).collect();
         let mut following = Following { kept, all, unheard: tell };
         tokio::spawn(async move {
@@ -56,12 +56,12 @@ impl Secrets {
     /// Waits until it is known of each whether it is there, and no longer than a moment: nobody may have made one, and what
     /// isn't heard of may be no right of this proxy.
     pub(crate) async fn first(mut self) {
-        let heard = timeout(FIRST, self.unheard.wait_for(|unheard| *unheard == 0)).await.is_ok();
+        let heard = timeout(FIRST, self.unheard.wait_for(Vec::is_empty)).await.is_ok();
         if !heard {
-            let unheard = *self.unheard.borrow();
+            let secrets: Vec<String> = self.unheard.borrow().iter().map(ToString::to_string).collect();
             tracing::error!(
-                unheard,
-                "some Secrets of --tls-secret can't be read yet: requests are taken without their certificates until then"
+                secrets = secrets.join(", "),
+                "these can't be read yet: requests are taken, and their certificates shown as soon as they can"
             );
         }
     }
@@ -89,7 +89,7 @@ impl Following {
             ),
         }
         if before == Heard::Nothing {
-            self.unheard.send_modify(|unheard| *unheard -= 1);
+            self.unheard.send_modify(|unheard| unheard.retain(|one| *one != *name));
         }
     }
 }

@@ -203,9 +203,12 @@ async fn a_certificate_stays_while_the_api_server_is_away() {
     let (one, two) = (scene.made(), scene.made());
     scene.cert.create(TLS, &one).await;
     scene.shows("the certificate is shown", &one).await;
+    let asked = scene.asked().len();
     plane.stop_api_server();
     assert_eq!(scene.get(&one).await, Some(200));
     plane.start_api_server().await.unwrap();
+    eventually("the Secret is asked for again", async || (scene.asked().len() > asked).then_some(())).await;
+    assert_eq!(scene.get(&one).await, Some(200));
     scene.cert.replace(&two.chain, &two.key).await;
     scene.shows("the renewed one is shown", &two).await;
 }
