@@ -2,6 +2,8 @@
 
 #[cfg(feature = "kubernetes")]
 pub(crate) mod cluster;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod secrets;
 
 use std::path::PathBuf;
 

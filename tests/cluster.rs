@@ -239,6 +239,38 @@ fn manifests_are_printed_with_what_was_asked_for() {
 }
 
 #[test]
+fn secrets_with_certificates_are_named_in_full_and_need_a_place_to_listen() {
+    let dir = tempfile::tempdir().unwrap();
+    let proxy = ["proxy", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let listen = ["--listen-tls", "127.0.0.1:0"];
+    let many = (0..101).map(|at| format!("a/s{at}")).collect::<Vec<_>>().join(",");
+    for (flags, code, why) in [
+        (
+            &["--tls-secret", "shops/cert"][..],
+            78,
+            "there are certificates, but --listen-tls (KAOS_LISTEN_TLS)",
+        ),
+        (&listen, 78, "say --tls-cert and --tls-key, or --tls-dir, or in a cluster --tls-secret"),
+        (&[&listen[..], &["--tls-secret", &many]].concat(), 78, "names 101 Secrets: allowed are 100"),
+        (
+            &["--tls-secret", "cert"],
+            2,
+            "invalid value 'cert' for '--tls-secret <NAMESPACE/NAME>': allowed is NAMESPACE",
+        ),
+    ] {
+        let output = kaos(dir.path()).args(proxy).args(flags).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{flags:?}: {stderr}");
+        assert!(stderr.contains(why), "{flags:?}: {stderr}");
+    }
+    let install = kaos(dir.path()).args(["install"]).env("KAOS_TLS_SECRET", "shops/cert").output().unwrap();
+    let text = stdout(&install);
+    assert!(text.contains("            - --tls-secret=shops/cert\n"), "{text}");
+    let unknown = kaos(dir.path()).args(["up", "--tls-secret", "shops/cert", "--", "true"]).output().unwrap();
+    assert_eq!(unknown.status.code(), Some(2));
+}
+
+#[test]
 fn an_image_is_made_of_a_static_program_and_of_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let mut program = vec![0; 200];

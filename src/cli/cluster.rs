@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use kaos_core::ProxyId;
 use kaos_proxy::Network;
 
+use super::secrets::Secrets;
 use crate::config::{ErrorDetail, Settings, is_label, settings as setting};
 
 /// How the API server is reached: as `kubectl` does, or from within by the pod's own account.
@@ -145,6 +146,8 @@ pub(crate) struct Proxy {
     /// Folder of more certificates: NAME.crt or NAME.pem with NAME.key, or folders with tls.crt and tls.key
     #[arg(long, env = "KAOS_TLS_DIR", value_name = "DIR", value_parser = setting::path)]
     pub(crate) tls_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) secrets: Secrets,
     /// Where metrics, health, state and reports are read
     #[arg(long, env = "KAOS_ADMIN", value_name = "ADDR", default_value = "0.0.0.0:9090", value_parser = setting::address)]
     pub(crate) admin: SocketAddr,
@@ -230,6 +233,8 @@ pub(crate) struct Install {
     pub(crate) place: Place,
     #[command(flatten)]
     pub(crate) inferred: Inferred,
+    #[command(flatten)]
+    pub(crate) secrets: Secrets,
     /// Image to run [default: kaos:VERSION]
     #[arg(long, env = "KAOS_IMAGE", value_name = "IMAGE", value_parser = image)]
     pub(crate) image: Option<String>,
@@ -272,13 +277,13 @@ fn image(text: &str) -> Result<String, String> {
         .ok_or_else(|| "allowed is an image such as registry.example.com/kaos:1.0".into())
 }
 
-fn label(text: &str) -> Result<String, String> {
+pub(super) fn label(text: &str) -> Result<String, String> {
     let allowed = || format!("allowed is {}", crate::config::NAME_ALLOWED);
     is_label(text).then(|| text.to_owned()).ok_or_else(allowed)
 }
 
 /// DNS labels with dots between them.
-fn subdomain(text: &str) -> Result<String, String> {
+pub(super) fn subdomain(text: &str) -> Result<String, String> {
     let sound = text.len() <= 253 && text.split('.').all(is_label);
     sound.then(|| text.to_owned()).ok_or_else(|| "allowed is a DNS name in lower case".into())
 }

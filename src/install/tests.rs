@@ -1,16 +1,18 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use kaos_kubernetes::SecretName;
 use kaos_kubernetes::change::{LEASE, SHARDS, shard_name};
 use kaos_kubernetes::rights::{self, Right};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::cli::cluster::{Inferred, Place};
+use crate::cli::secrets::Secrets;
 
 fn install_at(namespace: &str, domain: &str, image: Option<&str>) -> Install {
     let (place, inferred) = (Place { namespace: namespace.into() }, Inferred { domain: domain.into() });
-    Install { place, inferred, image: image.map(str::to_owned) }
+    Install { place, inferred, secrets: Secrets::default(), image: image.map(str::to_owned) }
 }
 
 fn usual() -> Install {
@@ -253,4 +255,68 @@ fn what_is_given_to_the_processes_is_understood() {
         let ends = seconds("shutdown_delay") + seconds("drain_timeout");
         assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() > ends + 5);
     }
+}
+
+/// Two Secrets of one namespace and one of another, whose names are numbers to YAML or the usual namespace of Kaos.
+const SECRETS: [(&str, &str); 3] = [("shops", "a.example.com"), (SYSTEM, "1.5"), ("shops", "b")];
+
+/// What is printed for [`SECRETS`].
+fn with_secrets(system: &str) -> Vec<Value> {
+    let named =
+        |(namespace, name): (&str, &str)| SecretName { namespace: namespace.into(), name: name.into() };
+    let text = manifests(&install_at(system, DOMAIN, None));
+    assert_eq!(tls::with(text.clone(), &[], system), text);
+    documents(&tls::with(text, &SECRETS.map(named), system))
+}
+
+#[test]
+fn the_right_to_a_secret_is_given_by_its_name_where_it_is() {
+    let all = with_secrets("serverless");
+    let kinds = ["Role", "RoleBinding"].map(|kind| of_kind(&all, kind));
+    for (namespace, names) in [(SYSTEM, "1.5"), ("shops", "a.example.com,b")] {
+        let [role, binding] = kinds
+            .each_ref()
+            .map(|all| all.iter().find(|one| one["metadata"]["namespace"] == namespace).unwrap());
+        assert_eq!(granted(role), used(&rights::SECRETS, names));
+        assert_eq!(role["metadata"]["name"], "kaos-proxy-tls.serverless");
+        assert_eq!(
+            (&binding["roleRef"]["kind"], &binding["roleRef"]["name"]),
+            (&role["kind"], &role["metadata"]["name"])
+        );
+        let account = json!([{"kind": "ServiceAccount", "name": "kaos-proxy", "namespace": "serverless"}]);
+        assert_eq!(binding["subjects"], account);
+    }
+    let before = documents(&manifests(&install_at("serverless", DOMAIN, None)));
+    assert_eq!(all.len(), before.len() + 4);
+}
+
+/// Nothing else is changed: what is added is taken away again, and it is what was there.
+#[test]
+fn tls_is_taken_by_the_proxies_their_service_and_their_policy() {
+    let mut all = with_secrets(SYSTEM);
+    all.retain(|one| one["metadata"]["name"] != format!("kaos-proxy-tls.{SYSTEM}").as_str());
+    let mut at = |kind: &str, list: &str| -> Vec<Value> {
+        let found = all.iter_mut().find(|one| one["kind"] == kind && one["metadata"]["name"] == "kaos-proxy");
+        let list = found.unwrap().pointer_mut(list).and_then(Value::as_array_mut).unwrap();
+        list.drain(1..).collect()
+    };
+    let container = "/spec/template/spec/containers/0";
+    let args = at("Deployment", &format!("{container}/args"));
+    let listens = at("Deployment", &format!("{container}/ports"));
+    assert_eq!(listens[0], json!({"name": "https", "containerPort": 8443}));
+    let service = at("Service", "/spec/ports");
+    assert_eq!(service, [json!({"name": "https", "port": 443, "targetPort": "https"})]);
+    let open = at("NetworkPolicy", "/spec/ingress/0/ports");
+    assert_eq!(open, [json!({"port": "https"})]);
+    let ports = all.iter_mut().find(|one| one["kind"] == "Deployment").unwrap();
+    let ports = ports.pointer_mut(&format!("{container}/ports")).and_then(Value::as_array_mut).unwrap();
+    ports.extend(listens.into_iter().skip(1));
+    assert_eq!(all, documents(&manifests(&usual())));
+
+    let args = args.iter().map(|argument| argument.as_str().unwrap());
+    let cli = <crate::cli::Cli as clap::Parser>::try_parse_from(["kaos", "proxy"].into_iter().chain(args));
+    let crate::cli::Command::Proxy(proxy) = cli.unwrap().command else { panic!("not proxy") };
+    assert_eq!(proxy.listen_tls.unwrap().to_string(), "0.0.0.0:8443");
+    let named: Vec<String> = proxy.secrets.named().unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(named, SECRETS.map(|(namespace, name)| format!("{namespace}/{name}")));
 }

@@ -42,7 +42,10 @@ async fn leave(args: &Uninstall) -> Result<(), Failure> {
     if failed.is_empty() {
         return match args.output.form {
             Form::Json => Ok(()),
-            Form::Text => print("Done. What is left is deleted with: kaos install | kubectl delete -f -\n"),
+            Form::Text => print(
+                "Done. What is left is deleted with: kaos install | kubectl delete -f -\n\
+                 where kaos install has the flags that it was installed with (--namespace, --tls-secret)\n",
+            ),
         };
     }
     let lines: Vec<String> =

@@ -18,7 +18,7 @@ use crate::instance::{Instance, REVISION, VERSION};
 use crate::process::signals::{Signals, Told};
 use crate::process::{daemon, memory, ports};
 use crate::report::{Heard, Hub};
-use crate::tls;
+use crate::tls::{self, Secrets};
 
 /// What makes it ready.
 struct Standing {
@@ -34,10 +34,12 @@ pub(crate) async fn run(args: &Proxy) -> Result<(), Failure> {
     let id = ProxyId::new(&daemon::name(&args.member)?);
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let bound = ports::requests(&args.settings(), cores, id.clone(), origin)?;
-    let (bound, tls) = tls::listen(&args.settings(), bound)?;
+    let named = args.secrets.named()?;
+    let (bound, tls) = tls::listen(&args.settings(), !named.is_empty(), bound)?;
     let listener = ports::admin(&args.settings()).await?;
     ports::raise_file_limit();
     let watched = cluster::watch(&args.member, clock, None).await?;
+    let secrets = tls.clone().map(|kept| Secrets::follow(&watched.client, named, kept));
     let (hub, reports) = Hub::start(None);
     let standing = Standing { draining: watch::Sender::new(false), proxy: Arc::default() };
     let listen = bound.address();
@@ -49,7 +51,7 @@ pub(crate) async fn run(args: &Proxy) -> Result<(), Failure> {
     tokio::spawn(memory::give_back());
     // Who connects before the cluster is known waits in the listener's backlog: nobody is told that nothing is there.
     tokio::select! {
-        synced = watched.synced() => synced?,
+        known = known(&watched, secrets) => known?,
         () = ended(&mut signals) => return Ok(()),
     }
     let limits = Limits { memory: kaos_proxy::cgroup(), ..ports::limits(&args.settings()) };
@@ -93,6 +95,15 @@ fn start(
 ) -> Result<Arc<kaos_proxy::Proxy>, Failure> {
     let proxy = bound.with_peers(watched.ready()).run(watched.snapshots.clone(), reports);
     proxy.map(Arc::new).map_err(|error| Failure::Failed(error.to_string()))
+}
+
+/// Waits until the cluster is known, and what there is of its certificates.
+async fn known(watched: &Watched, secrets: Option<Secrets>) -> Result<(), Failure> {
+    watched.synced().await?;
+    if let Some(secrets) = secrets {
+        secrets.first().await;
+    }
+    Ok(())
 }
 
 /// Waits until the process is told to end. There is nothing to read again.

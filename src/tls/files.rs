@@ -43,8 +43,8 @@ pub(crate) struct Mark {
 }
 
 impl Files {
-    /// What the settings name. `None`: nothing, and TLS isn't asked for either.
-    pub(crate) fn of(settings: &Settings) -> Result<Option<Files>, Failure> {
+    /// What the settings name. `None`: nothing, there is nothing `elsewhere`, and TLS isn't asked for either.
+    pub(crate) fn of(settings: &Settings, elsewhere: bool) -> Result<Option<Files>, Failure> {
         let chains = settings.tls_cert.as_deref().unwrap_or_default();
         let keys = settings.tls_key.as_deref().unwrap_or_default();
         if chains.len() != keys.len() {
@@ -57,13 +57,19 @@ impl Files {
             given: chains.iter().cloned().zip(keys.iter().cloned()).collect(),
             folder: settings.tls_dir.clone(),
         };
-        match (files.given.is_empty() && files.folder.is_none(), settings.listen_tls) {
+        match (files.is_empty() && !elsewhere, settings.listen_tls) {
             (true, None) => Ok(None),
             (true, Some(address)) => Err(Failure::Configuration(format!(
-                "--listen-tls {address} needs certificates: say --tls-cert and --tls-key, or --tls-dir"
+                "--listen-tls {address} needs certificates: say --tls-cert and --tls-key, or --tls-dir, or in a cluster \
+                 --tls-secret"
             ))),
             (false, _) => Ok(Some(files)),
         }
+    }
+
+    /// Whether nothing was named.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.given.is_empty() && self.folder.is_none()
     }
 
     /// Every pair that is there now, in order.

@@ -17,12 +17,17 @@ pub(crate) enum Source {
     Given(usize, PathBuf),
     /// Found in the folder.
     Found(PathBuf),
+    /// A Secret of the cluster, `NAMESPACE/NAME`, named as the first, second, …
+    #[cfg(feature = "kubernetes")]
+    Secret(usize, String),
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Given(_, path) | Source::Found(path) => write!(out, "{}", path.display()),
+            #[cfg(feature = "kubernetes")]
+            Source::Secret(_, name) => out.write_str(name),
         }
     }
 }

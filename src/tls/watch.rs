@@ -35,11 +35,8 @@ impl Watch {
             match (kept.put(&place.source, place.read()), &place.source) {
                 (Ok(()), _) => {}
                 (Err(why), Source::Given(..)) => return Err(why),
-                (Err(why), Source::Found(_)) => tracing::warn!("left out: {why}"),
+                (Err(why), _) => tracing::warn!("left out: {why}"),
             }
-        }
-        if kept.is_empty() {
-            tracing::warn!("there is no certificate yet: connections with TLS will fail");
         }
         let seen = read.clone();
         Ok(Watch { files, kept, read, seen, blind: false })

@@ -69,7 +69,7 @@ impl Run {
         let drain = settings.drain_timeout.unwrap_or(DRAIN);
         let mut signals = Signals::listen()?;
         let bound = ports::requests(settings, self.cores, ProxyId::new(PROXY), origin)?;
-        let listening = tls::listen(settings, bound)?;
+        let listening = tls::listen(settings, false, bound)?;
         let admin = ports::admin(settings).await?;
         let opened = access_log::open(settings, clock);
         let (bound, tls) = listening;

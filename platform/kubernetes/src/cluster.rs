@@ -15,7 +15,7 @@ use tracing::info;
 
 use crate::claim::HostRules;
 use crate::directory::Directory;
-use crate::follow::{Follow, Said};
+use crate::follow::{Follow, Said, Which};
 use crate::note::Notes;
 use crate::object::{Deployment, Service, Slice};
 use crate::picture::Picture;
@@ -108,25 +108,25 @@ impl Cluster {
 fn follow(client: &Client, scope: Option<&str>, out: &mpsc::Sender<Change>) -> [Task; 3] {
     let of = |part: Option<&str>| part.map(str::to_owned);
     let (one, two, three) = (of(scope), of(scope), of(scope));
-    let deployments = Follow::<Deployment> {
+    let deployments = Follow::<Deployment, _> {
         what: "deployments",
         client: client.clone(),
         namespace: of(scope),
-        labels: None,
+        which: Which::All,
         change: Box::new(move |said: Said<_>| Change::Deployments(said.part(one.as_deref()))),
     };
-    let services = Follow::<Service> {
+    let services = Follow::<Service, _> {
         what: "services",
         client: client.clone(),
         namespace: of(scope),
-        labels: None,
+        which: Which::All,
         change: Box::new(move |said: Said<_>| Change::Services(said.part(two.as_deref()))),
     };
-    let slices = Follow::<Slice> {
+    let slices = Follow::<Slice, _> {
         what: "endpointslices",
         client: client.clone(),
         namespace: of(scope),
-        labels: None,
+        which: Which::All,
         change: Box::new(move |said: Said<_>| Change::Slices(said.part(three.as_deref()))),
     };
     [

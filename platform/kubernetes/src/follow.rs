@@ -1,4 +1,4 @@
-//! One watch: objects of one kind become changes, relists whole, for ever.
+//! One watch: objects of one kind become changes, relists whole, for ever. What a change is, its owner says.
 //!
 //! Errors never empty anything: what was known stays until a whole list takes its place, and what was known of one object
 //! until that object can be read again.
@@ -13,13 +13,13 @@ use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::Request;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
-use tracing::{debug, info, warn};
+use tracing::{Level, debug, error, info, warn};
 
 use crate::list::ListMeta;
 use crate::object::Name;
 use crate::page::Page;
 use crate::patience::Patience;
-use crate::state::{Change, Part};
+use crate::state::Part;
 use crate::wire::{self, Watched, Wire};
 
 /// A watch that says nothing for so long is begun again: the API server ends it, or we do five seconds later.
@@ -35,16 +35,36 @@ const PAGE: u32 = 500;
 const BRIEF: Duration = Duration::from_secs(1);
 
 /// One watch, and what becomes of what it says.
-pub(crate) struct Follow<T> {
+pub(crate) struct Follow<T, C> {
     /// For the log, such as `deployments`.
     pub(crate) what: &'static str,
     pub(crate) client: Client,
     /// `None`: all.
     pub(crate) namespace: Option<String>,
-    /// A label selector. `None`: all.
-    pub(crate) labels: Option<String>,
+    pub(crate) which: Which,
     /// What is said of an object.
-    pub(crate) change: Box<dyn Fn(Said<T>) -> Change + Send + Sync>,
+    pub(crate) change: Box<dyn Fn(Said<T>) -> C + Send + Sync>,
+}
+
+/// Which objects of a kind are watched.
+pub(crate) enum Which {
+    All,
+    /// Those that a label selector selects.
+    Labels(String),
+    /// The one of this name: a right to it alone is enough
+    /// (<https://kubernetes.io/docs/reference/access-authn-authz/rbac/#referring-to-resources>).
+    Named(String),
+}
+
+impl Which {
+    /// As selectors of labels and of fields.
+    fn selectors(&self) -> [Option<String>; 2] {
+        match self {
+            Which::All => [None, None],
+            Which::Labels(labels) => [Some(labels.clone()), None],
+            Which::Named(name) => [None, Some(format!("metadata.name={name}"))],
+        }
+    }
 }
 
 /// What a watch says, before it has a place.
@@ -107,15 +127,20 @@ impl Fault {
             _ => false,
         }
     }
+
+    /// Whether the right is missing.
+    fn is_refused(&self) -> bool {
+        matches!(self, Fault::Api(kube::Error::Api(status)) if status.code == 403)
+    }
 }
 
-impl<T: Watched> Follow<T> {
+impl<T: Watched, C> Follow<T, C> {
     /// Runs until nobody listens to `out`.
-    pub(crate) async fn run(self, out: mpsc::Sender<Change>) {
-        let (mut patience, mut broken) = (Patience::default(), false);
+    pub(crate) async fn run(self, out: mpsc::Sender<C>) {
+        let (mut patience, mut broken) = (Patience::default(), None);
         let mut from: Option<String> = None;
-        // Lists are asked for as JSON: what came otherwise couldn't be read.
-        let mut plain = false;
+        // Lists are asked for as JSON: nothing else can be read, or what came otherwise couldn't be.
+        let mut plain = T::MESSAGE.is_none();
         loop {
             let begun = Instant::now();
             let watched = from.is_some();
@@ -142,7 +167,7 @@ impl<T: Watched> Follow<T> {
     }
 
     /// Lists everything, and says it once it is whole.
-    async fn list(&self, out: &mpsc::Sender<Change>, broken: &mut bool, plain: bool) -> Left {
+    async fn list(&self, out: &mpsc::Sender<C>, broken: &mut Option<Level>, plain: bool) -> Left {
         let mut kept = Kept::default();
         let mut token = None;
         let version = loop {
@@ -172,7 +197,7 @@ impl<T: Watched> Follow<T> {
     /// Reads one page of a list into `kept`, as it comes.
     async fn page(&self, token: Option<String>, plain: bool, kept: &mut Kept<T>) -> Result<ListMeta, Fault> {
         let mut params = ListParams::default().limit(PAGE);
-        params.label_selector.clone_from(&self.labels);
+        [params.label_selector, params.field_selector] = self.which.selectors();
         params.continue_token = token;
         let request = self.request().list(&params).map_err(kube::Error::BuildRequest).map_err(Fault::Api)?;
         let asked = timeout(LIST, Page::ask(&self.client, request, plain)).await;
@@ -188,9 +213,9 @@ impl<T: Watched> Follow<T> {
     }
 
     /// Says what changes after `version`, for as long as the watch lasts.
-    async fn watch(&self, mut version: String, out: &mpsc::Sender<Change>, broken: &mut bool) -> Left {
+    async fn watch(&self, mut version: String, out: &mpsc::Sender<C>, broken: &mut Option<Level>) -> Left {
         let mut params = WatchParams::default().timeout(WATCH);
-        params.label_selector.clone_from(&self.labels);
+        [params.label_selector, params.field_selector] = self.which.selectors();
         let idle = Duration::from_secs(u64::from(WATCH) + 5);
         let stream = match self.request().watch(&params, &version).map_err(kube::Error::BuildRequest) {
             Ok(request) => timeout(LIST, self.client.request_events::<Wire<T>>(request)).await,
@@ -242,8 +267,8 @@ impl<T: Watched> Follow<T> {
     }
 
     /// Whether somebody listens.
-    async fn say(&self, said: Said<T>, out: &mpsc::Sender<Change>, broken: &mut bool) -> bool {
-        if std::mem::take(broken) {
+    async fn say(&self, said: Said<T>, out: &mpsc::Sender<C>, broken: &mut Option<Level>) -> bool {
+        if broken.take().is_some() {
             info!(what = self.what, "the watch goes on");
         }
         out.send((self.change)(said)).await.is_ok()
@@ -253,9 +278,20 @@ impl<T: Watched> Follow<T> {
         warn!(what = self.what, count, "can't be read, stays as it was last read: {wrong}");
     }
 
-    fn complain(&self, error: &Fault, broken: &mut bool) {
-        if std::mem::replace(broken, true) {
+    /// Says once what broke, and once more if it is a missing right: that doesn't pass by itself.
+    fn complain(&self, error: &Fault, broken: &mut Option<Level>) {
+        let level = if error.is_refused() { Level::ERROR } else { Level::WARN };
+        if broken.is_some_and(|told| told <= level) {
             debug!(what = self.what, %error, "the watch is still broken");
+            return;
+        }
+        *broken = Some(level);
+        if level == Level::ERROR {
+            error!(
+                what = self.what, %error,
+                "the cluster refuses a watch: apply what `kaos install` prints, for Secrets with the same --tls-secret; \
+                 what is known stays, and it is tried again"
+            );
         } else {
             warn!(what = self.what, %error, "a watch broke: the last picture stays, and it is tried again");
         }

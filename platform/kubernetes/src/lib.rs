@@ -44,6 +44,9 @@ mod picture_test;
 mod protobuf;
 mod reduce;
 pub mod rights;
+mod secret;
+#[cfg(test)]
+mod secret_test;
 mod selector;
 mod state;
 mod task;
@@ -58,3 +61,4 @@ pub use directory::Directory;
 /// A connection to the API server, for those who ask it something of their own.
 pub use kube::Client;
 pub use note::{Note, Notes};
+pub use secret::{Secret, SecretName, Secrets};

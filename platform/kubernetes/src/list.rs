@@ -13,8 +13,8 @@ pub(crate) const MOST: usize = 16 << 20;
 /// Braces and brackets that are open where an object begins: the list's own, and that of its items.
 const ITEM: usize = 2;
 
-/// A list of which some has come.
-#[derive(Debug, Default)]
+/// A list of which some has come. Without `Debug`: there may be secrets in it.
+#[derive(Default)]
 pub(crate) struct List {
     /// All but the objects.
     around: Vec<u8>,

@@ -8,7 +8,7 @@ use kaos_core::snapshot::Phase;
 use kube::Client;
 use tokio::sync::{mpsc, watch};
 
-use crate::follow::{Follow, Said};
+use crate::follow::{Follow, Said, Which};
 use crate::object::{Name, Slice};
 use crate::state::{Change, Part};
 use crate::task::Task;
@@ -43,11 +43,11 @@ impl Peers {
         let (tell_data, data) = watch::channel(Addresses::new());
         let (tell_admin, admin) = watch::channel(Addresses::new());
         let (out, heard) = mpsc::channel(64);
-        let follow = Follow::<Slice> {
+        let follow = Follow::<Slice, _> {
             what: "peers",
             client: client.clone(),
             namespace: Some(service.namespace.clone()),
-            labels: Some(format!("kubernetes.io/service-name={}", service.name)),
+            which: Which::Labels(format!("kubernetes.io/service-name={}", service.name)),
             change: Box::new(|said: Said<_>| Change::Slices(said.part(None))),
         };
         let tasks = [Task::spawn(follow.run(out)), Task::spawn(tell(service, heard, tell_data, tell_admin))];

@@ -18,7 +18,7 @@ impl Watched for Service {
     const GROUP: &'static str = "";
     const VERSION: &'static str = "v1";
     const PLURAL: &'static str = "services";
-    const MESSAGE: &'static Message = &schema::SERVICE;
+    const MESSAGE: Option<&'static Message> = Some(&schema::SERVICE);
 
     fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String> {
         let spec: ServiceSpec = parts.spec()?.unwrap_or_default();

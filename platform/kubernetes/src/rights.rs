@@ -1,8 +1,8 @@
 //! Every right that Kaos uses, in one place: what it asks of the API server names one of these, and the manifests grant
 //! these and no others.
 //!
-//! None of them changes what a workload runs, reads a Secret, or makes an object whose name isn't known beforehand, but
-//! for Events.
+//! None of them changes what a workload runs, reads a Secret that wasn't named, or makes an object whose name isn't known
+//! beforehand, but for Events.
 
 use std::fmt;
 
@@ -45,6 +45,10 @@ pub const PEERS: [Right; 2] = [
     right("list", "discovery.k8s.io", "endpointslices"),
     right("watch", "discovery.k8s.io", "endpointslices"),
 ];
+
+/// What proxies read the certificates by that they are told to, each Secret by its name. Where none is named there is no
+/// right to any.
+pub const SECRETS: [Right; 2] = [right("list", "", "secrets"), right("watch", "", "secrets")];
 
 /// What autoscalers do to workloads, beside reading.
 pub const SCALE: [Right; 5] = [GET_DEPLOYMENT, GET_SCALE, PATCH_SCALE, PATCH_STATUS, CREATE_EVENT];

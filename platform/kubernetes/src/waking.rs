@@ -11,7 +11,7 @@ use kube::Client;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use crate::follow::{Follow, Said};
+use crate::follow::{Follow, Said, Which};
 use crate::object::Pod;
 use crate::state::{Change, Pods};
 use crate::task::Task;
@@ -86,7 +86,7 @@ impl Waking {
             what: "pods",
             client: self.client.clone(),
             namespace: Some(id.namespace().to_owned()),
-            labels: Some(selector.to_owned()),
+            which: Which::Labels(selector.to_owned()),
             change: Box::new(move |said| Change::Pods(workload.clone(), number, pods(said))),
         };
         let out = self.out.clone();

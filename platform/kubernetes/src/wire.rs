@@ -35,15 +35,15 @@ pub(crate) trait Watched: Clone + Debug + Send + Sized + 'static {
     /// Such as `deployments`.
     const PLURAL: &'static str;
 
-    /// Its fields in protobuf.
-    const MESSAGE: &'static Message;
+    /// Its fields in protobuf. `None`: it is read as JSON alone.
+    const MESSAGE: Option<&'static Message>;
 
     /// What is kept of an object. `None`: nothing, for it is of no concern. `Err`: what couldn't be read, and why.
     fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String>;
 }
 
-/// The parts of an object, as they were sent.
-#[derive(Debug, Deserialize)]
+/// The parts of an object, as they were sent. Without `Debug`: there are secrets among them.
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Parts<'a> {
     #[serde(borrow)]
@@ -58,6 +58,10 @@ pub(crate) struct Parts<'a> {
     endpoints: Option<&'a RawValue>,
     #[serde(borrow)]
     ports: Option<&'a RawValue>,
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
 }
 
 impl<'a> Parts<'a> {
@@ -84,6 +88,16 @@ impl<'a> Parts<'a> {
     /// The ports of an EndpointSlice.
     pub(crate) fn ports(&self) -> Result<Option<Vec<SlicePort>>, String> {
         part("ports", self.ports)
+    }
+
+    /// The type of a Secret.
+    pub(crate) fn kind(&self) -> Result<Option<Box<str>>, String> {
+        part("type", self.kind)
+    }
+
+    /// The data of a Secret. The error doesn't quote what it got.
+    pub(crate) fn data<P: Deserialize<'a>>(&self) -> Result<Option<P>, String> {
+        part("data", self.data).map_err(|_| "data: it isn't a map to base64".to_owned())
     }
 }
 

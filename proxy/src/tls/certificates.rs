@@ -149,4 +149,31 @@ mod tests {
             assert!(said(&chain, key).starts_with(why), "{}", said(&chain, key));
         }
     }
+
+    /// A key without its line breaks, or without its end, is a common mistake; so is one in the place of the certificate.
+    #[test]
+    fn what_is_wrong_with_a_key_is_said_without_it() {
+        let made = rcgen::generate_simple_self_signed(["one.test".to_owned()]).unwrap();
+        let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let secret = key.lines().nth(1).unwrap();
+        for broken in [
+            key.replace('\n', ""),
+            key.replace('\n', " "),
+            key.replacen("KEY-----\n", "KEY-----", 1),
+            key.replacen("KEY-----", "KEY", 1),
+            key.split("-----END").next().unwrap().to_owned(),
+            key.replacen(secret, &format!("{secret}%"), 1),
+        ] {
+            for (chain, key, which) in
+                [(&chain, &broken, "the key is no PEM"), (&broken, &key, "certificate")]
+            {
+                let said = Pair::read(chain.as_bytes(), key.as_bytes()).unwrap_err();
+                let bytes = format!("{:?}", secret.as_bytes());
+                assert!(said.contains(which) && !said.contains(&secret[..8]), "{said}");
+                assert!(!said.contains(&bytes[1..24]) && said.len() < 120, "{said}");
+            }
+        }
+        let pair = Pair::read(chain.as_bytes(), key.as_bytes()).unwrap();
+        assert!(!format!("{pair:?}").contains(&secret[..8]));
+    }
 }

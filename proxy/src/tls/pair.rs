@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
@@ -22,16 +22,16 @@ pub struct Pair {
 
 impl Pair {
     /// Reads PEM: a chain that begins with the server's own certificate, and its key (PKCS #8, PKCS #1 or SEC 1). The error
-    /// says what is wrong with which of the two.
+    /// says what is wrong with which of the two, and quotes neither: what is wrong may be that a key is in the wrong place.
     pub fn read(chain: &[u8], key: &[u8]) -> Result<Pair, String> {
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
             .collect::<Result<_, _>>()
-            .map_err(|error| format!("the certificate is no PEM: {error}"))?;
+            .map_err(|error| format!("the certificate is no PEM: {}", wrong(&error)))?;
         let first =
             chain.first().ok_or("there is no certificate in it: expected -----BEGIN CERTIFICATE-----")?;
         let (names, expires) = told(first)?;
         let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|error| format!("the key is no PEM of a private key: {error}"))?;
+            .map_err(|error| format!("the key is no PEM of a private key: {}", wrong(&error)))?;
         let key =
             CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| match error {
                 Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
@@ -50,6 +50,17 @@ impl Pair {
     /// When it ends to be valid, in seconds since 1970 UTC.
     pub fn expires(&self) -> u64 {
         self.expires
+    }
+}
+
+/// What is wrong, without the line in which it is: where a key has lost its line breaks, that is all of the key.
+fn wrong(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "-----END has no line of its own that matches -----BEGIN",
+        pem::Error::IllegalSectionStart { .. } => "the line of -----BEGIN doesn't end in -----",
+        pem::Error::Base64Decode(_) => "it isn't base64 between -----BEGIN and -----END",
+        pem::Error::NoItemsFound => "there is none in it",
+        _ => "it can't be read",
     }
 }
 

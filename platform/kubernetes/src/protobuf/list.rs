@@ -140,7 +140,8 @@ impl List {
                 self.meta = serde_json::from_slice(&self.text).map_err(|error| error.to_string())?;
             }
             ITEM if head.is_bytes() => {
-                let read = json::object(T::MESSAGE, held, &mut self.text).map_err(|wrong| wrong.to_string());
+                let message = T::MESSAGE.ok_or("a list in protobuf of what is read as JSON alone")?;
+                let read = json::object(message, held, &mut self.text).map_err(|wrong| wrong.to_string());
                 let object = read.and_then(|()| {
                     serde_json::from_slice(&self.text).map_err(|error| line(&error.to_string()))
                 });

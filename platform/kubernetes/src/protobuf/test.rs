@@ -127,7 +127,7 @@ fn agrees<T: Watched + PartialEq + Debug>(
     sizes: &[usize],
     but: fn(&mut T),
 ) -> Result<(), TestCaseError> {
-    let text = list(&objects.iter().map(|object| encode(T::MESSAGE, object)).collect::<Vec<_>>());
+    let text = list(&objects.iter().map(|object| encode(T::MESSAGE.unwrap(), object)).collect::<Vec<_>>());
     let (read, meta) = take::<T>(&text, sizes).unwrap();
     prop_assert_eq!((meta.resource_version.as_deref(), meta.token.as_deref()), (Some("7"), Some("on")));
     prop_assert_eq!(read.len(), objects.len());
@@ -168,12 +168,12 @@ proptest! {
         let _ = take::<Deployment>(&[MAGIC, &bytes].concat(), &[size]);
         let _ = take::<Deployment>(&envelope(&bytes), &[size]);
         let mut out = Vec::new();
-        let _ = written::object(Deployment::MESSAGE, &bytes, &mut out);
+        let _ = written::object(Deployment::MESSAGE.unwrap(), &bytes, &mut out);
     }
 
     #[test]
     fn a_byte_that_is_wrong_hurts_no_more_than_its_list(at in any::<prop::sample::Index>(), to in any::<u8>()) {
-        let one = encode(Deployment::MESSAGE, &deployment("shop", &enabled()));
+        let one = encode(Deployment::MESSAGE.unwrap(), &deployment("shop", &enabled()));
         let mut text = list(&[one.clone(), one]);
         let at = at.index(text.len());
         text[at] = to;
@@ -183,7 +183,7 @@ proptest! {
 
 #[test]
 fn one_that_cant_be_read_is_no_reason_not_to_read_the_others() {
-    let good = encode(Deployment::MESSAGE, &deployment("shop", &enabled()));
+    let good = encode(Deployment::MESSAGE.unwrap(), &deployment("shop", &enabled()));
     let broken = [good.clone(), vec![0x0a, 0xff, 0xff]].concat();
     let (read, _) = take::<Deployment>(&list(&[good.clone(), broken, good]), &[1000]).unwrap();
     let said: Vec<bool> = read.iter().map(|object| object.kept.is_ok()).collect();
@@ -192,7 +192,7 @@ fn one_that_cant_be_read_is_no_reason_not_to_read_the_others() {
 
 #[test]
 fn a_templates_sum_changes_with_what_isnt_read() {
-    let one = encode(Deployment::MESSAGE, &deployment("shop", &enabled()));
+    let one = encode(Deployment::MESSAGE.unwrap(), &deployment("shop", &enabled()));
     let hash = |one: &[u8]| {
         let (mut read, _) = take::<Deployment>(&list(&[one.to_vec()]), &[1000]).unwrap();
         read.remove(0).kept.unwrap().unwrap().template.hash

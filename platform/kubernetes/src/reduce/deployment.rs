@@ -20,7 +20,7 @@ impl Watched for Deployment {
     const GROUP: &'static str = "apps";
     const VERSION: &'static str = "v1";
     const PLURAL: &'static str = "deployments";
-    const MESSAGE: &'static Message = &schema::DEPLOYMENT;
+    const MESSAGE: Option<&'static Message> = Some(&schema::DEPLOYMENT);
 
     fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String> {
         let ours = meta.annotations.iter().any(|(name, _)| name.starts_with(annotation::PREFIX));

@@ -17,7 +17,7 @@ impl Watched for Pod {
     const GROUP: &'static str = "";
     const VERSION: &'static str = "v1";
     const PLURAL: &'static str = "pods";
-    const MESSAGE: &'static Message = &schema::POD;
+    const MESSAGE: Option<&'static Message> = Some(&schema::POD);
 
     fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String> {
         let Some(uid) = meta.uid.as_deref().map(EndpointUid::new) else { return Ok(None) };

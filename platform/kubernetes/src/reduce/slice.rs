@@ -18,7 +18,7 @@ impl Watched for Slice {
     const GROUP: &'static str = "discovery.k8s.io";
     const VERSION: &'static str = "v1";
     const PLURAL: &'static str = "endpointslices";
-    const MESSAGE: &'static Message = &schema::SLICE;
+    const MESSAGE: Option<&'static Message> = Some(&schema::SLICE);
 
     fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String> {
         if !matches!(parts.address_type()?.as_deref(), Some("IPv4" | "IPv6")) {

@@ -87,6 +87,8 @@ pub struct Kaos {
     /// By part: a token of its own, and the kubeconfig with it.
     accounts: BTreeMap<String, (String, PathBuf)>,
     peers: [String; 2],
+    /// What each proxy is told beside the usual.
+    flags: Vec<String>,
 }
 
 /// Ports that no system gives away by itself (Linux: from 32768), nor Kubernetes to a Service (from 30000): what is free stays so
@@ -123,6 +125,17 @@ impl Kaos {
         proxies: usize,
         autoscalers: usize,
     ) -> Kaos {
+        Kaos::start_with(plane, system, namespace, [proxies, autoscalers], Vec::new()).await
+    }
+
+    /// The same with more flags for each proxy; so many proxies and autoscalers.
+    pub async fn start_with(
+        plane: &ControlPlane,
+        system: String,
+        namespace: &str,
+        [proxies, autoscalers]: [usize; 2],
+        flags: Vec<String>,
+    ) -> Kaos {
         let mut accounts = BTreeMap::new();
         let parts = (0..proxies).map(|at| ("proxy", at)).chain((0..autoscalers).map(|at| ("autoscaler", at)));
         for (kind, at) in parts {
@@ -135,7 +148,8 @@ impl Kaos {
             let peer = |(at, places): (usize, &[SocketAddr; 2])| format!("proxy-{at}={}", places[which]);
             places.iter().enumerate().map(peer).collect::<Vec<_>>().join(",")
         });
-        let mut kaos = Kaos { proxies: Vec::new(), autoscalers: Vec::new(), system, accounts, peers };
+        let (all, none) = (Vec::new(), Vec::new());
+        let mut kaos = Kaos { proxies: all, autoscalers: none, system, accounts, peers, flags };
         for (at, [listen, admin]) in places.into_iter().enumerate() {
             let part = kaos.run("proxy", at, listen, admin, namespace);
             kaos.proxies.push(part);
@@ -193,7 +207,7 @@ impl Kaos {
         match kind {
             "proxy" => {
                 command.args(["--listen", &listen.to_string(), "--peers", &self.peers[0]]);
-                command.args(["--shutdown-delay", "1s"]);
+                command.args(["--shutdown-delay", "1s"]).args(&self.flags);
             }
             _ => {
                 command.args(["--peers", &self.peers[1]]);

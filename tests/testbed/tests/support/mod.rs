@@ -10,6 +10,7 @@ pub mod installed;
 pub mod kaos;
 pub mod rules;
 pub mod scene;
+pub mod secure;
 pub mod testbed;
 
 use k8s_openapi::api::apps::v1::Deployment;

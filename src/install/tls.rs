@@ -1,0 +1,83 @@
+//! What `kaos install` prints more for certificates from Secrets: how they are named to the proxies, where TLS is taken, and the
+//! rights to these Secrets.
+
+use std::collections::BTreeMap;
+
+use kaos_kubernetes::SecretName;
+use kaos_kubernetes::rights;
+
+/// Where the proxies' containers take TLS: a port that needs no rights.
+const PORT: u16 = 8443;
+
+/// `text`, the manifests, with what the proxies of the Kaos in `system` need for these Secrets; as it is if there are none.
+pub(super) fn with(text: String, secrets: &[SecretName], system: &str) -> String {
+    if secrets.is_empty() {
+        return text;
+    }
+    let mut flags = format!("            - proxy\n            - --listen-tls=0.0.0.0:{PORT}\n");
+    for secret in secrets {
+        flags.push_str(&format!("            - --tls-secret={secret}\n"));
+    }
+    let listens = format!("            - name: https\n              containerPort: {PORT}\n");
+    // Each of these stands once in `manifests/base`, for the proxies.
+    let text = text
+        .replace("          args: [proxy]\n", &format!("          args:\n{flags}"))
+        .replace(HTTP_PORT, &format!("{HTTP_PORT}{listens}"))
+        .replace(
+            SERVICE_PORT,
+            &format!("{SERVICE_PORT}{}", SERVICE_PORT.replace("http", "https").replace("80", "443")),
+        )
+        .replace(POLICY_PORT, &format!("{POLICY_PORT}{}", POLICY_PORT.replace("http", "https")));
+    let mut by_namespace: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for secret in secrets {
+        by_namespace.entry(&secret.namespace).or_default().push(format!("      - \"{}\"\n", secret.name));
+    }
+    let roles = by_namespace.iter().map(|(namespace, names)| role(namespace, &names.concat(), system));
+    roles.fold(text, |text, role| text + &role)
+}
+
+/// A port of the container, of the Service, and of the policy.
+const HTTP_PORT: &str = "            - name: http\n              containerPort: 8080\n";
+/// See [`HTTP_PORT`].
+const SERVICE_PORT: &str = "    - name: http\n      port: 80\n      targetPort: http\n";
+/// See [`HTTP_PORT`].
+const POLICY_PORT: &str = "        - port: http\n";
+
+/// The right to the Secrets `names`, lines of YAML, in `namespace`: another Kaos in the cluster has its own. Names are quoted, for
+/// they may be numbers.
+fn role(namespace: &str, names: &str, system: &str) -> String {
+    let verbs = rights::SECRETS.map(|right| right.verb).join(", ");
+    let metadata = format!(
+        "metadata:
+  name: kaos-proxy-tls.{system}
+  namespace: \"{namespace}\"
+  labels:
+    app.kubernetes.io/name: kaos
+    app.kubernetes.io/component: proxy
+    app.kubernetes.io/part-of: kaos
+"
+    );
+    format!(
+        "---
+# Certificates that the proxies were told to show: these Secrets and no others.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+{metadata}rules:
+  - apiGroups: [\"\"]
+    resources: [secrets]
+    resourceNames:
+{names}    verbs: [{verbs}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+{metadata}roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: kaos-proxy-tls.{system}
+subjects:
+  - kind: ServiceAccount
+    name: kaos-proxy
+    namespace: {system}
+"
+    )
+}
