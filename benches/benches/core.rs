@@ -1,5 +1,5 @@
-//! Micro benchmarks of the pure rules: a request's (its route, its replica, its part in the sums), and the control line's (reading
-//! annotations, deciding).
+//! Micro benchmarks of what computes and doesn't wait: a request's steps (its head, its route, admission, its replica, metering, the
+//! answer's head), and the control line's (reading annotations, deciding).
 
 use std::hint::black_box;
 
@@ -12,6 +12,7 @@ use kaos_core::route::{Claim, RouteTable};
 use kaos_core::snapshot::Replicas;
 use kaos_core::window::Load;
 use kaos_core::{Moment, Observation, Policy, Sums, WorkloadId, annotation};
+use kaos_proxy::micro::{Admission, Metering, pass_answer, pass_request, read_answer, read_request};
 
 /// The host of the claim `at`: every tenth claims a path of its neighbour's.
 fn host(at: usize) -> String {
@@ -73,6 +74,34 @@ fn request(criterion: &mut Criterion) {
             sums.open()
         });
     });
+    group.finish();
+}
+
+/// What a browser sends.
+const REQUEST: &[u8] = b"GET /api/v1/items?page=2 HTTP/1.1\r\nHost: shop.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux \
+    x86_64) AppleWebKit/537.36\r\nAccept: text/html,application/xhtml+xml\r\nAccept-Language: en\r\nAccept-Encoding: gzip, br\r\n\
+    Cookie: session=0123456789abcdef; theme=dark\r\nConnection: keep-alive\r\n\r\n";
+
+/// What a framework answers.
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nServer: app\r\nDate: Sat, 28 Nov 2026 12:00:00 GMT\r\nContent-Type: application/json\r\n\
+    Content-Length: 64\r\nCache-Control: no-cache\r\nETag: \"33a64df5\"\r\nVary: Accept-Encoding\r\n\r\n";
+
+/// The proxy's own steps: heads as they come and as they go on, a slot, and what is counted.
+fn steps(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("proxy");
+    let mut out = Vec::new();
+    assert!(pass_request(REQUEST, &mut out) && pass_answer(ANSWER, &mut out), "these are whole heads");
+    group.bench_function("read a request", |bencher| bencher.iter(|| read_request(black_box(REQUEST))));
+    group.bench_function("pass a request", |bencher| bencher.iter(|| pass_request(black_box(REQUEST), &mut out)));
+    group.bench_function("read an answer", |bencher| bencher.iter(|| read_answer(black_box(ANSWER))));
+    group.bench_function("pass an answer", |bencher| bencher.iter(|| pass_answer(black_box(ANSWER), &mut out)));
+    for replicas in [1, 16, 100] {
+        let mut admission = Admission::new(replicas);
+        assert!(admission.request(), "a slot is free");
+        group.bench_function(BenchmarkId::new("admit", replicas), |bencher| bencher.iter(|| admission.request()));
+    }
+    let mut metering = Metering::default();
+    group.bench_function("meter", |bencher| bencher.iter(|| metering.request()));
     group.finish();
 }
 
@@ -138,5 +167,5 @@ fn decisions(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(rules, routes, request, annotations, decisions);
+criterion_group!(rules, routes, request, steps, annotations, decisions);
 criterion_main!(rules);

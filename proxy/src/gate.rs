@@ -6,7 +6,7 @@
 //! then looks for waiters; a waiter is counted and then looks for slots.
 
 mod queue;
-mod view;
+pub(crate) mod view;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -24,6 +24,9 @@ mod http2;
 mod kernel;
 mod ledger;
 mod memory;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod micro;
 mod network;
 mod pace;
 mod part;
