@@ -34,8 +34,8 @@ pub struct Case {
     pub pace: Pace,
     /// Masked by who mustn't, or not by who must.
     wrong_mask: bool,
-    /// So many bytes of the end are never sent, and the sending side ends.
-    pub missing: usize,
+    /// The sending side ends at once behind what is sent, so many bytes before the end of the last frame.
+    pub missing: Option<usize>,
     /// Sent once the other end's close frame has come.
     answer: Option<Vec<u8>>,
     /// What comes back: messages, pongs, and the code of the close frame.
@@ -61,7 +61,7 @@ impl Case {
             frames,
             pace,
             wrong_mask: false,
-            missing: 0,
+            missing: None,
             answer: None,
             messages: 0,
             pongs: 0,
@@ -93,7 +93,7 @@ impl Case {
             return frames.collect();
         }
         let mut whole: Vec<u8> = frames.flatten().collect();
-        whole.truncate(whole.len() - self.missing);
+        whole.truncate(whole.len() - self.missing.unwrap_or_default());
         if self.pace == Pace::AtOnce { vec![whole] } else { whole.chunks(1).map(<[u8]>::to_vec).collect() }
     }
 
@@ -308,15 +308,18 @@ fn ends() -> Vec<Case> {
     let bare = Case::open("the other end begins the close, answered without a code", [ask.clone()]);
     let both = Case::open("both ends begin the close", [ask, (CLOSE, code(1001))]);
     let late = [(CLOSE, code(1000)), (FIN | TEXT, b"late".to_vec()), (PING, vec![])];
+    let hundred = (0..100).map(|at| (FIN | BINARY, content(at * 100)));
+    let listening = Case::open("an end behind a hundred messages, whose echoes are still read", hundred);
     let part = |name: &str, missing| {
         let case = Case::open(name, [(FIN | TEXT, b"whole".to_vec()), (FIN | TEXT, content(500))]);
-        Case { missing, ..case.echoes(1).closes(ABNORMAL) }
+        Case { missing: Some(missing), ..case.echoes(1).closes(ABNORMAL) }
     };
     vec![
         Case { answer: Some(code(BEGUN)), ..begun },
         Case { answer: Some(vec![]), ..bare.closes(BEGUN) },
         both.closes(BEGUN),
         Case::open("frames after the close", late),
+        Case { missing: Some(0), ..listening.echoes(100).closes(ABNORMAL) },
         part("an end within a payload", 300),
         part("an end within a frame's head", 503),
     ]

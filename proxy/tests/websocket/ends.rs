@@ -30,7 +30,7 @@ pub trait Duplex: Read + Write + Send + Sized + 'static {
 /// Sends what the case says. What comes back, in the order in which it came.
 pub fn play(case: &Case, mut stream: impl Duplex, is_client: bool) -> Vec<String> {
     let (mut writer, pieces) = (stream.duplicate(), case.pieces(is_client));
-    let ends = case.missing > 0;
+    let ends = case.missing.is_some();
     let writing = std::thread::spawn(move || {
         // Who breaks a rule may not be listened to any more: what was answered tells.
         let _ = pieces.iter().try_for_each(|piece| writer.write_all(piece));
