@@ -1,4 +1,5 @@
-//! Who asks: whose word about its clients is believed, and how many connections one of them may have.
+//! Who asks: whose word about its clients is believed, how many connections one of them may have, and what none of them can
+//! have written.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is test code")]
 
@@ -71,4 +72,28 @@ fn one_client_has_as_many_connections_as_it_may_have() {
         let served = held.iter_mut().map(is_served).filter(|served| *served).count();
         assert_eq!(served, most, "{flags:?}");
     }
+}
+
+/// Frames cost a client nothing: were one a line of the log, the log would be a client's to fill.
+#[test]
+fn odd_frames_of_a_client_write_no_lines() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let ping = |flags: u8, payload: &[u8; 8]| [&[0, 0, 8, 6, flags, 0, 0, 0, 0], &payload[..]].concat();
+    let kaos = Kaos::shop(&["--log-level", "debug"], &[]);
+    let mut stream = TcpStream::connect(kaos.listen).unwrap();
+    stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    // Answers to pings that nobody sent, and a ping: its answer says that they were read.
+    let odd = ping(1, b"unasked!").repeat(100);
+    stream.write_all(&[PREFACE, &odd, &ping(0, b"the last")].concat()).unwrap();
+    let (answer, mut read) = (ping(1, b"the last"), Vec::new());
+    while !read.windows(answer.len()).any(|window| window == answer) {
+        let mut bytes = [0; 1024];
+        let count = stream.read(&mut bytes).unwrap();
+        assert!(count > 0, "it ended after {read:?}");
+        read.extend_from_slice(&bytes[..count]);
+    }
+    // What is written next comes behind what would have been written.
+    assert_eq!(kaos.get("/").status, 200);
+    eventually("the wake is told", || kaos.stderr().contains("scaled").then_some(()));
+    assert!(!kaos.stderr().contains("PING"), "{}", kaos.stderr());
 }

@@ -92,13 +92,19 @@ fn steps(criterion: &mut Criterion) {
     let mut out = Vec::new();
     assert!(pass_request(REQUEST, &mut out) && pass_answer(ANSWER, &mut out), "these are whole heads");
     group.bench_function("read a request", |bencher| bencher.iter(|| read_request(black_box(REQUEST))));
-    group.bench_function("pass a request", |bencher| bencher.iter(|| pass_request(black_box(REQUEST), &mut out)));
+    group.bench_function("pass a request", |bencher| {
+        bencher.iter(|| pass_request(black_box(REQUEST), &mut out));
+    });
     group.bench_function("read an answer", |bencher| bencher.iter(|| read_answer(black_box(ANSWER))));
-    group.bench_function("pass an answer", |bencher| bencher.iter(|| pass_answer(black_box(ANSWER), &mut out)));
+    group.bench_function("pass an answer", |bencher| {
+        bencher.iter(|| pass_answer(black_box(ANSWER), &mut out));
+    });
     for replicas in [1, 16, 100] {
         let mut admission = Admission::new(replicas);
         assert!(admission.request(), "a slot is free");
-        group.bench_function(BenchmarkId::new("admit", replicas), |bencher| bencher.iter(|| admission.request()));
+        group.bench_function(BenchmarkId::new("admit", replicas), |bencher| {
+            bencher.iter(|| admission.request());
+        });
     }
     let mut metering = Metering::default();
     group.bench_function("meter", |bencher| bencher.iter(|| metering.request()));

@@ -18,13 +18,15 @@ use super::terminal::Terminal;
 use crate::clock;
 
 /// Sends events of at least `level` to the terminal, as JSON if `json`. Libraries are heard from warnings on: what they
-/// say below isn't about Kaos.
+/// say below isn't about Kaos. `h2` isn't heard: it warns of what clients do, once a frame, and they may send ten thousand a
+/// second.
 pub(crate) fn start(terminal: &Terminal, level: Level, json: bool) {
     let lines = Lines { json, colour: terminal.has_colour() && !json };
+    let targets = Targets::new().with_default(level.min(Level::WARN)).with_target("kaos", level);
     let layer = tracing_subscriber::fmt::layer()
         .event_format(lines)
         .with_writer(ToTerminal(terminal.clone()))
-        .with_filter(Targets::new().with_default(level.min(Level::WARN)).with_target("kaos", level));
+        .with_filter(targets.with_target("h2", Level::ERROR));
     let subscriber = tracing_subscriber::registry().with(layer);
     // Only a second subscriber in one process is refused, and there is none.
     let _ = tracing::subscriber::set_global_default(subscriber);

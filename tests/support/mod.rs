@@ -4,6 +4,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is test code")]
 
+pub mod tls;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -273,7 +275,11 @@ pub fn get(address: SocketAddr, host: &str, path: &str) -> Reply {
 
 /// Sends bytes and reads until the other side closes.
 pub fn raw(address: SocketAddr, request: &[u8]) -> Vec<u8> {
-    let mut stream = TcpStream::connect(address).unwrap();
+    ask(&mut TcpStream::connect(address).unwrap(), request)
+}
+
+/// The same on a connection that is there.
+pub fn ask(stream: &mut TcpStream, request: &[u8]) -> Vec<u8> {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(request).unwrap();
     let mut bytes = Vec::new();

@@ -1,4 +1,5 @@
-//! Where Kubernetes' programs, and gRPC's own, come from: a folder that the user names, a cache, or Go, which fills the cache once.
+//! Where the programs that others have written come from, Kubernetes' and those of suites: a folder that the user names, a
+//! cache, or Go, which fills the cache once.
 //!
 //! The versions are those of `build/*/go.mod`. Tests that start at the same time build once, under a lock; what is half
 //! built is never seen, because it is built elsewhere and renamed.
@@ -46,6 +47,22 @@ const GRPC: Module = Module {
     commands: &[("grpc-interop-client", "/interop/client"), ("grpc-interop-server", "/interop/server")],
 };
 
+const H2SPEC: Module = Module {
+    folder: "h2spec",
+    package: "github.com/summerwind/h2spec",
+    go_mod: include_str!("../build/h2spec/go.mod"),
+    commands: &[("h2spec", "/cmd/h2spec")],
+};
+
+const WEBSOCKET: Module = Module {
+    folder: "websocket",
+    package: "github.com/gorilla/websocket",
+    go_mod: include_str!("../build/websocket/go.mod"),
+    commands: &[("websocket-echo", "/examples/autobahn")],
+};
+
+const MODULES: [&Module; 5] = [&KUBERNETES, &ETCD, &GRPC, &H2SPEC, &WEBSOCKET];
+
 /// The folders that hold programs, by the names of these.
 pub(crate) struct Binaries(Vec<(String, PathBuf)>);
 
@@ -55,7 +72,7 @@ impl Binaries {
     pub(crate) fn find(names: &[&str]) -> Result<Binaries, Failure> {
         let assets = env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
         let mut found = Vec::new();
-        for module in [&KUBERNETES, &ETCD, &GRPC] {
+        for module in MODULES {
             let cache = module.cache()?;
             let wanted: Vec<&str> =
                 names.iter().copied().filter(|name| module.path(name).is_some()).collect();
@@ -192,7 +209,7 @@ mod tests {
 
     #[test]
     fn the_versions_are_those_of_the_go_modules() {
-        for module in [&KUBERNETES, &ETCD, &GRPC] {
+        for module in MODULES {
             let version = module.version();
             assert!(
                 version.starts_with('v') && version.split('.').count() == 3,
