@@ -118,10 +118,14 @@ fn kilobytes(text: &str, name: &str) -> u64 {
     number.unwrap_or_default() * 1024
 }
 
-/// The processes that `pid` has started itself.
+/// The processes that any thread of `pid` has started.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    text.split_whitespace().filter_map(|id| id.parse().ok()).collect()
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let texts = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    texts
+        .flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .filter_map(|id| id.parse().ok())
+        .collect()
 }
 
 fn stat(pid: u32) -> Option<Cpu> {

@@ -225,8 +225,9 @@ fn floods() -> Section {
     Section {
         rule: "frames",
         title: "Floods of frames",
-        why: "The library counts what is dear: resets, fields, empty content. The rest is cheap one by one, and is counted so that it stays so: 10 000 at \
-              once, 10 000 a second, and one for every KiB that was sent to the client.",
+        why: "The library counts what is dear: resets, fields, empty content. The rest is cheap one by one, and is counted so that it stays so: 1000 at \
+              once and 200 a second are free, and the client earns more by what it asks and gets: four for a request, one for every piece and every KiB \
+              of an answer.",
         cases: vec![
             test(
                 "PING, SETTINGS, WINDOW_UPDATE, PRIORITY, frames of unknown types",
