@@ -108,7 +108,8 @@ impl Session {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return read,
             }
-            self.flush(stream)?;
+            // What can't be written any more doesn't take away what has come.
+            let _ = self.flush(stream);
             self.receive(stream)?;
         }
     }
