@@ -86,6 +86,9 @@ const TESTS: &[(&str, &str)] = &[
     ("strays", "target::a_hundred_thousand_hosts_leave_no_trace"),
 ];
 
+/// What goes wrong without some of the rules is a matter of chance: of so many runs one must show it.
+const CHANCES: usize = 5;
+
 /// Runs at the same time.
 const AT_ONCE: usize = 4;
 
@@ -113,7 +116,7 @@ fn switches_turned_off_fail_a_test_each() {
                     let test = tests.get(rule).copied().unwrap_or(&of_table);
                     if !passes(test, "") {
                         wrong.lock().unwrap().push(format!("{test} fails by itself"));
-                    } else if passes(test, rule) {
+                    } else if (0..CHANCES).all(|_| passes(test, rule)) {
                         wrong.lock().unwrap().push(format!("without {rule}, {test} still passes"));
                     }
                 }
