@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
-use support::tls::{Made, made};
+use support::certificate::{Made, made};
 use support::{Kaos, Reply, eventually, raw};
 
 const HOST: &str = "shop.localhost";

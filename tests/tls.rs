@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::net::SocketAddr;
 
-use support::tls::made;
+use support::certificate::made;
 use support::{Kaos, answer, eventually, folder, kaos, said};
 
 /// Where a running Kaos takes TLS.

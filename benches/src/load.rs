@@ -19,8 +19,8 @@ use tokio::time::Sleep;
 
 use crate::case::Case;
 
-pub(crate) use h2::message as grpc_message;
-pub(crate) use line::{Line, Target, open_all};
+pub(crate) use h2::{message as grpc_message, open as open_http2};
+pub(crate) use line::{Line, Target, connect, open_all};
 
 /// Longest wait for one answer.
 const PATIENCE: Duration = Duration::from_secs(10);

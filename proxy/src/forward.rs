@@ -367,6 +367,16 @@ pub(crate) fn abort(permit: Permit, link: Link) {
     close(permit, link);
 }
 
+/// Ends an exchange whose answer was read to its end: the connection may serve another request, if it is `reusable`.
+pub(crate) fn give_back(permit: Permit, link: Link, reusable: bool) {
+    if reusable && (link.input.is_empty() || is_off(Rule::BytesBehind)) {
+        let worker = permit.worker();
+        permit.port.keep(link, worker.now(), &worker.buffers);
+    } else {
+        close(permit, link);
+    }
+}
+
 /// Closes the connection of an exchange that is whole. With a hard limit the slot is given back only when the replica has
 /// closed its side too, or after a second: until then it may still be at work.
 pub(crate) fn close(permit: Permit, mut link: Link) {

@@ -6,7 +6,9 @@
 //! then looks for waiters; a waiter is counted and then looks for slots.
 
 mod queue;
-pub(crate) mod view;
+#[cfg(any(test, feature = "bench"))]
+pub(crate) mod sample;
+mod view;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -2,20 +2,17 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Method;
-use kaos_core::snapshot::{Mode, Replicas, StartTimes};
-use kaos_core::{EndpointUid, Moment, Policy, Workload, WorkloadId};
+use kaos_core::Moment;
 
 use crate::admit::Wait;
 use crate::clients::Client;
-use crate::gate::view::{Starts, View};
-use crate::gate::{Gate, QueueBytes};
+use crate::gate::{Gate, sample};
 use crate::head::Head;
 use crate::http1::{request as reader, respond};
 use crate::ledger::Ledger;
-use crate::slot::{Kind, Slot};
 use crate::upstream::answer;
 use crate::upstream::send::{self, Hop};
 
@@ -60,37 +57,8 @@ pub struct Admission {
 
 impl Admission {
     /// With so many replicas, each of which takes a hundred requests at once.
-    pub fn new(replicas: u64) -> Admission {
-        let policy = Policy::default().with([("container-concurrency", "100")]).unwrap_or_default();
-        let workload = Workload {
-            id: WorkloadId::new("local", "bench"),
-            hosts: Vec::new(),
-            path: "/".into(),
-            policy: Arc::new(policy),
-            endpoints: Vec::new(),
-            replicas: Replicas::default(),
-            hold: None,
-            failure: None,
-            version: 1,
-            mode: Mode::default(),
-            checks: Arc::default(),
-            contender: None,
-        };
-        let slots = (0..replicas).map(|at| {
-            let (uid, address) = (EndpointUid::new(&at.to_string()), (Ipv4Addr::LOCALHOST, 1).into());
-            let slot = Slot::new(uid, at, address, StartTimes::default(), Kind::Replica(0));
-            slot.set_open(true);
-            Arc::new(slot)
-        });
-        let view = View {
-            workload: Arc::new(workload),
-            slots: slots.collect(),
-            removed: false,
-            owners: Box::default(),
-            starts: Starts::default(),
-        };
-        let bytes = Arc::new(QueueBytes::new(u64::MAX));
-        Admission { gate: Arc::new(Gate::new(0, view, bytes, Instant::now())), turn: 0 }
+    pub fn new(replicas: usize) -> Admission {
+        Admission { gate: sample::gate(100, replicas).0, turn: 0 }
     }
 
     /// A request gets a slot and gives it back: whether it did.

@@ -99,7 +99,7 @@ fn connector(target: &Target<'_>) -> Result<TlsConnector, String> {
     Ok(certificate.connector(target.case.work.is_http2()))
 }
 
-async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
+pub(crate) async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
     let stream = TcpStream::connect(address).await.map_err(|error| format!("{address}: {error}"))?;
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
     Ok(stream)

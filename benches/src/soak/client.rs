@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::tally::{Fault, Tally};
 use crate::certificate::{HOST, server_name};
-use crate::load::grpc_message;
+use crate::load::{self, grpc_message};
 
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -173,25 +173,18 @@ async fn open(kind: Kind, places: Places, connectors: &[TlsConnector; 2]) -> Res
 }
 
 async fn connect(address: SocketAddr) -> Result<TcpStream, Fault> {
-    let stream = TcpStream::connect(address).await.map_err(broken)?;
-    stream.set_nodelay(true).map_err(broken)?;
-    Ok(stream)
+    load::connect(address).await.map_err(Fault::Broken)
 }
 
 async fn handshake(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     http2: bool,
 ) -> Result<Sender, Fault> {
-    let stream = TokioIo::new(stream);
-    // Who waits for an answer is told how a connection ends; nobody else needs it.
     if http2 {
-        let opened =
-            http2::Builder::new(TokioExecutor::new()).timer(TokioTimer::new()).handshake(stream).await;
-        let (sender, connection) = opened.map_err(broken)?;
-        tokio::spawn(connection);
-        return Ok(Sender::Http2(sender));
+        return load::open_http2(stream).await.map(Sender::Http2).map_err(Fault::Broken);
     }
-    let (sender, connection) = http1::handshake(stream).await.map_err(broken)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    // Who waits for an answer is told how a connection ends; nobody else needs it.
     tokio::spawn(connection);
     Ok(Sender::Http1(sender))
 }

@@ -2,11 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use kaos_core::snapshot::{Replicas, StartTimes};
-use kaos_core::{Policy, Workload};
-
 use super::*;
-use crate::slot::Kind;
 
 const LIMIT: u32 = 2;
 const SLOTS: usize = 2;
@@ -14,44 +10,7 @@ const THREADS: usize = 8;
 const ROUNDS: usize = 1500;
 
 fn gate() -> (Arc<Gate>, Vec<Arc<Slot>>) {
-    let limit = LIMIT.to_string();
-    let policy = Policy::default().with([("container-concurrency", &*limit)]).unwrap();
-    let workload = Workload {
-        id: WorkloadId::new("local", "shop"),
-        hosts: Vec::new(),
-        path: "/".into(),
-        policy: Arc::new(policy),
-        endpoints: Vec::new(),
-        replicas: Replicas::default(),
-        hold: None,
-        failure: None,
-        version: 1,
-        mode: kaos_core::snapshot::Mode::default(),
-        checks: Arc::default(),
-        contender: None,
-    };
-    let slot = |at: usize| {
-        let uid = kaos_core::EndpointUid::new(&at.to_string());
-        let slot = Slot::new(
-            uid,
-            at as u64,
-            "127.0.0.1:1".parse().unwrap(),
-            StartTimes::default(),
-            Kind::Replica(0),
-        );
-        slot.set_open(true);
-        Arc::new(slot)
-    };
-    let slots: Vec<_> = (0..SLOTS).map(slot).collect();
-    let view = View {
-        workload: Arc::new(workload),
-        slots: slots.clone().into(),
-        removed: false,
-        owners: Box::default(),
-        starts: Starts::default(),
-    };
-    let bytes = Arc::new(QueueBytes::new(u64::MAX));
-    (Arc::new(Gate::new(0, view, bytes, Instant::now())), slots)
+    sample::gate(LIMIT, SLOTS)
 }
 
 /// Asks for slots from many threads, some of which leave before they get one. Nobody may wait in vain, and no replica

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::admit::{Ended, Record, Routed};
 use crate::buffer::{Buffers, Input, READ_SIZE};
 use crate::forward::feed::{Feed, Sink as _, Upload};
-use crate::forward::{Sent, Streamed, abort, close};
+use crate::forward::{Sent, Streamed, abort, give_back};
 use crate::head::Head;
 use crate::http1::framing::{Framing, Piece};
 use crate::http1::pour::Pour;
@@ -19,7 +19,6 @@ use crate::part::{self, Part};
 use crate::pump::{Broken, Encoding, Pump};
 use crate::refuse::Refusal;
 use crate::rounds::{Alarm, Watch};
-use crate::sabotage::{Rule, is_off};
 use crate::socket::Socket;
 use crate::upstream::answer::Answer;
 
@@ -204,12 +203,7 @@ pub(crate) async fn answer(
         abort(sent.permit, sent.link);
         return Ok(Next::Close);
     }
-    if sent.answer.reusable && (sent.link.input.is_empty() || is_off(Rule::BytesBehind)) {
-        sent.permit.port.keep(sent.link, worker.now(), &worker.buffers);
-        drop(sent.permit);
-    } else {
-        close(sent.permit, sent.link);
-    }
+    give_back(sent.permit, sent.link, sent.answer.reusable);
     Ok(if keep { Next::Again } else { Next::Close })
 }
 

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 
 use crate::admit::{Permit, Record, Routed};
 use crate::buffer::READ_SIZE;
-use crate::forward::{abort, close};
+use crate::forward::{abort, give_back};
 use crate::http1::framing::{Framing, Piece};
 use crate::http2::streams::Open;
 use crate::http2::through::Through;
@@ -20,7 +20,6 @@ use crate::part;
 use crate::rounds::Watched;
 use crate::sabotage::{Rule, is_off};
 use crate::upstream::link::Link;
-use crate::worker::Worker;
 
 /// The body of a response.
 pub(crate) enum Answer {
@@ -161,19 +160,10 @@ impl Download {
             finished
         });
         if uploaded {
-            give_back(permit, link, self.reusable, &self.record.worker);
+            give_back(permit, link, self.reusable);
         } else {
             abort(permit, link);
         }
-    }
-}
-
-/// Of an answer that was read to its end: the connection may serve another request, if it is `reusable`.
-pub(super) fn give_back(permit: Permit, link: Link, reusable: bool, worker: &Worker) {
-    if reusable && link.input.is_empty() {
-        permit.port.keep(link, worker.now(), &worker.buffers);
-    } else {
-        close(permit, link);
     }
 }
 

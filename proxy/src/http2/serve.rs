@@ -15,11 +15,11 @@ use kaos_core::Moment;
 use crate::admit::{Ended, Record, route};
 use crate::clients::Client;
 use crate::forward::feed::Feed;
-use crate::forward::{Begun, Sent, Streamed, Trip};
+use crate::forward::{Begun, Sent, Streamed, Trip, give_back};
 use crate::head::Head;
 use crate::http1::respond;
 use crate::http2::budget::{Budget, Earned};
-use crate::http2::download::{Answer, Download, give_back};
+use crate::http2::download::{Answer, Download};
 use crate::http2::io::Io;
 use crate::http2::request;
 use crate::http2::streams::{Open, Streams};
@@ -188,7 +188,7 @@ fn answer(
         && let Some(body) = sent.whole()
     {
         record.note(|entry| (entry.sent, entry.cut) = (body.len() as u64, false));
-        give_back(sent.permit, sent.link, sent.answer.reusable, &worker);
+        give_back(sent.permit, sent.link, sent.answer.reusable);
         *response.body_mut() = Answer::Own(Some(body));
         return response;
     }

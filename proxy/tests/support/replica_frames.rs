@@ -2,17 +2,7 @@
 
 use super::Client;
 
-pub const DATA: u8 = 0;
-pub const HEADERS: u8 = 1;
-pub const RST_STREAM: u8 = 3;
-pub const SETTINGS: u8 = 4;
-pub const PING: u8 = 6;
-pub const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-
-pub const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const ACK: u8 = 1;
+pub use kaos_loadtest::frames::*;
 
 pub const NO_ERROR: u32 = 0;
 pub const INTERNAL_ERROR: u32 = 2;
@@ -47,7 +37,6 @@ pub struct Frames(pub Client);
 impl Frames {
     /// Reads the preface and says `settings`: identifiers and values. `None`: it ended before.
     pub fn begin(mut client: Client, settings: &[(u16, u32)]) -> Option<Frames> {
-        const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
         while client.unread().len() < PREFACE.len() {
             if client.fill() == 0 {
                 return None;
@@ -62,9 +51,7 @@ impl Frames {
 
     /// Sends a frame. Returns whether the other end took it.
     pub fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
-        let length = (payload.len() as u32).to_be_bytes();
-        let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
-        self.0.try_send([&head, payload].concat())
+        self.0.try_send(bytes(kind, flags, stream, payload))
     }
 
     /// A head; `block` is HPACK.
@@ -134,6 +121,5 @@ impl Frames {
 
 /// A field as a literal of HPACK that no table remembers.
 pub fn field(name: &str, value: &str) -> Vec<u8> {
-    let text = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
-    [&[0][..], &text(name), &text(value)].concat()
+    block(&[(name.to_owned(), value.to_owned())])
 }

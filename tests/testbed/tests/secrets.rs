@@ -13,7 +13,7 @@ use kaos_testbed::{AuditEntry, Behaviour, ControlPlane, Kubelet, eventually};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use support::kaos::{Kaos, annotate, apply, install, printed, program};
-use support::secure::{Cert, Made, made};
+use support::secure::{Cert, certificate::Made, certificate::made};
 use support::{ready, shop};
 
 /// The type of a Secret with a certificate.

@@ -1,50 +1,28 @@
 //! Certificates of one test, as Secrets, and a client that believes one of them alone.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::ServerName;
 
-/// A certificate with its key, in PEM.
-pub struct Made {
-    certificate: CertificateDer<'static>,
-    pub chain: String,
-    pub key: String,
-}
+#[path = "../../../support/certificate.rs"]
+pub mod certificate;
 
-/// One for `host` that ends with this year.
-pub fn made(host: &str, year: i32) -> Made {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new([host.to_owned()]).unwrap();
-    params.not_after = date_time_ymd(year, 1, 1);
-    let made = params.self_signed(&key).unwrap();
-    Made { certificate: made.der().clone(), chain: made.pem(), key: key.serialize_pem() }
-}
+use certificate::Made;
 
 impl Made {
     /// The status of the answer to GET / of `host` over TLS. `None`: no session came about, for who answers shows another
     /// certificate or none, or nobody answers.
     pub async fn get(&self, address: SocketAddr, host: &str) -> Option<u16> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let name = ServerName::try_from(host.to_owned()).unwrap();
         let stream = TcpStream::connect(address).await.ok()?;
-        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()?;
+        let mut stream = TlsConnector::from(self.believed()).connect(name, stream).await.ok()?;
         let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.ok()?;
         let mut answer = String::new();
