@@ -41,7 +41,7 @@ fn nothing(_: &str) -> Vec<u8> {
 
 /// Every attack but those that need more than one connection.
 pub fn all() -> Vec<Flood> {
-    let more = broken().into_iter().chain(fields()).chain(content()).chain([streams()]);
+    let more = broken().into_iter().chain(fields()).chain([content(), trickle(), streams()]);
     empty().into_iter().chain(resets()).chain(more).collect()
 }
 
@@ -72,9 +72,12 @@ pub fn resets() -> [Flood; 2] {
 }
 
 /// What no stream may do.
-pub fn broken() -> [Flood; 3] {
+pub fn broken() -> [Flood; 4] {
     let content: fn(&str, u32) -> Vec<u8> = |_, _| bytes(DATA, 0, 1, b"x");
     [
+        flood("requests that are none", nothing, |_, round| {
+            bytes(HEADERS, END_HEADERS | END_STREAM, id(round), &block(&[("X".into(), "y".into())]))
+        }),
         flood("a window of zero", nothing, |_, _| bytes(WINDOW_UPDATE, 0, 0, &[0; 4])),
         flood("content on a stream that isn't open", nothing, content),
         flood("content on a stream that has ended", |host| ask(host, 0, true), content),
@@ -106,12 +109,13 @@ fn repeated(host: &str, round: u32) -> Vec<u8> {
 }
 
 /// Content that is none.
-pub fn content() -> [Flood; 2] {
-    let begun: fn(&str) -> Vec<u8> = |host| ask(host, 0, false);
-    [
-        flood("empty DATA", begun, |_, _| bytes(DATA, 0, 1, &[])),
-        flood("DATA of one byte", begun, |_, _| bytes(DATA, 0, 1, b"x")),
-    ]
+pub fn content() -> Flood {
+    flood("empty DATA", |host| ask(host, 0, false), |_, _| bytes(DATA, 0, 1, &[]))
+}
+
+/// Content in the smallest pieces.
+pub fn trickle() -> Flood {
+    flood("DATA of one byte", |host| ask(host, 0, false), |_, _| bytes(DATA, 0, 1, b"x"))
 }
 
 /// Streams beyond what is allowed.

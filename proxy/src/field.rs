@@ -91,6 +91,11 @@ pub(crate) struct Field<'a> {
 }
 
 impl Fields {
+    /// None yet, with room for what requests and answers usually have.
+    pub(crate) fn with_room() -> Self {
+        Fields { bytes: Vec::with_capacity(512), spans: Vec::with_capacity(16) }
+    }
+
     /// Forgets everything, keeps the room.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();

@@ -11,6 +11,8 @@ use crate::field::{Name, classify};
 use crate::head::Head;
 use crate::http1::framing::{Framing, Piece};
 use crate::http1::{request as reader, respond};
+use crate::http2::request::head as read_stream;
+use crate::mux::{Limits, Mux, Role};
 use crate::proxy_protocol;
 use crate::upstream::answer as answers;
 use crate::upstream::send::{self, Hop};
@@ -24,18 +26,23 @@ pub fn request(bytes: &[u8]) {
     let mut head = Head::default();
     let Ok(Some(used)) = reader::read(bytes, &mut head, LARGEST) else { return };
     assert!(used <= LARGEST && head.routed_host().is_some() && head.routed_path().starts_with('/'));
+    one_request(&head);
+    body(head.body, bytes.get(used..).unwrap_or_default());
+}
+
+/// What a replica gets of a head is one request.
+fn one_request(head: &Head) {
     let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: false, secure: false };
     let replica = (Ipv4Addr::LOCALHOST, 80).into();
     let hop = Hop { client, request_id: "0", replica, pass: None };
     let mut out = Vec::new();
     // Err: a scheme that isn't believed was dropped.
-    let _ = send::head(&head, &hop, &mut out);
+    let _ = send::head(head, &hop, &mut out);
     let mut room = [httparse::EMPTY_HEADER; FIELDS];
     let mut sent = httparse::Request::new(&mut room);
     assert!(sent.parse(&out) == Ok(httparse::Status::Complete(out.len())), "it isn't one request");
     check(&out, sent.headers);
     assert!(count(sent.headers, Name::Host) == 1, "there isn't one Host");
-    body(head.body, bytes.get(used..).unwrap_or_default());
 }
 
 /// Bytes of a replica: unusable, or answers for a client.
@@ -54,6 +61,27 @@ pub fn answer(bytes: &[u8]) {
         check(&out, told.headers);
         return body(answer.body, rest);
     }
+}
+
+/// Bytes of an HTTP/2 client behind its preface: the end of its connection, or requests that are one each for a replica too.
+pub fn frames(bytes: &[u8]) {
+    let limits =
+        Limits { streams: 100, stream_window: 65_536, window: 1 << 20, fields: LARGEST, faults: 100 };
+    let mux = Mux::new(Role::Server, limits);
+    let mut settings = vec![0, 0, 0, 4, 0, 0, 0, 0, 0];
+    settings.extend_from_slice(bytes);
+    let taken = mux.hear(&settings);
+    let mut open = 0;
+    while let Some(mut asked) = mux.accept() {
+        open += 1;
+        if let Ok(head) = read_stream(&mut asked.block, asked.receiver.has_ended(), false) {
+            one_request(&head);
+        }
+    }
+    assert!(open <= limits.streams, "more streams than are allowed");
+    // Of each frame an answer of a few bytes comes, and each answer of ours ends a stream.
+    assert!(mux.say().len() <= 200 + 4 * settings.len(), "more is said than was heard");
+    assert!(taken.is_none_or(|taken| taken <= settings.len()));
 }
 
 /// A header of the PROXY protocol: malformed, or one that reads the same however much of what follows has come.

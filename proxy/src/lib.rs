@@ -19,6 +19,7 @@ mod forward;
 pub mod fuzzing;
 mod gate;
 mod head;
+mod hpack;
 mod http1;
 mod http2;
 mod kernel;
@@ -27,6 +28,7 @@ mod memory;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod micro;
+mod mux;
 mod network;
 mod pace;
 mod part;

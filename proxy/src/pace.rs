@@ -14,7 +14,7 @@ use crate::sabotage::{Rule, is_off};
 use crate::worker::Worker;
 
 /// The time that a client has at first.
-const GRACE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How far one direction of one exchange has come.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Pace {
 impl Pace {
     /// `rate` bytes a second must move, but for a silence of at most `most` behind enough of them.
     pub(crate) fn new(rate: u32, most: Duration) -> Self {
-        Pace { rate: rate.into(), most, left: GRACE.min(most), waits_since: None, moved: 0 }
+        Pace { rate: rate.into(), most, left: PATIENCE.min(most), waits_since: None, moved: 0 }
     }
 
     /// `moved` bytes have moved in all, and the client is waited for or not. Returns until when it may be, if nothing more

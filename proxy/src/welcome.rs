@@ -104,9 +104,8 @@ async fn serve(
     match (speaks_http2(&worker, &socket, &watch, &mut input).await, agreed.http2) {
         (Some(true), None | Some(true)) => {
             place.speaks_http2();
-            let read = input.unread().to_vec();
-            input.discard(&worker.buffers);
-            http2::serve::serve(worker.clone(), socket, client, watch, &read, PREFACE.len()).await;
+            input.consume(PREFACE.len());
+            http2::serve::serve(worker.clone(), socket, client, watch, input).await;
         }
         // Nothing came, or what is spoken isn't what was agreed on.
         (None, _) | (Some(false), Some(true)) => input.discard(&worker.buffers),

@@ -5,7 +5,7 @@
 mod support;
 
 use support::flood::{self, Flood};
-use support::frames::{End, Frames};
+use support::frames::{DATA, END_HEADERS, End, Frames, HEADERS, block, get};
 use support::{Replica, Rig, until};
 
 /// Frames that no flood gets away with: what is counted, and what two sockets may hold beside.
@@ -56,7 +56,53 @@ fn fields_without_end_are_not_held() {
 
 #[test]
 fn content_without_content_is_counted() {
-    run(&flood::content());
+    run(&[flood::content()]);
+}
+
+#[test]
+fn content_in_the_smallest_pieces_holds_nobody_up() {
+    let mut rig = Rig::new(&[]);
+    let replica = Replica::hello();
+    rig.add("a", replica.address);
+    let mut client = Frames::open(&rig);
+    let sent = flood::run(&flood::trickle(), &mut client, 200_000);
+    assert!(sent >= 200_000, "it is content, in whatever pieces");
+    let mut honest = Frames::open(&rig);
+    honest.get(1);
+    assert!(matches!(honest.end(1), End::Answered(200, _)));
+    drop((client, honest));
+    until("nothing is under way", || rig.in_flight() == 0);
+    rig.finish();
+}
+
+#[test]
+fn who_only_errs_is_sent_away() {
+    let rig = Rig::new(&[]);
+    let mut client = Frames::open(&rig);
+    let wrong = block(&[("X-Upper".into(), "y".into())]);
+    for stream in 0..101 {
+        client.send(HEADERS, END_HEADERS, stream * 2 + 1, &wrong);
+    }
+    // ENHANCE_YOUR_CALM.
+    assert_eq!(client.gone(), Some(11));
+    rig.finish();
+}
+
+#[test]
+fn content_beyond_its_window_ends_its_stream() {
+    let rig = Rig::new(&[]);
+    let mut client = Frames::open(&rig);
+    client.send(HEADERS, END_HEADERS, 1, &block(&get("/")));
+    // Nobody takes it, for there is no replica: four frames fill the window.
+    for _ in 0..5 {
+        client.send(DATA, 0, 1, &[b'x'; 16 * 1024]);
+    }
+    assert_eq!(client.end(1), End::Reset(3));
+    client.get(3);
+    until("the connection goes on", || rig.waiting() == 1);
+    drop(client);
+    until("nobody waits", || rig.waiting() == 0);
+    rig.finish();
 }
 
 #[test]

@@ -99,12 +99,14 @@ impl Trip<'_> {
             if feed.upload.invite().await.is_err() {
                 return Err(Ended::ClientGone);
             }
-            let (request, written) = request::head(self.head, &self.hop(permit))?;
+            let (block, written) = request::head(self.head, &self.hop(permit))?;
             if written.is_err() {
                 worker.shared.clients.warn_of_dropped_scheme(self.client);
             }
             let fresh = session.is_fresh();
-            if let Some((outflow, response)) = session.begin(&worker, request, feed.upload.is_empty()) {
+            let bodiless = self.head.method == http::Method::HEAD;
+            let begun = session.begin(&worker, &block, feed.upload.is_empty(), bodiless);
+            if let Some((outflow, response)) = begun {
                 return Ok(Ok(Stream { outflow, response, fresh }));
             }
         }

@@ -134,11 +134,7 @@ impl Pour {
             }
             Part::Trailers(trailers) => {
                 let wanted = matches!(self.encoding, Encoding::Chunked { trailers: true });
-                let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-                    (name.as_str().as_bytes().to_vec(), value.as_bytes().to_vec())
-                };
-                let trailers: Vec<_> = trailers.iter().filter(|_| wanted).map(field).collect();
-                self.end(&trailers);
+                self.end(if wanted { &trailers } else { &[] });
             }
             Part::End => self.end(&[]),
         }

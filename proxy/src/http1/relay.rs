@@ -15,7 +15,7 @@ use crate::http1::framing::{Framing, Piece};
 use crate::http1::pour::Pour;
 use crate::http1::respond;
 use crate::pace::Progress;
-use crate::part::{self, Part};
+use crate::part::Part;
 use crate::pump::{Broken, Encoding, Pump};
 use crate::refuse::Refusal;
 use crate::rounds::{Alarm, Watch};
@@ -100,7 +100,7 @@ impl Upload for FromClient<'_> {
                 Piece::End { skip, trailers } => {
                     self.input.consume(skip);
                     self.input.rest(self.buffers);
-                    return Poll::Ready(Ok((Part::end(part::read(&trailers)), true)));
+                    return Poll::Ready(Ok((Part::end(trailers), true)));
                 }
                 Piece::More { skip } => self.input.consume(skip),
             }

@@ -1,50 +1,45 @@
 //! One HTTP/2 connection of a client, and each of its streams.
 
-use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
 use kaos_core::Moment;
 
-use crate::admit::{Ended, Record, route};
+use crate::admit::{Ended, Record, Routed, route};
+use crate::buffer::Input;
 use crate::clients::Client;
+use crate::field::Name;
 use crate::forward::feed::Feed;
 use crate::forward::{Begun, Sent, Streamed, Trip, give_back};
 use crate::head::Head;
-use crate::http1::respond;
-use crate::http2::budget::{Budget, Earned};
-use crate::http2::download::{Answer, Download};
-use crate::http2::io::Io;
-use crate::http2::request;
+use crate::http2::delivery::{Delivery, Source};
+use crate::http2::request::{self, Wrong};
+use crate::http2::respond::{self, Form};
 use crate::http2::streams::{Open, Streams};
-use crate::http2::through::Through;
 use crate::http2::upload::FromStream;
+use crate::mux::budget::{Budget, Earned};
+use crate::mux::frame::Reason;
+use crate::mux::{self, Asked, Drive, Limits, Mux, Role, Sender};
 use crate::pace::Pace;
-use crate::refuse::{Refusal, is_grpc};
 use crate::rounds::Watched;
 use crate::socket::Socket;
 use crate::worker::Worker;
 
-/// What a connection may use: streams, bytes per stream and connection, and bytes waiting to be sent per stream.
+/// What a connection may use: streams, bytes per stream and connection, and streams that end by its fault.
 const STREAMS: u32 = 100;
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
-const SEND_BUFFER: usize = 64 * 1024;
-/// A ping is sent this often, and must be answered within that.
-const PING: Duration = Duration::from_secs(20);
-const PONG: Duration = Duration::from_secs(10);
+/// When nothing has come for two of these, the client is asked whether it is there; it must answer within another.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How long, and for how many bytes, a client at fault is listened to after it was told, so that it gets to hear it.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1024 * 1024;
 
-/// Runs hyper's tasks on the worker's own thread.
-#[derive(Clone, Debug)]
-struct Local(Rc<Worker>);
-
-/// Sees how a task ends.
+/// Sees how a stream ends.
 struct Ending(Rc<Worker>);
 
 impl Drop for Ending {
@@ -53,282 +48,220 @@ impl Drop for Ending {
     }
 }
 
-impl<F: Future + 'static> hyper::rt::Executor<F> for Local
-where
-    F::Output: 'static,
-{
-    fn execute(&self, task: F) {
-        let ending = Ending(self.0.clone());
-        tokio::task::spawn_local(async move {
-            let _ending = ending;
-            task.await;
-        });
-    }
-}
-
-/// Serves a connection that begins with the HTTP/2 preface to its end. `read`: what was read of it so far, the first
-/// `preface` bytes of which are the preface.
+/// Serves a connection to its end. `input`: what has come, behind the preface.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     socket: Rc<Socket>,
     client: Client,
     watch: Watched,
-    read: &[u8],
-    preface: usize,
+    input: Input,
 ) {
     let earned = Rc::new(Earned::default());
-    let io = Io::new(socket.clone(), read, Budget::new(preface, earned.clone()));
+    let limits = Limits {
+        streams: STREAMS,
+        stream_window: STREAM_WINDOW,
+        window: CONNECTION_WINDOW,
+        fields: worker.config().max_header_size,
+        faults: STREAMS as usize,
+    };
+    let mux = Mux::new(Role::Server, limits);
+    let mut drive = Drive::new(mux.clone(), input, Some(Budget::new(earned.clone())));
     let watch = Rc::new(watch);
     watch.until(Moment::NEVER);
     let streams = Rc::new(Streams::new(&worker, watch.clone(), earned));
-    let service = {
-        let (worker, streams) = (worker.clone(), streams.clone());
-        service_fn(move |request| {
-            let (worker, socket) = (worker.clone(), socket.clone());
-            let open = Open::new(streams.clone());
-            async move {
-                let watch = worker.rounds.watch(&socket);
-                Ok::<_, Infallible>(stream(worker, &socket, client, watch, request, open).await)
+    let mut driving = pin!(poll_fn(|cx| {
+        let ended = drive.poll(cx, &socket, &worker.buffers);
+        while let Some(asked) = mux.accept() {
+            spawn(&worker, &socket, client, asked, Open::new(streams.clone()));
+        }
+        ended
+    }));
+    let mut dead = pin!(silence(&mux));
+    let ended = tokio::select! {
+        ended = &mut driving => Some(ended),
+        () = &mut dead => None,
+        () = streams.end() => {
+            // What has come until the client knows is still served.
+            mux.leave();
+            tokio::select! {
+                ended = &mut driving => Some(ended),
+                () = &mut dead => None,
+                () = streams.farewell() => None,
             }
-        })
-    };
-    let mut connection = std::pin::pin!(builder(&worker).serve_connection(io, service));
-    tokio::select! {
-        _ = &mut connection => return,
-        () = streams.end() => {}
-    }
-    // What has come until the client knows is still served: the first GOAWAY names no stream, the second follows the
-    // answer to a ping (RFC 9113 §6.8).
-    connection.as_mut().graceful_shutdown();
-    tokio::select! {
-        _ = connection => {}
-        () = streams.farewell() => {}
-    }
-}
-
-/// What every connection may use.
-fn builder(worker: &Rc<Worker>) -> hyper::server::conn::http2::Builder<Local> {
-    let mut builder = hyper::server::conn::http2::Builder::new(Local(worker.clone()));
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        // By what they do wrong clients make streams end that have become requests: as many as may be open at once.
-        .max_local_error_reset_streams(Some(STREAMS as usize))
-        .max_header_list_size(worker.config().max_header_size as u32)
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PONG);
-    builder
-}
-
-/// One request.
-async fn stream(
-    worker: Rc<Worker>,
-    socket: &Socket,
-    client: Client,
-    watch: Watched,
-    request: Request<Incoming>,
-    open: Open,
-) -> Response<Answer> {
-    let id = request.headers().get("x-request-id").map(HeaderValue::as_bytes);
-    let mut record = Record::for_request(&worker, id);
-    let grpc = request.headers().get(http::header::CONTENT_TYPE).is_some_and(|kind| is_grpc(kind.as_bytes()));
-    let form = if grpc {
-        Form::Grpc
-    } else if request.method() == http::Method::HEAD {
-        Form::Head
-    } else {
-        Form::Whole
-    };
-    let head = match request::head(&request, client.secure || client.trusted) {
-        Ok(head) => head,
-        Err(refusal) => {
-            record.begin_entry(client, None);
-            return refuse(&refusal, record, form);
         }
     };
-    record.begin_entry(client, Some(&head));
-    let mut routed = match route(&worker, &head, socket, &mut record) {
-        Ok(routed) => routed,
-        Err(refusal) => return refuse(&refusal, record, form),
-    };
-    let mut feed = Feed::new(FromStream::new(&head, request.into_body(), record.meter()));
-    let streams = open.among();
-    let mut trip =
-        Trip { head: &head, client, record: &mut record, routed: &mut routed, watch: &watch, streams };
-    let sent = trip.forward(&mut feed).await;
-    match sent {
-        Ok(Begun::Link(sent)) => answer(&head, sent, feed, record, routed, watch, open),
-        Ok(Begun::Stream(streamed)) => pass(&head, streamed, feed, record, routed, watch, open),
-        Err(Ended::Refused(refusal)) => refuse(&refusal, record, form),
-        // Nobody reads it: hyper drops this stream.
-        Err(Ended::ClientGone) => Response::new(Answer::Own(None)),
+    socket.end();
+    if let Some(mux::Ended::Fault(reason)) = ended {
+        tracing::debug!(client = %client.address, code = reason.0, "an HTTP/2 connection ended by its client's fault");
+        let mut rest = Input::default();
+        let heard = rest.drain(&socket, &worker.buffers, LINGER_BYTES);
+        // Whoever hasn't heard it by then won't.
+        let _ = tokio::time::timeout(LINGER, heard).await;
+        rest.discard(&worker.buffers);
     }
 }
 
-fn answer(
-    head: &Head,
-    mut sent: Sent,
-    mut feed: Feed<FromStream>,
-    mut record: Record,
-    mut routed: crate::admit::Routed,
-    watch: Watched,
-    open: Open,
-) -> Response<Answer> {
-    let worker = record.worker.clone();
-    record.first_byte(&mut routed, &sent.permit);
-    let mut response = begin(&sent.answer, &mut record, &routed);
-    let policy = routed.seat.gate.view().workload.policy.clone();
-    let silence = policy.stream_idle_timeout;
-    // A short one that is here already is handed over whole: whatever its client has room for, no replica waits for that.
-    if feed.finished
-        && head.method != http::Method::HEAD
-        && let Some(body) = sent.whole()
-    {
-        record.note(|entry| (entry.sent, entry.cut) = (body.len() as u64, false));
-        give_back(sent.permit, sent.link, sent.answer.reusable);
-        *response.body_mut() = Answer::Own(Some(body));
-        return response;
+/// Ready when the client isn't there any more.
+async fn silence(mux: &Mux) {
+    let mut silent = 0;
+    loop {
+        tokio::time::sleep(SILENCE).await;
+        silent = if mux.has_heard() { 0 } else { silent + 1 };
+        match silent {
+            0 | 1 => {}
+            2 => mux.ask_for_life(),
+            _ => return,
+        }
     }
-    watch.until(sent.deadline.min(worker.now() + silence));
-    // Reading the answer must not drive the upload: a client that reads only after it has sent would wait for ever.
-    let upload = (!feed.finished).then(|| {
-        let mut to = sent.link.socket.clone();
-        tokio::task::spawn_local(async move { feed.finish(&mut to).await }).abort_handle()
+}
+
+/// Serves a stream beside the others.
+fn spawn(worker: &Rc<Worker>, socket: &Rc<Socket>, client: Client, asked: Asked, open: Open) {
+    let ending = Ending(worker.clone());
+    // It is large, and would be copied several times on its way to become a task.
+    let work = Box::pin(stream(worker.clone(), socket.clone(), client, asked, open));
+    tokio::task::spawn_local(async move {
+        let _ending = ending;
+        work.await;
     });
-    let mut download = Download {
-        framing: sent.answer.body,
-        reusable: sent.answer.reusable,
-        carried: Some((sent.permit, sent.link)),
-        upload,
-        watch,
-        silence,
-        pace: Pace::new(policy.min_transfer_rate, silence),
-        moved: 0,
-        open,
-        deadline: sent.deadline,
-        record,
-        routed,
-    };
-    if download.framing.has_ended() || head.method == http::Method::HEAD {
-        download.finish();
-    }
-    *response.body_mut() = Answer::Replica(Box::new(download));
-    response
 }
 
-/// Passes on an answer that comes by HTTP/2.
-fn pass(
-    head: &Head,
-    streamed: Streamed,
-    mut feed: Feed<FromStream>,
-    mut record: Record,
-    mut routed: crate::admit::Routed,
+/// Serves a stream until its client doesn't want it any more.
+async fn stream(worker: Rc<Worker>, socket: Rc<Socket>, client: Client, asked: Asked, open: Open) {
+    let Asked { mut block, sender, receiver } = asked;
+    let https = client.secure || client.trusted;
+    let head = match request::head(&mut block, receiver.has_ended(), https) {
+        Err(Wrong::Malformed) => return sender.reset(Reason::PROTOCOL_ERROR),
+        Err(Wrong::Refused(refusal)) => Err(refusal),
+        Ok(head) => Ok(head),
+    };
+    let fields = head.as_ref().map_or(&block.fields, |head| &head.fields);
+    let mut record = Record::for_request(&worker, fields.values(Name::RequestId).next());
+    record.begin_entry(client, head.as_ref().ok());
+    let watch = worker.rounds.watch(&socket);
+    let mut work = pin!(async {
+        match head {
+            Ok(head) => {
+                let stream =
+                    Stream { worker: &worker, socket: &socket, client, sender: &sender, watch, open };
+                stream.answer(&head, FromStream::new(&head, receiver, record.meter()), record).await;
+            }
+            Err(refusal) => respond::refuse(&sender, &watch, &refusal, record, Form::of(&block)).await,
+        }
+    });
+    poll_fn(|cx| if sender.poll_cut(cx).is_ready() { Poll::Ready(()) } else { work.as_mut().poll(cx) }).await;
+}
+
+/// One request under way.
+struct Stream<'a> {
+    worker: &'a Rc<Worker>,
+    socket: &'a Rc<Socket>,
+    client: Client,
+    sender: &'a Sender,
     watch: Watched,
     open: Open,
-) -> Response<Answer> {
-    let Streamed { permit, mut outflow, inflow, answer, deadline } = streamed;
-    record.first_byte(&mut routed, &permit);
-    let mut response = begin(&answer, &mut record, &routed);
-    let policy = routed.seat.gate.view().workload.policy.clone();
-    let silence = policy.stream_idle_timeout;
-    watch.until(deadline.min(record.worker.now() + silence));
-    // As above. What has left already needs no task.
-    let upload = (!feed.finished)
-        .then(|| tokio::task::spawn_local(async move { feed.finish(&mut outflow).await }).abort_handle());
-    let carried = Some((permit, inflow));
-    let pace = Pace::new(policy.min_transfer_rate, silence);
-    let mut through =
-        Through { carried, upload, watch, silence, pace, moved: 0, open, deadline, record, routed };
-    if answer.body.has_ended() || head.method == http::Method::HEAD {
-        through.finish();
-    }
-    *response.body_mut() = Answer::Stream(Box::new(through));
-    response
 }
 
-/// The head of a replica's answer.
-fn begin(
-    answer: &crate::upstream::answer::Answer,
-    record: &mut Record,
-    routed: &crate::admit::Routed,
-) -> Response<Answer> {
-    record.answered(answer);
-    let mut response = Response::new(Answer::Own(None));
-    if let Ok(status) = http::StatusCode::from_u16(answer.status) {
-        *response.status_mut() = status;
-    }
-    let headers = response.headers_mut();
-    let listed = answer.fields.lists_more();
-    for field in answer.fields.iter().filter(|field| respond::passes_back(field.kind, &routed.wait)) {
-        let name = HeaderName::from_bytes(field.name);
-        let value = HeaderValue::from_bytes(field.value);
-        if let (Ok(name), Ok(value), false) = (name, value, listed && answer.fields.is_listed(&field)) {
-            headers.append(name, value);
+impl Stream<'_> {
+    async fn answer(self, head: &Head, body: FromStream, mut record: Record) {
+        let form = Form::of_head(head);
+        let mut routed = match route(self.worker, head, self.socket, &mut record) {
+            Ok(routed) => routed,
+            Err(refusal) => return respond::refuse(self.sender, &self.watch, &refusal, record, form).await,
+        };
+        let mut feed = Feed::new(body);
+        let mut trip = Trip {
+            head,
+            client: self.client,
+            record: &mut record,
+            routed: &mut routed,
+            watch: &self.watch,
+            streams: self.open.among(),
+        };
+        match trip.forward(&mut feed).await {
+            Ok(Begun::Link(sent)) => self.relay(head, sent, feed, record, routed).await,
+            Ok(Begun::Stream(streamed)) => self.pass(head, streamed, feed, record, routed).await,
+            Err(Ended::Refused(refusal)) => {
+                respond::refuse(self.sender, &self.watch, &refusal, record, form).await;
+            }
+            Err(Ended::ClientGone) => {}
         }
     }
-    if let Some(length) = answer.length.filter(|_| answer.status != 204) {
-        headers.insert(http::header::CONTENT_LENGTH, length.into());
-    }
-    say(headers, "x-request-id", &record.request_id);
-    if let Some((span, phases)) = routed.wait.cold {
-        say(headers, "x-kaos-cold-start", "true");
-        say(headers, "server-timing", &respond::server_timing(span, phases));
-    }
-    response
-}
 
-/// How our own answer is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Whole,
-    /// To HEAD.
-    Head,
-    Grpc,
-}
+    /// Relays an answer that comes by HTTP/1.
+    async fn relay(
+        self,
+        head: &Head,
+        mut sent: Sent,
+        mut feed: Feed<FromStream>,
+        mut record: Record,
+        mut routed: Routed,
+    ) {
+        record.first_byte(&mut routed, &sent.permit);
+        let headless = head.method == http::Method::HEAD;
+        // A short one that is here already is handed over whole: whatever its client has room for, no replica waits for that.
+        let whole = if feed.finished && !headless { sent.whole() } else { None };
+        if let Some(body) = whole {
+            respond::begin(self.sender, &sent.answer, &mut record, &routed, false);
+            record.note(|entry| (entry.sent, entry.cut) = (body.len() as u64, false));
+            give_back(sent.permit, sent.link, sent.answer.reusable);
+            drop((record, routed));
+            return respond::hand_over(self.sender, &self.watch, self.worker, body).await;
+        }
+        let ended = headless || sent.answer.body.has_ended();
+        respond::begin(self.sender, &sent.answer, &mut record, &routed, ended);
+        // Reading the answer must not drive the upload: a client that reads only after it has sent would wait for ever.
+        let upload = (!feed.finished).then(|| {
+            let mut to = sent.link.socket.clone();
+            tokio::task::spawn_local(async move { feed.finish(&mut to).await }).abort_handle()
+        });
+        let deadline = sent.deadline;
+        let Sent { permit, link, answer, .. } = sent;
+        let source = Source::Link { permit, link, framing: answer.body, reusable: answer.reusable, ready: 0 };
+        self.deliver(source, upload, deadline, ended, record, routed).await;
+    }
 
-fn refuse(refusal: &Refusal, mut record: Record, form: Form) -> Response<Answer> {
-    record.refused(refusal);
-    if let (Form::Grpc, false) = (form, matches!(refusal, Refusal::NoWake(_))) {
-        record.note(|entry| entry.cut = false);
-        return refuse_grpc(refusal, &record);
+    /// Passes on an answer that comes by HTTP/2.
+    async fn pass(
+        self,
+        head: &Head,
+        streamed: Streamed,
+        mut feed: Feed<FromStream>,
+        mut record: Record,
+        mut routed: Routed,
+    ) {
+        let Streamed { permit, mut outflow, inflow, answer, deadline } = streamed;
+        record.first_byte(&mut routed, &permit);
+        let ended = answer.body.has_ended() || head.method == http::Method::HEAD;
+        respond::begin(self.sender, &answer, &mut record, &routed, ended);
+        // As above. What has left already needs no task.
+        let upload = (!feed.finished)
+            .then(|| tokio::task::spawn_local(async move { feed.finish(&mut outflow).await }).abort_handle());
+        let source = Source::Stream { carried: (permit, inflow), rest: Bytes::new() };
+        self.deliver(source, upload, deadline, ended, record, routed).await;
     }
-    let body = respond::problem(refusal, record.worker.config().error_detail, &record);
-    let body = (form == Form::Whole && !body.is_empty()).then(|| Bytes::from(body));
-    // Handed over whole: what becomes of it then only hyper knows.
-    record.note(|entry| (entry.sent, entry.cut) = (body.as_ref().map_or(0, |body| body.len() as u64), false));
-    let mut response = Response::new(Answer::Own(body));
-    if let Ok(status) = http::StatusCode::from_u16(refusal.status()) {
-        *response.status_mut() = status;
-    }
-    let headers = response.headers_mut();
-    match refusal {
-        Refusal::NoWake(_) => say(headers, "cache-control", "no-store"),
-        _ => say(headers, "content-type", "application/problem+json"),
-    }
-    say(headers, "x-request-id", &record.request_id);
-    if let Some(seconds) = refusal.retry_after() {
-        headers.insert(http::header::RETRY_AFTER, seconds.into());
-    }
-    response
-}
 
-/// As gRPC says it: by trailers alone, in the place of a head.
-fn refuse_grpc(refusal: &Refusal, record: &Record) -> Response<Answer> {
-    let (status, message) = respond::grpc(refusal, record.worker.config().error_detail, record);
-    let mut response = Response::new(Answer::Own(None));
-    let headers = response.headers_mut();
-    say(headers, "content-type", "application/grpc");
-    headers.insert("grpc-status", status.into());
-    say(headers, "grpc-message", &message);
-    say(headers, "x-request-id", &record.request_id);
-    response
-}
-
-fn say(headers: &mut http::HeaderMap, name: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.append(HeaderName::from_static(name), value);
+    async fn deliver(
+        self,
+        source: Source,
+        upload: Option<tokio::task::AbortHandle>,
+        deadline: Moment,
+        ended: bool,
+        record: Record,
+        routed: Routed,
+    ) {
+        let policy = routed.seat.gate.view().workload.policy.clone();
+        let silence = policy.stream_idle_timeout;
+        let pace = Pace::new(policy.min_transfer_rate, silence);
+        self.watch.until(deadline.min(record.worker.now() + silence));
+        let Stream { watch, open, sender, .. } = self;
+        let mut delivery =
+            Delivery { source, upload, watch, silence, pace, moved: 0, open, deadline, record, routed };
+        if ended {
+            return delivery.finish();
+        }
+        if let Err(reason) = poll_fn(|cx| delivery.poll(cx, sender)).await {
+            sender.reset(reason);
+        }
     }
 }

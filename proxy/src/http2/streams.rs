@@ -8,7 +8,7 @@ use std::time::Duration;
 use kaos_core::Moment;
 use tokio::sync::Notify;
 
-use crate::http2::budget::Earned;
+use crate::mux::budget::Earned;
 use crate::rounds::Watched;
 use crate::sabotage::{Rule, is_off};
 use crate::standing::Stage;

@@ -2,24 +2,22 @@
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-
-use bytes::{Buf, Bytes};
-use hyper::body::{Body, Incoming};
 
 use crate::forward::feed::Upload;
 use crate::head::Head;
 use crate::http1::framing::Framing;
-use crate::part::{Part, allowed};
+use crate::mux::Receiver;
+use crate::part::Part;
 use crate::pump::{Broken, begin_chunk, end_chunks};
 use crate::socket::Socket;
+use bytes::{Buf, Bytes};
 
 /// A body that comes in frames.
 #[derive(Debug)]
 pub(crate) struct FromStream {
-    body: Incoming,
+    body: Receiver,
     empty: bool,
     chunked: bool,
     /// What goes out before `content`.
@@ -36,7 +34,7 @@ pub(crate) struct FromStream {
 }
 
 impl FromStream {
-    pub(crate) fn new(head: &Head, body: Incoming, meter: Option<Rc<Cell<u64>>>) -> Self {
+    pub(crate) fn new(head: &Head, body: Receiver, meter: Option<Rc<Cell<u64>>>) -> Self {
         FromStream {
             body,
             empty: head.body.has_ended(),
@@ -77,39 +75,35 @@ impl FromStream {
         Poll::Ready(Ok(()))
     }
 
+    /// Takes the next piece. The client may send more for what was taken.
+    fn poll_piece(&mut self, cx: &Context<'_>) -> Poll<Result<(Part, bool), Broken>> {
+        let piece = ready!(self.body.poll_part(cx)).map_err(|_| Broken::SourceEnded)?;
+        if let Part::Data(content) = &piece.0 {
+            self.count(content.len())?;
+            self.body.release(content.len());
+        }
+        Poll::Ready(Ok(piece))
+    }
+
     /// Takes the next frame. `out` may still hold the head: the first content goes with it.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         let mut framing = Vec::new();
-        match frame {
-            Some(Err(_)) => return Poll::Ready(Err(Broken::SourceEnded)),
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) if data.is_empty() => return Poll::Ready(Ok(())),
-                Ok(data) => {
-                    self.count(data.len())?;
-                    if self.chunked {
-                        begin_chunk(&mut framing, data.len());
-                        self.tail = Bytes::from_static(b"\r\n");
-                    }
-                    self.content = data;
+        match ready!(self.poll_piece(cx))?.0 {
+            Part::Data(data) if data.is_empty() => return Poll::Ready(Ok(())),
+            Part::Data(data) => {
+                if self.chunked {
+                    begin_chunk(&mut framing, data.len());
+                    self.tail = Bytes::from_static(b"\r\n");
                 }
-                Err(frame) => {
-                    self.ended = true;
-                    let fields = frame.into_trailers().unwrap_or_default();
-                    let fields: Vec<_> = fields
-                        .iter()
-                        .map(|(name, value)| {
-                            (name.as_str().as_bytes().to_vec(), value.as_bytes().trim_ascii().to_vec())
-                        })
-                        .collect();
-                    if self.chunked {
-                        end_chunks(&mut framing, &fields);
-                    }
+                self.content = data;
+            }
+            Part::Trailers(trailers) => {
+                self.ended = true;
+                if self.chunked {
+                    end_chunks(&mut framing, &trailers);
                 }
-            },
-            // hyper takes a reset with NO_ERROR for an end, but a request isn't whole with it.
-            None if !self.body.is_end_stream() => return Poll::Ready(Err(Broken::SourceEnded)),
-            None => {
+            }
+            Part::End => {
                 self.ended = true;
                 if self.chunked {
                     end_chunks(&mut framing, &[]);
@@ -150,21 +144,7 @@ impl Upload for FromStream {
     }
 
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Part, bool), Broken>> {
-        let part = match ready!(Pin::new(&mut self.body).poll_frame(cx)).transpose() {
-            Err(_) => return Poll::Ready(Err(Broken::SourceEnded)),
-            // hyper takes a reset with NO_ERROR for an end, but a request isn't whole with it.
-            Ok(None) if !self.body.is_end_stream() => return Poll::Ready(Err(Broken::SourceEnded)),
-            Ok(None) => Part::End,
-            Ok(Some(frame)) => match frame.into_data() {
-                Ok(content) => {
-                    self.count(content.len())?;
-                    Part::Data(content)
-                }
-                Err(frame) => Part::end(allowed(frame.into_trailers().unwrap_or_default())),
-            },
-        };
-        let last = !matches!(part, Part::Data(_)) || self.body.is_end_stream();
-        Poll::Ready(Ok((part, last)))
+        self.poll_piece(cx)
     }
 
     async fn invite(&mut self) -> io::Result<()> {
@@ -192,7 +172,7 @@ impl Upload for FromStream {
     }
 
     fn hold(&mut self) -> usize {
-        // What a stream holds while it waits is hyper's: its window.
+        // What a stream holds while it waits is bounded by its window.
         1024
     }
 }

@@ -1,6 +1,6 @@
 //! Attacks on an HTTP/2 server, run until it has had enough.
 
-pub use kaos_loadtest::flood::{Flood, all, broken, content, empty, fields, resets, streams};
+pub use kaos_loadtest::flood::{Flood, all, broken, content, empty, fields, resets, streams, trickle};
 
 use super::frames::{Frames, HOST};
 

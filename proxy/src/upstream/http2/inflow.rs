@@ -4,65 +4,37 @@
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use h2::RecvStream;
-
-use crate::part::{Part, allowed};
+use crate::mux::{Cut, Receiver};
+use crate::part::Part;
 use crate::upstream::http2::session::Place;
 
 /// The receiving side of a stream. Dropped before its end, it resets the stream.
 #[derive(Debug)]
 pub(crate) struct Inflow {
-    body: RecvStream,
-    content_ended: bool,
-    ended: bool,
+    body: Receiver,
     place: Rc<Place>,
 }
 
 impl Inflow {
-    pub(crate) fn new(body: RecvStream, place: Rc<Place>) -> Self {
-        let mut inflow = Inflow { content_ended: false, ended: false, body, place };
-        if inflow.body.is_end_stream() {
-            inflow.end();
-        }
-        inflow
-    }
-
-    fn end(&mut self) {
-        self.ended = true;
-        self.place.received.set(true);
+    pub(crate) fn new(body: Receiver, place: Rc<Place>) -> Self {
+        place.received.set(body.has_ended());
+        Inflow { body, place }
     }
 
     /// Whether everything was taken.
     pub(crate) fn has_ended(&self) -> bool {
-        self.ended
+        self.place.received.get()
     }
 
     /// Takes what comes next. Content has to be [`Inflow::release`]d once it has gone on. `Err`: the answer isn't whole.
-    pub(crate) fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, h2::Error>> {
-        while !self.ended && !self.content_ended {
-            match ready!(self.body.poll_data(cx)).transpose()? {
-                Some(content) => {
-                    if self.body.is_end_stream() {
-                        self.end();
-                    }
-                    if !content.is_empty() || self.ended {
-                        return Poll::Ready(Ok(Part::Data(content)));
-                    }
-                }
-                None => self.content_ended = true,
-            }
-        }
-        if self.ended {
-            return Poll::Ready(Ok(Part::End));
-        }
-        let trailers = ready!(self.body.poll_trailers(cx))?;
-        self.end();
-        Poll::Ready(Ok(trailers.map_or(Part::End, |trailers| Part::end(allowed(trailers)))))
+    pub(crate) fn poll_part(&mut self, cx: &Context<'_>) -> Poll<Result<Part, Cut>> {
+        let (part, last) = ready!(self.body.poll_part(cx))?;
+        self.place.received.set(last);
+        Poll::Ready(Ok(part))
     }
 
     /// So many bytes of content have gone on.
-    pub(crate) fn release(&mut self, count: usize) {
-        // It fails only for more than was taken.
-        let _ = self.body.flow_control().release_capacity(count);
+    pub(crate) fn release(&self, count: usize) {
+        self.body.release(count);
     }
 }

@@ -4,10 +4,11 @@
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use h2::{Reason, SendStream};
+use bytes::{Buf, Bytes};
 
 use crate::forward::feed::{Replay, Sink, Upload};
+use crate::mux::Sender;
+use crate::mux::frame::Reason;
 use crate::part::Part;
 use crate::pump::Broken;
 use crate::upstream::http2::session::Place;
@@ -15,7 +16,7 @@ use crate::upstream::http2::session::Place;
 /// The sending side of a stream. Dropped before its end, it resets the stream.
 #[derive(Debug)]
 pub(crate) struct Outflow {
-    send: SendStream<Bytes>,
+    send: Sender,
     /// What couldn't be sent yet, and whether it is the last.
     pending: Option<(Bytes, bool)>,
     ended: bool,
@@ -24,7 +25,7 @@ pub(crate) struct Outflow {
 }
 
 impl Outflow {
-    pub(crate) fn new(send: SendStream<Bytes>, ended: bool, place: Rc<Place>) -> Self {
+    pub(crate) fn new(send: Sender, ended: bool, place: Rc<Place>) -> Self {
         Outflow { send, pending: None, ended, moved: 0, place }
     }
 
@@ -36,20 +37,13 @@ impl Outflow {
     /// Sends content as far as the window goes.
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         while let Some((content, last)) = &mut self.pending {
-            self.send.reserve_capacity(content.len());
-            let room = self.send.capacity().min(content.len());
-            if room == 0 {
-                match ready!(self.send.poll_capacity(cx)) {
-                    Some(Ok(_)) => continue,
-                    _ => return Poll::Ready(Err(Broken::SinkEnded)),
-                }
-            }
-            let piece = content.split_to(room);
-            let last = *last && content.is_empty();
+            let room = ready!(self.send.poll_room(cx)).map_err(|_| Broken::SinkEnded)?.min(content.len());
+            let last = *last && room == content.len();
+            self.send.content(content.get(..room).unwrap_or_default(), last);
+            content.advance(room);
             if content.is_empty() {
                 self.pending = None;
             }
-            self.send.send_data(piece, last).map_err(|_| Broken::SinkEnded)?;
             self.moved += room as u64;
             if last {
                 self.end();
@@ -73,24 +67,24 @@ impl<U: Upload> Sink<U> for Outflow {
             }
             let Poll::Ready(part) = replay.poll_next(cx, upload) else {
                 // A replica may say that it wants no more while the client says nothing.
-                return match self.send.poll_reset(cx) {
+                return match self.send.poll_cut(cx) {
                     Poll::Ready(_) => Poll::Ready(Err(Broken::SinkEnded)),
                     Poll::Pending => Poll::Pending,
                 };
             };
             let part = part.inspect_err(|_| {
                 // What is cut must not wait for the answer to be let go of, too.
-                self.send.send_reset(Reason::CANCEL);
+                self.send.reset(Reason::CANCEL);
             })?;
             match part {
                 (Part::Data(content), last) if !content.is_empty() => self.pending = Some((content, last)),
                 (Part::Data(_), false) => {}
                 (Part::Trailers(trailers), _) => {
-                    self.send.send_trailers(trailers).map_err(|_| Broken::SinkEnded)?;
+                    self.send.trailers(&trailers);
                     self.end();
                 }
                 (Part::Data(_) | Part::End, _) => {
-                    self.send.send_data(Bytes::new(), true).map_err(|_| Broken::SinkEnded)?;
+                    self.send.content(&[], true);
                     self.end();
                 }
             }

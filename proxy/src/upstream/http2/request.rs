@@ -1,80 +1,78 @@
 //! The head of a request as a replica gets it by HTTP/2: the same fields as by HTTP/1, under its own pseudo-fields.
 
-use bytes::Bytes;
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
+use http::uri::{Authority, PathAndQuery};
 
 use crate::field::Name;
 use crate::head::Head;
+use crate::hpack::encode;
 use crate::http1::framing::Framing;
+use crate::http1::write::decimal;
 use crate::refuse::Refusal;
 use crate::upstream::forwarded::Dropped;
 use crate::upstream::send::{self, Hop};
 
-/// Makes the request. With it comes whether a scheme was dropped that the client may not say.
-pub(crate) fn head(head: &Head, hop: &Hop<'_>) -> Result<(Request<()>, Result<(), Dropped>), Refusal> {
+/// Writes it, as any connection takes it. With it comes whether a scheme was dropped that the client may not say.
+pub(crate) fn head(head: &Head, hop: &Hop<'_>) -> Result<(Vec<u8>, Result<(), Dropped>), Refusal> {
+    let mut block = Vec::with_capacity(1024);
+    address(head, hop, &mut block)?;
     let mut lines = Vec::with_capacity(1024);
     let speaks_for_others = send::fields(head, &mut lines);
     let written = send::said(head, hop, speaks_for_others, &mut lines);
-    let mut headers = HeaderMap::with_capacity(24);
-    read(lines.into(), &mut headers);
+    copy(&lines, &mut block);
     match &head.body {
         Framing::Length(0) if head.fields.values(Name::ContentLength).next().is_none() => {}
         Framing::Length(length) => {
-            headers.insert(http::header::CONTENT_LENGTH, (*length).into());
+            let mut digits = Vec::with_capacity(20);
+            decimal(&mut digits, *length);
+            encode::field(&mut block, b"content-length", &digits);
         }
         _ => {}
     }
     if head.takes_trailers {
-        headers.insert(http::header::TE, HeaderValue::from_static("trailers"));
+        encode::field(&mut block, b"te", b"trailers");
     }
-    let mut request = Request::new(());
-    *request.method_mut() = head.method.clone();
-    *request.uri_mut() = uri(head, hop)?;
-    *request.version_mut() = Version::HTTP_2;
-    *request.headers_mut() = headers;
-    Ok((request, written))
+    Ok((block, written))
 }
 
-/// Reads lines that we have written. A value isn't copied again.
-fn read(lines: Bytes, headers: &mut HeaderMap) {
-    let mut rest = lines;
-    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-        let mut line = rest.split_to(end + 1);
-        line.truncate(end.saturating_sub(1));
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
-        let name = HeaderName::from_bytes(line.get(..colon).unwrap_or_default());
-        let value = HeaderValue::from_maybe_shared(line.slice((colon + 2).min(line.len())..));
-        if let (Ok(name), Ok(value)) = (name, value) {
-            headers.append(name, value);
+/// Writes the fields of lines that we have written.
+fn copy(lines: &[u8], block: &mut Vec<u8>) {
+    for line in lines.split(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if let Some(colon) = line.iter().position(|byte| *byte == b':') {
+            let (name, value) = line.split_at(colon);
+            encode::field(block, name, value.get(2..).unwrap_or_default());
         }
     }
 }
 
-fn uri(head: &Head, hop: &Hop<'_>) -> Result<Uri, Refusal> {
-    let host = match head.host.is_empty() {
-        true => Bytes::from(hop.replica.to_string()),
-        false => Bytes::copy_from_slice(&head.host),
+fn address(head: &Head, hop: &Hop<'_>, block: &mut Vec<u8>) -> Result<(), Refusal> {
+    let replica;
+    let host = if head.host.is_empty() {
+        replica = hop.replica.to_string().into_bytes();
+        &replica
+    } else {
+        &head.host
     };
-    let target = Bytes::copy_from_slice(&head.target);
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Authority::from_maybe_shared(host).ok();
-    parts.path_and_query = PathAndQuery::from_maybe_shared(target).ok();
-    Uri::from_parts(parts)
-        .map_err(|_| Refusal::BadRequest("the host or the target holds bytes that HTTP/2 can't carry"))
+    let target = PathAndQuery::try_from(&head.target[..]).ok();
+    let Some(target) = target.filter(|_| Authority::try_from(&host[..]).is_ok()) else {
+        return Err(Refusal::BadRequest("the host or the target holds bytes that HTTP/2 can't carry"));
+    };
+    encode::request(block, head.method.as_str().as_bytes(), host, target.as_str().as_bytes());
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hpack::Decoder;
 
     #[test]
     fn lines_become_fields_in_order() {
-        let mut headers = HeaderMap::new();
-        read(Bytes::from_static(b"A: b\r\nX-Y: \r\na: c: d\r\n"), &mut headers);
-        let values: Vec<_> = headers.get_all("a").iter().collect();
-        assert_eq!(values, ["b", "c: d"]);
-        assert_eq!((headers.len(), &headers["x-y"]), (3, &HeaderValue::from_static("")));
+        let mut block = Vec::new();
+        copy(b"A: b\r\nX-Y: \r\na: c: d\r\n", &mut block);
+        let mut read = Vec::new();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        Decoder::default().decode(&block, |name, value| read.push((text(name), text(value)))).unwrap();
+        assert_eq!(read, [("a", "b"), ("x-y", ""), ("a", "c: d")].map(|(a, b)| (a.to_owned(), b.to_owned())));
     }
 }

@@ -1,16 +1,16 @@
 //! Reads the head of a replica's answer over HTTP/2. What breaks the rules never reaches the client: it is a 502.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use h2::Reason;
-use h2::client::ResponseFuture;
 use http::{Method, StatusCode};
 
-use crate::field::{Fields, Name, length};
+use crate::field::{Name, length};
 use crate::http1::framing::{Chunks, Framing};
+use crate::mux::block::{Block, Pseudo};
+use crate::mux::frame::Reason;
+use crate::mux::{Cut, Receiver};
 use crate::upstream::answer::{Answer, INTERIM};
 use crate::upstream::http2::inflow::Inflow;
 use crate::upstream::http2::session::Place;
@@ -29,60 +29,52 @@ pub(crate) enum NoAnswer {
 
 /// An answer that is waited for. Dropped before it comes, it resets the stream.
 pub(crate) struct Response {
-    future: ResponseFuture,
+    body: Receiver,
     place: Rc<Place>,
 }
 
 impl Response {
-    pub(crate) fn new(future: ResponseFuture, place: Rc<Place>) -> Self {
-        Response { future, place }
+    pub(crate) fn new(body: Receiver, place: Rc<Place>) -> Self {
+        Response { body, place }
     }
 
     /// Waits for the final answer to a request with `method`; interim ones end here.
-    pub(crate) async fn read(mut self, method: &Method) -> Result<(Answer, Inflow), NoAnswer> {
-        let mut interim = 0;
-        let response = poll_fn(|cx| {
-            while let Poll::Ready(Some(Ok(_))) = self.future.poll_informational(cx) {
-                interim += 1;
-                if interim > INTERIM {
-                    return Poll::Ready(Err(NoAnswer::Broken(
-                        "the replica sent more than 16 interim answers",
-                    )));
-                }
+    pub(crate) async fn read(self, method: &Method) -> Result<(Answer, Inflow), NoAnswer> {
+        let head = poll_fn(|cx| {
+            let head = self.body.poll_head(cx).map_err(reason);
+            if self.body.interim() > INTERIM {
+                return Poll::Ready(Err(NoAnswer::Broken("the replica sent more than 16 interim answers")));
             }
-            Pin::new(&mut self.future).poll(cx).map_err(|error| reason(&error))
+            head
         });
-        let (head, body) = response.await?.into_parts();
-        let inflow = Inflow::new(body, self.place);
-        Ok((answer(&head, inflow.has_ended(), method)?, inflow))
+        let head = head.await?;
+        let inflow = Inflow::new(self.body, self.place);
+        Ok((answer(head, inflow.has_ended(), method)?, inflow))
     }
 }
 
-fn reason(error: &h2::Error) -> NoAnswer {
-    if error.is_io() {
-        return NoAnswer::Closed;
-    }
-    match error.reason() {
+fn reason(cut: Cut) -> NoAnswer {
+    match cut {
         // Only streams that the replica says it hasn't seen end with its GOAWAY (RFC 9113 §6.8).
-        _ if error.is_go_away() && error.is_remote() => NoAnswer::Unprocessed { refused: false },
-        Some(Reason::REFUSED_STREAM) if error.is_remote() => NoAnswer::Unprocessed { refused: true },
-        Some(Reason::HTTP_1_1_REQUIRED) if error.is_remote() => {
+        Cut::Unprocessed => NoAnswer::Unprocessed { refused: false },
+        Cut::Reset(Reason::REFUSED_STREAM) => NoAnswer::Unprocessed { refused: true },
+        Cut::Reset(Reason::HTTP_1_1_REQUIRED) => {
             NoAnswer::Broken("the replica wants this request by HTTP/1.1")
         }
-        _ if error.is_reset() && error.is_remote() => {
-            NoAnswer::Broken("the replica reset the stream before it answered")
+        Cut::Reset(_) => NoAnswer::Broken("the replica reset the stream before it answered"),
+        Cut::Fault(_) => {
+            NoAnswer::Broken("the head of the replica's answer is malformed, or larger than 64 KiB")
         }
-        // Another stream's fault has ended the connection.
-        _ if error.is_go_away() => NoAnswer::Closed,
-        _ => NoAnswer::Broken("the head of the replica's answer is malformed, or larger than 64 KiB"),
+        // Perhaps another stream's fault has ended the connection.
+        Cut::Closed | Cut::Dropped => NoAnswer::Closed,
     }
 }
 
-fn answer(head: &http::response::Parts, ended: bool, method: &Method) -> Result<Answer, NoAnswer> {
-    let mut fields = Fields::default();
-    for (name, value) in &head.headers {
-        fields.push(name.as_str().as_bytes(), value.as_bytes());
-    }
+fn answer(head: Block, ended: bool, method: &Method) -> Result<Answer, NoAnswer> {
+    // It was checked when it came.
+    let status = head.pseudo(Pseudo::Status).and_then(|status| StatusCode::from_bytes(status).ok());
+    let status = status.unwrap_or(StatusCode::BAD_GATEWAY);
+    let fields = head.fields;
     let said = {
         let mut lengths = fields.values(Name::ContentLength);
         let said = lengths.next();
@@ -92,7 +84,6 @@ fn answer(head: &http::response::Parts, ended: bool, method: &Method) -> Result<
         let no_number = NoAnswer::Broken("the Content-Length of the replica's answer is no number");
         said.map(|said| length(said).ok_or(no_number)).transpose()?
     };
-    let status = head.status;
     let bodiless = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
     let empty = ended || method == Method::HEAD || bodiless.contains(&status);
     let body = match said {

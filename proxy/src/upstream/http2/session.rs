@@ -8,23 +8,22 @@
 //! in five minutes for an attack and end the connection (grpc-go's `keepalive.EnforcementPolicy`, `MinTime`).
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-use h2::client::{Builder, SendRequest};
-use http::Request;
 use kaos_core::Moment;
 use rustix::net::sockopt;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use crate::buffer::Input;
 use crate::kernel::is_exhausted;
+use crate::mux::{Drive, Ended, Limits, Mux, Role};
 use crate::slot::Slot;
+use crate::socket::Socket;
 use crate::upstream::http2::outflow::Outflow;
 use crate::upstream::http2::response::Response;
 use crate::upstream::link;
@@ -36,15 +35,17 @@ const STREAMS: usize = 100;
 /// its connection, so the connection's window has room for the windows of all.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = STREAMS as u32 * STREAM_WINDOW;
-/// Bytes of one stream that wait to be sent.
-const SEND_BUFFER: usize = 64 * 1024;
 /// Largest head of an answer, in bytes.
-const LARGEST_HEAD: u32 = 64 * 1024;
-/// Streams that we have reset and still know, so that what was on its way for them isn't taken for a fault.
-const REMEMBERED_RESETS: usize = 100;
-/// After so many resets of ours a connection gets no more streams: `h2` ends one at 1024 faults, and what a replica goes on
-/// sending on a stream that was forgotten is counted as one.
-const MOST_RESETS: usize = 512;
+const LARGEST_HEAD: usize = 64 * 1024;
+/// Streams that end by the replica's fault before their connection does.
+const FAULTS: usize = 1000;
+const LIMITS: Limits = Limits {
+    streams: 0,
+    stream_window: STREAM_WINDOW,
+    window: CONNECTION_WINDOW,
+    fields: LARGEST_HEAD,
+    faults: FAULTS,
+};
 /// Longest time from a connection to the replica's SETTINGS.
 const SETTINGS_TIMEOUT: Duration = Duration::from_secs(10);
 /// When nothing comes for so long, the kernel asks whether the replica's machine is there, and again after each pause.
@@ -69,7 +70,7 @@ pub(crate) enum Fault {
 enum State {
     /// The replica's SETTINGS haven't come.
     Opening,
-    Open(SendRequest<Bytes>),
+    Open(Rc<Mux>),
     /// No stream is begun any more; those under way go on.
     Draining,
     Ended(Option<Fault>),
@@ -92,7 +93,6 @@ pub(crate) struct Session {
     open: Cell<usize>,
     /// Streams that ended well.
     completed: Cell<u64>,
-    resets: Cell<usize>,
     /// Since when there is none.
     idle_since: Cell<Moment>,
     /// Told when a stream can be begun that couldn't before, or never will be.
@@ -111,7 +111,6 @@ impl Session {
             state: RefCell::new(State::Opening),
             open: Cell::new(0),
             completed: Cell::new(0),
-            resets: Cell::new(0),
             idle_since: Cell::new(worker.now()),
             changed: changed.clone(),
         });
@@ -131,26 +130,17 @@ impl Session {
             None => connect(worker, slot).await?,
         };
         mind_life(&stream);
-        let mut builder = Builder::new();
-        builder
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buffer_size(SEND_BUFFER)
-            .max_header_list_size(LARGEST_HEAD)
-            .max_concurrent_reset_streams(REMEMBERED_RESETS)
-            .enable_push(false)
-            // None before the replica's SETTINGS: that is how their coming is seen.
-            .initial_max_send_streams(0);
-        let (send, connection) = builder.handshake(stream).await.map_err(|_| Fault::Closed)?;
-        let mut connection = pin!(connection);
-        let settled = poll_fn(|cx| match connection.as_mut().poll(cx) {
+        let socket = Socket::new(stream);
+        let mux = Mux::new(Role::Client, LIMITS);
+        let mut drive = Drive::new(mux.clone(), Input::default(), None);
+        let settled = poll_fn(|cx| match drive.poll(cx, &socket, &worker.buffers) {
             Poll::Ready(ended) => Poll::Ready(Some(ended)),
-            Poll::Pending if send.current_max_send_streams() > 0 => Poll::Ready(None),
+            Poll::Pending if mux.most_streams().is_some() => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         });
         match tokio::time::timeout(SETTINGS_TIMEOUT, settled).await {
             Ok(None) => {}
-            Ok(Some(Err(error))) if error.is_library() => {
+            Ok(Some(Ended::Fault(_))) => {
                 return Err(Fault::Foreign("the replica doesn't speak HTTP/2 without TLS (protocol h2c)"));
             }
             Ok(Some(_)) => return Err(Fault::Closed),
@@ -158,11 +148,19 @@ impl Session {
                 return Err(Fault::Foreign("the replica didn't answer HTTP/2's preface (protocol h2c)"));
             }
         }
-        self.state.replace(State::Open(send));
+        self.state.replace(State::Open(mux.clone()));
         self.changed.notify_waiters();
-        if let Err(error) = connection.await {
-            tracing::debug!(replica = %slot.uid, address = %slot.address, %error, "an HTTP/2 connection ended");
-        }
+        let mut before = (mux.is_open(), mux.most_streams());
+        let ended = poll_fn(|cx| {
+            let ended = drive.poll(cx, &socket, &worker.buffers);
+            let now = (mux.is_open(), mux.most_streams());
+            if std::mem::replace(&mut before, now) != now {
+                self.changed.notify_waiters();
+            }
+            ended
+        });
+        let ended = ended.await;
+        tracing::debug!(replica = %slot.uid, address = %slot.address, ?ended, "an HTTP/2 connection ended");
         Ok(())
     }
 
@@ -170,14 +168,10 @@ impl Session {
     pub(crate) fn room(&self) -> Room {
         match &*self.state.borrow() {
             State::Opening => Room::Opening,
-            State::Open(send) => {
-                let most = send.current_max_send_streams().min(STREAMS);
-                // A GOAWAY is seen here: a handle of its own never waits.
-                match send.clone().poll_ready(&mut Context::from_waker(Waker::noop())) {
-                    Poll::Ready(Err(_)) => Room::Never,
-                    _ if self.open.get() < most => Room::Free,
-                    _ => Room::Full,
-                }
+            State::Open(mux) if !mux.is_open() => Room::Never,
+            State::Open(mux) => {
+                let most = mux.most_streams().unwrap_or(0).min(STREAMS);
+                if self.open.get() < most { Room::Free } else { Room::Full }
             }
             State::Draining | State::Ended(_) => Room::Never,
         }
@@ -188,24 +182,22 @@ impl Session {
         if let State::Ended(fault) = &*self.state.borrow() { *fault } else { None }
     }
 
-    /// Begins a stream. `ended`: the request has no body. `None`: none can be begun any more.
+    /// Begins a stream with these fields. `ended`: the request has no body; `bodiless`: the answer has none. `None`: none can
+    /// be begun any more.
     pub(crate) fn begin(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
-        request: Request<()>,
+        block: &[u8],
         ended: bool,
+        bodiless: bool,
     ) -> Option<(Outflow, Response)> {
         let begun = match &*self.state.borrow() {
-            State::Open(send) => send.clone().send_request(request, ended),
+            State::Open(mux) => mux.open(ended, bodiless, |out| out.extend_from_slice(block)),
             _ => return None,
         };
-        let (future, send) = match begun {
-            Ok(begun) => begun,
-            Err(error) => {
-                tracing::debug!(%error, "a stream can't be begun");
-                self.retire();
-                return None;
-            }
+        let Some((send, receive)) = begun else {
+            self.retire();
+            return None;
         };
         self.open.set(self.open.get() + 1);
         let place = Rc::new(Place {
@@ -214,13 +206,14 @@ impl Session {
             sent: Cell::new(ended),
             received: Cell::new(false),
         });
-        Some((Outflow::new(send, ended, place.clone()), Response::new(future, place)))
+        Some((Outflow::new(send, ended, place.clone()), Response::new(receive, place)))
     }
 
     /// Begins no stream any more. It ends with the last one.
     pub(crate) fn retire(&self) {
         let mut state = self.state.borrow_mut();
-        if let State::Open(_) = &*state {
+        if let State::Open(mux) = &*state {
+            mux.leave();
             *state = State::Draining;
         }
     }
@@ -270,11 +263,6 @@ impl Drop for Place {
         session.idle_since.set(self.worker.now());
         if self.sent.get() && self.received.get() {
             session.completed.set(session.completed.get() + 1);
-        } else {
-            session.resets.set(session.resets.get() + 1);
-            if session.resets.get() >= MOST_RESETS {
-                session.retire();
-            }
         }
         session.changed.notify_one();
     }

@@ -13,8 +13,8 @@ pub fn sections() -> Vec<Section> {
     vec![Section {
         rule: "downgrade",
         title: "HTTP/2 on its way to a replica that speaks HTTP/1.1",
-        why: "Fields of HTTP/2 are strings of any bytes: what they become in HTTP/1.1 must be one request with one host and one end. The \
-              grammar of frames, names and values is enforced by the library, which resets the stream, or ends the connection where it can't read on.",
+        why: "Fields of HTTP/2 are strings of any bytes: what they become in HTTP/1.1 must be one request with one host and one end. What \
+              breaks the grammar of names and values is no request: its stream is reset, and the others of the connection go on.",
         cases,
     }]
 }
@@ -25,10 +25,6 @@ fn bad(what: &str, fields: &[(&str, &str)], outcome: Outcome) -> Case {
 
 fn reset() -> Outcome {
     Outcome::Reset(PROTOCOL_ERROR)
-}
-
-fn gone() -> Outcome {
-    Outcome::Gone(PROTOCOL_ERROR)
 }
 
 fn host(value: &'static str) -> Outcome {
@@ -91,7 +87,7 @@ fn pseudo() -> Vec<Case> {
         twice(":authority", "shop"),
         twice(":path", "/x"),
         bad("`:status` in a request", &[&[(":status", "200")][..], &get("/")].concat(), reset()),
-        bad("`:unknown`", &[&[(":unknown", "x")][..], &get("/")].concat(), gone()),
+        bad("`:unknown`", &[&[(":unknown", "x")][..], &get("/")].concat(), reset()),
         bad("a pseudo-header field behind others", &[&[("x", "y")][..], &get("/")].concat(), reset()),
         bad(
             "`:scheme: https`, where plain HTTP is spoken",
@@ -106,9 +102,9 @@ fn pseudo() -> Vec<Case> {
         bad("a space in `:path`", &get("/a HTTP/1.1"), reset()),
         bad("CR LF in `:path`", &get("/ HTTP/1.1\r\nX: y"), reset()),
         bad("`:path: /a#b`", &get("/a#b"), Outcome::Passed(vec![Seen::Target("/a")])),
-        bad("a byte above 0x7e in `:path`", &get("/\u{fc}"), gone()),
-        bad("a space in `:method`", &request("GET /x", "/", "shop"), gone()),
-        bad("CR LF in `:method`", &request("GET / HTTP/1.1\r\nX: y\r\n\r\nGET", "/", "shop"), gone()),
+        bad("a byte above 0x7e in `:path`", &get("/\u{fc}"), reset()),
+        bad("a space in `:method`", &request("GET /x", "/", "shop"), reset()),
+        bad("CR LF in `:method`", &request("GET / HTTP/1.1\r\nX: y\r\n\r\nGET", "/", "shop"), reset()),
         bad(
             "`:protocol` of an extended CONNECT",
             &[&[(":protocol", "websocket")][..], &request("CONNECT", "/", "shop")].concat(),
@@ -149,7 +145,7 @@ fn names_and_values() -> Vec<Case> {
         ("x", "y\u{1}"),
         ("x", "y\u{7f}"),
     ];
-    cases.extend(malformed.map(|(name, value)| field(name, value, gone())));
+    cases.extend(malformed.map(|(name, value)| field(name, value, reset())));
     cases.extend([
         field("content_length", "1", Outcome::Passed(vec![Seen::Without("content_length")])),
         field("transfer_encoding", "chunked", Outcome::Passed(vec![Seen::Without("transfer_encoding")])),

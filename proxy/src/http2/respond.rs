@@ -1,0 +1,144 @@
+//! Answers an HTTP/2 client: the head of a replica's answer, or our own words.
+
+use std::future::poll_fn;
+
+use bytes::{Buf, Bytes};
+use http::Method;
+
+use crate::admit::{Record, Routed};
+use crate::head::Head;
+use crate::hpack::encode::{field, status};
+use crate::http1::respond::{grpc, passes_back, problem, server_timing};
+use crate::http1::write::decimal;
+use crate::mux::Sender;
+use crate::mux::block::{Block, Pseudo};
+use crate::mux::frame::Reason;
+use crate::pace::PATIENCE;
+use crate::refuse::{Refusal, is_grpc};
+use crate::rounds::Watched;
+use crate::upstream::answer::Answer;
+use crate::worker::Worker;
+
+/// Writes the head of a replica's answer. `ended`: it has no content.
+pub(super) fn begin(sender: &Sender, answer: &Answer, record: &mut Record, routed: &Routed, ended: bool) {
+    record.answered(answer);
+    sender.head(ended, |out| {
+        status(out, answer.status);
+        let listed = answer.fields.lists_more();
+        for known in answer.fields.iter().filter(|known| passes_back(known.kind, &routed.wait)) {
+            if !(listed && answer.fields.is_listed(&known)) {
+                field(out, known.name, known.value);
+            }
+        }
+        if let Some(length) = answer.length.filter(|_| answer.status != 204) {
+            number(out, b"content-length", length);
+        }
+        field(out, b"x-request-id", record.request_id.as_bytes());
+        if let Some((span, phases)) = routed.wait.cold {
+            field(out, b"x-kaos-cold-start", b"true");
+            field(out, b"server-timing", server_timing(span, phases).as_bytes());
+        }
+    });
+}
+
+fn number(out: &mut Vec<u8>, name: &[u8], number: u64) {
+    let mut digits = Vec::with_capacity(20);
+    decimal(&mut digits, number);
+    field(out, name, &digits);
+}
+
+/// How our own answer is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Whole,
+    /// To HEAD.
+    Head,
+    Grpc,
+}
+
+impl Form {
+    pub(super) fn of_head(head: &Head) -> Form {
+        if head.is_grpc() {
+            Form::Grpc
+        } else if head.method == Method::HEAD {
+            Form::Head
+        } else {
+            Form::Whole
+        }
+    }
+
+    /// To a head that is no request.
+    pub(super) fn of(block: &Block) -> Form {
+        let kind = block.fields.iter().find(|field| field.name == b"content-type");
+        if kind.is_some_and(|kind| is_grpc(kind.value)) {
+            Form::Grpc
+        } else if block.pseudo(Pseudo::Method) == Some(b"HEAD") {
+            Form::Head
+        } else {
+            Form::Whole
+        }
+    }
+}
+
+/// Answers in the place of a replica.
+pub(super) async fn refuse(
+    sender: &Sender,
+    watch: &Watched,
+    refusal: &Refusal,
+    mut record: Record,
+    form: Form,
+) {
+    record.refused(refusal);
+    if let (Form::Grpc, false) = (form, matches!(refusal, Refusal::NoWake(_))) {
+        record.note(|entry| entry.cut = false);
+        return refuse_grpc(sender, refusal, &record);
+    }
+    let worker = record.worker.clone();
+    let problem = problem(refusal, worker.config().error_detail, &record);
+    let whole = form == Form::Whole && !problem.is_empty();
+    let body = if whole { Bytes::from(problem) } else { Bytes::new() };
+    record.note(|entry| (entry.sent, entry.cut) = (body.len() as u64, false));
+    sender.head(body.is_empty(), |out| {
+        status(out, refusal.status());
+        match refusal {
+            Refusal::NoWake(_) => field(out, b"cache-control", b"no-store"),
+            _ => field(out, b"content-type", b"application/problem+json"),
+        }
+        if !body.is_empty() {
+            number(out, b"content-length", body.len() as u64);
+        }
+        field(out, b"x-request-id", record.request_id.as_bytes());
+        if let Some(seconds) = refusal.retry_after() {
+            number(out, b"retry-after", seconds);
+        }
+    });
+    drop(record);
+    if !body.is_empty() {
+        hand_over(sender, watch, &worker, body).await;
+    }
+}
+
+/// As gRPC says it: by trailers alone, in the place of a head.
+fn refuse_grpc(sender: &Sender, refusal: &Refusal, record: &Record) {
+    let (code, message) = grpc(refusal, record.worker.config().error_detail, record);
+    sender.head(true, |out| {
+        status(out, 200);
+        field(out, b"content-type", b"application/grpc");
+        number(out, b"grpc-status", u64::from(code));
+        field(out, b"grpc-message", message.as_bytes());
+        field(out, b"x-request-id", record.request_id.as_bytes());
+    });
+}
+
+/// Sends content that is here whole, and ends the stream. It holds nothing else, but not for ever.
+pub(super) async fn hand_over(sender: &Sender, watch: &Watched, worker: &Worker, mut body: Bytes) {
+    watch.until(worker.now() + PATIENCE);
+    while !body.is_empty() {
+        let Ok(Ok(room)) = watch.over(poll_fn(|cx| sender.poll_room(cx))).await else {
+            return sender.reset(Reason::CANCEL);
+        };
+        let sent = room.min(body.len());
+        sender.content(body.get(..sent).unwrap_or_default(), sent == body.len());
+        body.advance(sent);
+    }
+}

@@ -1,0 +1,234 @@
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use proptest::prelude::*;
+
+use super::block::Pseudo;
+use super::frame::{self, Reason};
+use super::{Asked, Cut, Limits, Mux, Receiver, Role, Sender};
+use crate::hpack::encode;
+use crate::part::Part;
+
+const LIMITS: Limits =
+    Limits { streams: 100, stream_window: 65_536, window: 1 << 20, fields: 16 * 1024, faults: 10 };
+
+/// Both ends of a connection, and what is between them.
+struct Pair {
+    client: Rc<Mux>,
+    server: Rc<Mux>,
+    to_server: Vec<u8>,
+    to_client: Vec<u8>,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let (client, server) = (Mux::new(Role::Client, LIMITS), Mux::new(Role::Server, LIMITS));
+        let preface = client.say();
+        let (to_server, to_client) = (preface[24..].to_vec(), Vec::new());
+        let mut pair = Pair { client, server, to_server, to_client };
+        pair.carry();
+        pair
+    }
+
+    /// Lets each hear what the other has said, until nobody says more.
+    fn carry(&mut self) {
+        loop {
+            self.to_server.extend(self.client.say());
+            self.to_client.extend(self.server.say());
+            if self.to_server.is_empty() && self.to_client.is_empty() {
+                return;
+            }
+            for (to, bytes) in [(&self.server, &mut self.to_server), (&self.client, &mut self.to_client)] {
+                let used = to.hear(bytes).unwrap();
+                bytes.drain(..used);
+            }
+        }
+    }
+
+    fn ask(&mut self, ended: bool) -> ((Sender, Receiver), Asked) {
+        let write = |out: &mut Vec<u8>| encode::request(out, b"POST", b"shop", b"/a");
+        let asked = self.client.open(ended, false, write).unwrap();
+        self.carry();
+        (asked, self.server.accept().unwrap())
+    }
+
+    /// Bytes of content that the ends would still take in all.
+    fn windows(&self) -> [i64; 2] {
+        [&self.client, &self.server].map(|mux| {
+            let state = mux.state.borrow();
+            state.window + state.taken as i64
+        })
+    }
+}
+
+fn context() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
+
+/// Sends `content` as far as there is room. Returns what is left.
+fn send<'a>(to: &Sender, mut content: &'a [u8]) -> &'a [u8] {
+    while let Poll::Ready(Ok(room)) = to.poll_room(&context()) {
+        let (now, later) = content.split_at(room.min(content.len()));
+        to.content(now, later.is_empty());
+        content = later;
+        if content.is_empty() {
+            break;
+        }
+    }
+    content
+}
+
+/// Takes what has come.
+fn take(from: &Receiver, into: &mut Vec<u8>) -> Option<Part> {
+    while let Poll::Ready(part) = from.poll_part(&context()) {
+        match part.unwrap().0 {
+            Part::Data(content) => {
+                from.release(content.len());
+                into.extend_from_slice(&content);
+            }
+            end => return Some(end),
+        }
+    }
+    None
+}
+
+proptest! {
+    #[test]
+    fn whatever_its_size_content_comes_whole_and_the_windows_are_as_before(
+        up in 0usize..300_000,
+        down in 0usize..300_000,
+    ) {
+        let mut pair = Pair::new();
+        let before = pair.windows();
+        let ((out, back), mut asked) = pair.ask(false);
+        prop_assert_eq!(asked.block.pseudo(Pseudo::Path), Some(&b"/a"[..]));
+        let request: Vec<u8> = (0..up).map(|place| (place % 251) as u8).collect();
+        let (mut left, mut come) = (&request[..], Vec::new());
+        loop {
+            left = send(&out, left);
+            pair.carry();
+            if take(&asked.receiver, &mut come).is_some() {
+                break;
+            }
+        }
+        prop_assert!(come == request);
+        asked.sender.head(false, |out| encode::status(out, 200));
+        let (mut left, mut come) = (&request[..down.min(up)], Vec::new());
+        pair.carry();
+        prop_assert!(matches!(back.poll_head(&context()), Poll::Ready(Ok(_))));
+        while !left.is_empty() {
+            // Trailers end it.
+            let Poll::Ready(Ok(room)) = asked.sender.poll_room(&context()) else {
+                take(&back, &mut come);
+                pair.carry();
+                continue;
+            };
+            let (now, later) = left.split_at(room.min(left.len()));
+            asked.sender.content(now, false);
+            left = later;
+        }
+        asked.sender.trailers(&vec![(b"x".to_vec(), b"y".to_vec())]);
+        pair.carry();
+        let mut end = take(&back, &mut come);
+        while end.is_none() {
+            pair.carry();
+            end = take(&back, &mut come);
+        }
+        prop_assert!(matches!(end, Some(Part::Trailers(trailers)) if trailers == [(b"x".to_vec(), b"y".to_vec())]));
+        prop_assert!(come == request[..down.min(up)]);
+        drop((out, back));
+        asked = { drop(asked); pair.ask(true).1 };
+        drop(asked);
+        pair.carry();
+        prop_assert_eq!(pair.windows(), before);
+        prop_assert!(pair.server.state.borrow().streams.is_empty());
+        prop_assert!(pair.client.state.borrow().streams.is_empty());
+    }
+
+    #[test]
+    fn no_bytes_break_anything(role in any::<bool>(), bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+        let mux = Mux::new(if role { Role::Server } else { Role::Client }, LIMITS);
+        let _ = mux.hear(&bytes);
+        while let Some(asked) = mux.accept() {
+            drop(asked);
+        }
+        mux.end();
+    }
+}
+
+#[test]
+fn content_that_nobody_wants_gives_its_room_back() {
+    let mut pair = Pair::new();
+    let before = pair.windows();
+    let ((out, back), asked) = pair.ask(false);
+    (0..5).for_each(|_| out.content(&[b'x'; 10_000], false));
+    pair.carry();
+    let Asked { sender, receiver, .. } = asked;
+    drop(receiver);
+    // The answer goes on, and what comes is dropped.
+    out.content(&[b'x'; 10_000], false);
+    pair.carry();
+    sender.head(true, |out| encode::status(out, 413));
+    pair.carry();
+    let head = back.poll_head(&context());
+    assert!(matches!(head, Poll::Ready(Ok(_))), "{head:?}");
+    assert_eq!(out.poll_cut(&context()), Poll::Ready(Cut::Reset(Reason::NO_ERROR)));
+    assert!(take(&back, &mut Vec::new()).is_some());
+    assert_eq!(pair.windows(), before);
+}
+
+#[test]
+fn a_sender_that_is_dropped_resets_its_stream_and_no_other() {
+    let mut pair = Pair::new();
+    let ((out, back), asked) = pair.ask(false);
+    let (other, _asked) = pair.ask(false);
+    drop(out);
+    pair.carry();
+    assert!(matches!(asked.receiver.poll_part(&context()), Poll::Ready(Err(Cut::Reset(Reason::CANCEL)))));
+    assert!(matches!(back.poll_head(&context()), Poll::Ready(Err(Cut::Dropped))));
+    assert!(other.0.poll_cut(&context()).is_pending());
+}
+
+#[test]
+fn who_leaves_serves_what_is_under_way() {
+    let mut pair = Pair::new();
+    let (_begun, asked) = pair.ask(true);
+    pair.server.leave();
+    pair.carry();
+    assert!(!pair.client.is_open());
+    assert!(!pair.server.state.borrow().is_over());
+    asked.sender.head(true, |out| encode::status(out, 200));
+    pair.carry();
+    assert!(pair.server.state.borrow().is_over() && pair.client.state.borrow().is_over());
+}
+
+#[test]
+fn what_comes_in_many_small_frames_takes_no_more_room_than_its_bytes() {
+    let mut pair = Pair::new();
+    let ((out, _back), asked) = pair.ask(false);
+    for _ in 0..10_000 {
+        out.content(b"x", false);
+    }
+    pair.carry();
+    let Poll::Ready(Ok((Part::Data(content), false))) = asked.receiver.poll_part(&context()) else {
+        panic!()
+    };
+    assert_eq!(content.len(), 10_000);
+}
+
+#[test]
+fn a_window_holds() {
+    let pair = Pair::new();
+    let mut bytes = Vec::new();
+    let mut block = Vec::new();
+    encode::request(&mut block, b"POST", b"shop", b"/");
+    frame::block(&mut bytes, &block, 1, false);
+    for _ in 0..5 {
+        frame::head(&mut bytes, frame::LARGEST, frame::DATA, 0, 1);
+        bytes.extend([b'x'; frame::LARGEST]);
+    }
+    // Four fill it. The stream is at fault, and the connection goes on.
+    assert_eq!(pair.server.hear(&bytes), Some(bytes.len()));
+    assert!(pair.server.accept().is_none());
+    assert_eq!(pair.windows()[1], 1 << 20);
+}
