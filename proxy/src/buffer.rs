@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::{io, mem};
 
 use crate::socket::Socket;
+use crate::splice::Pipes;
 
 /// Room that a connection reads into at first, in bytes.
 pub(crate) const READ_SIZE: usize = 16 * 1024;
@@ -20,6 +21,8 @@ const KEPT_LARGE: usize = 8;
 pub(crate) struct Buffers {
     small: RefCell<Vec<Vec<u8>>>,
     large: RefCell<Vec<Vec<u8>>>,
+    /// What large bodies go through that needn't be read.
+    pub(crate) pipes: Pipes,
 }
 
 impl Buffers {

@@ -44,6 +44,7 @@ mod rounds;
 mod sabotage;
 mod slot;
 mod socket;
+mod splice;
 mod standing;
 mod tls;
 mod trace;

@@ -9,17 +9,22 @@
 use std::cell::OnceCell;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use rustix::pipe::{SpliceFlags, splice};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::sabotage::{Rule, is_off};
 use crate::tls::{Agreed, Certificates, Session};
+
+/// Pages are moved, and nobody waits.
+const AT_ONCE: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
 /// A connected TCP socket.
 #[derive(Debug)]
@@ -110,6 +115,50 @@ impl Socket {
             });
             if let Some(sent) = sent {
                 return Poll::Ready(sent);
+            }
+        }
+    }
+
+    /// Whether what is read and written is what is on the wire.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.session.get().is_none()
+    }
+
+    /// Moves at most `most` bytes that have come to `pipe`, which is empty. Without TLS alone. `Ok(0)`: the peer has closed its
+    /// side.
+    pub(crate) fn poll_splice_to(
+        &self,
+        cx: &mut Context<'_>,
+        pipe: &OwnedFd,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            std::task::ready!(self.stream.poll_read_ready(cx))?;
+            let moved = self.attempt(Interest::READABLE, |stream| {
+                // A pipe takes so many pieces, not bytes: less than was asked for doesn't mean that there is no more.
+                Ok((splice(stream, None, pipe, None, most, AT_ONCE)?, false))
+            });
+            if let Some(moved) = moved {
+                return Poll::Ready(moved);
+            }
+        }
+    }
+
+    /// Sends what the kernel takes now of the `held` bytes in `pipe`. Without TLS alone.
+    pub(crate) fn poll_splice_from(
+        &self,
+        cx: &mut Context<'_>,
+        pipe: &OwnedFd,
+        held: usize,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            std::task::ready!(self.stream.poll_write_ready(cx))?;
+            let moved = self.attempt(Interest::WRITABLE, |stream| {
+                let sent = splice(pipe, None, stream, None, held, AT_ONCE)?;
+                Ok((sent, sent < held))
+            });
+            if let Some(moved) = moved {
+                return Poll::Ready(moved);
             }
         }
     }

@@ -55,6 +55,31 @@ fn an_answer_that_breaks_off_has_no_clean_end() {
 }
 
 #[test]
+fn a_large_answer_that_breaks_off_is_no_shorter_one() {
+    const SENT: usize = 4 * 1024 * 1024;
+    for reset in [false, true] {
+        let mut rig = Rig::new(&[]);
+        let replica = Replica::new(move |mut client| {
+            client.next_request();
+            client.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 2 * SENT));
+            client.send(vec![b'x'; SENT]);
+            if reset {
+                client.reset();
+            }
+        });
+        rig.add("a", replica.address);
+        let mut client = rig.connect();
+        client.send("GET / HTTP/1.1\r\nHost: shop\r\n\r\n");
+        assert!(client.head().starts_with("HTTP/1.1 200 OK"));
+        let body = client.read_to_end();
+        assert!(body.iter().all(|byte| *byte == b'x'));
+        // A reset may overtake what was sent before it.
+        assert!(if reset { body.len() <= SENT } else { body.len() == SENT }, "{}", body.len());
+        rig.finish();
+    }
+}
+
+#[test]
 fn a_client_that_knows_the_end_by_the_connections_end_is_reset() {
     for (answer, reset) in
         [(BEGINNINGS[1], false), (BEGINNINGS[2], true), ("HTTP/1.1 200 OK\r\n\r\nhello", true)]
