@@ -6,23 +6,13 @@ use crate::field::{Name, length};
 use crate::mux::block::{Block, Pseudo};
 use crate::mux::frame::{self, Head, Reason};
 use crate::mux::receive::{Taken, fatal};
-use crate::mux::state::{Leaving, State};
+use crate::mux::state::{Leaving, Partial, State};
 use crate::mux::stream::Stream;
 use crate::mux::{Role, wake};
 use crate::sabotage::{Rule, is_off};
 
 /// Frames that one section of fields may come in, beside those that its size needs.
 const CONTINUATIONS: usize = 16;
-
-/// A section of fields of which more is to come.
-#[derive(Debug)]
-pub(super) struct Partial {
-    pub(super) stream: u32,
-    ended: bool,
-    depends_on: u32,
-    bytes: Vec<u8>,
-    frames: usize,
-}
 
 impl State {
     pub(super) fn headers(&mut self, head: Head, payload: &[u8]) -> Taken {

@@ -10,7 +10,6 @@ use foldhash::fast::RandomState;
 use crate::hpack::{Decoder, encode};
 use crate::mux::block::Block;
 use crate::mux::frame::{self, Reason};
-use crate::mux::sections::Partial;
 use crate::mux::stream::{Cut, Stream};
 use crate::mux::{Limits, OUT, Role, wake};
 use crate::socket::Socket;
@@ -34,6 +33,16 @@ pub(super) enum Leaving {
     Said,
     /// It has heard it, and begins none.
     Heard,
+}
+
+/// A section of fields of which more is to come.
+#[derive(Debug)]
+pub(super) struct Partial {
+    pub(super) stream: u32,
+    pub(super) ended: bool,
+    pub(super) depends_on: u32,
+    pub(super) bytes: Vec<u8>,
+    pub(super) frames: usize,
 }
 
 #[derive(Debug)]
@@ -154,19 +163,28 @@ impl State {
             }
             self.written += sent;
             self.sent += sent as u64;
+            self.due = self.due.min(self.unwritten());
+            // Where there is always something left, what was written goes before it is all.
+            if self.written >= OUT {
+                self.out.drain(..self.written);
+                self.written = 0;
+            }
             if self.unwritten() * 2 <= OUT {
                 self.call_crowd();
             }
         }
-        if self.written > 0 {
-            self.written = 0;
-            self.due = 0;
-            self.out.clear();
-            if self.streams.is_empty() {
-                self.out = Vec::new();
-            }
+        self.out.clear();
+        self.written = 0;
+        if self.streams.is_empty() {
+            self.out = Vec::new();
         }
         socket.poll_flush(cx)
+    }
+
+    /// Bytes that what is to be sent has room for.
+    #[cfg(test)]
+    pub(super) fn room_taken(&self) -> usize {
+        self.out.capacity()
     }
 
     /// Takes what is to be sent.

@@ -5,9 +5,11 @@ use proptest::prelude::*;
 
 use super::block::Pseudo;
 use super::frame::{self, Reason};
-use super::{Asked, Cut, Limits, Mux, Receiver, Role, Sender};
+use super::{Asked, Cut, Drive, Limits, Mux, OUT, Receiver, Role, Sender};
+use crate::buffer::{Buffers, Input};
 use crate::hpack::encode;
 use crate::part::Part;
+use crate::socket::Socket;
 
 const LIMITS: Limits =
     Limits { streams: 100, stream_window: 65_536, window: 1 << 20, fields: 16 * 1024, faults: 10 };
@@ -231,4 +233,36 @@ fn a_window_holds() {
     assert_eq!(pair.server.hear(&bytes), Some(bytes.len()));
     assert!(pair.server.accept().is_none());
     assert_eq!(pair.windows()[1], 1 << 20);
+}
+
+/// There is always something left to be written, so that what is to be sent is never all sent.
+#[tokio::test]
+async fn who_reads_slowly_for_long_costs_no_more_room() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let near = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let far = listener.accept().await.unwrap().0;
+    // So little that what is left is never all taken.
+    rustix::net::sockopt::set_socket_send_buffer_size(&near, 16 * 1024).unwrap();
+    let (socket, buffers) = (Socket::new(near), Buffers::default());
+    let mut pair = Pair::new();
+    let (_begun, asked) = pair.ask(true);
+    asked.sender.head(false, |out| encode::status(out, 200));
+    let mut wide = Vec::new();
+    for stream in [0, 1] {
+        frame::numbers(&mut wide, frame::WINDOW_UPDATE, stream, &[1 << 30]);
+    }
+    assert_eq!(pair.server.hear(&wide), Some(wide.len()));
+    let mut drive = Drive::new(pair.server.clone(), Input::default(), None);
+    let mut read = vec![0; frame::LARGEST];
+    for _ in 0..3000 {
+        while let Poll::Ready(Ok(room)) = asked.sender.poll_room(&context()) {
+            asked.sender.content(&vec![b'x'; room], false);
+        }
+        std::future::poll_fn(|cx| Poll::Ready(drive.poll(cx, &socket, &buffers).is_pending())).await;
+        tokio::task::yield_now().await;
+        // Nothing to be read now is as good.
+        let _ = far.try_read(&mut read);
+    }
+    let room = pair.server.state.borrow().room_taken();
+    assert!(room <= 4 * OUT, "{room}");
 }
