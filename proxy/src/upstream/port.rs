@@ -2,8 +2,8 @@
 //!
 //! A replica may close an idle connection at the moment a request is written to it. What can be repeated is then sent
 //! again; what can't (a POST) would fail. So a connection is trusted with the latter only as far as this replica has
-//! shown that it keeps idle connections: half the longest idle time that one was seen to survive, and a quarter of the
-//! shortest after which one may have been closed.
+//! shown that it keeps idle connections: once it has kept a few, half the longest idle time that one was seen to survive, and a
+//! quarter of the shortest after which one may have been closed.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -21,6 +21,9 @@ use crate::upstream::link::Link;
 pub(crate) const IDLE: Duration = Duration::from_secs(4);
 /// Most idle connections per worker and replica.
 const KEPT: usize = 512;
+/// So many times idle connections must have been seen open before any is relied on: one that survives says little of a replica
+/// that closes some at once.
+const PROVEN: u32 = 32;
 /// A close that was seen is forgotten after this time.
 const FORGET: Duration = Duration::from_secs(60);
 
@@ -33,6 +36,8 @@ pub(crate) struct Port {
     pub(crate) pool: Pool,
     /// Exchanges under way.
     pub(crate) active: Cell<usize>,
+    /// How often an idle connection was seen open, and the longest for which one had been idle.
+    survivals: Cell<u32>,
     survived: Cell<Duration>,
     closed: Cell<Option<(Duration, Moment)>>,
 }
@@ -52,6 +57,7 @@ impl Port {
             idle: RefCell::default(),
             pool: Pool::default(),
             active: Cell::new(0),
+            survivals: Cell::new(0),
             survived: Cell::new(Duration::ZERO),
             closed: Cell::new(None),
         }
@@ -128,12 +134,14 @@ impl Port {
             self.closed.set(Some((soonest, now)));
             return false;
         }
+        self.survivals.set(self.survivals.get().saturating_add(1));
         self.survived.set(self.survived.get().max(age));
         true
     }
 
     fn relied_on(&self, age: Duration, now: Moment) -> bool {
         let closed = self.closed.get().filter(|(_, at)| now.since(*at) < FORGET);
-        age * 2 <= self.survived.get() && closed.is_none_or(|(soonest, _)| age * 4 <= soonest)
+        let proven = self.survivals.get() >= PROVEN && age * 2 <= self.survived.get();
+        proven && closed.is_none_or(|(soonest, _)| age * 4 <= soonest)
     }
 }
