@@ -23,7 +23,8 @@ async fn one_annotation_and_a_deployment_sleeps_and_wakes() {
     let namespace = plane.namespace("five").await.unwrap();
     let node = Node::start(&plane).await.unwrap();
     let kaos = Installed::start(&plane, &node).await;
-    assert_eq!(kaos.proxies().await.len(), 2);
+    // Kubernetes lists a ready pod a moment after it counts it.
+    eventually("both proxies are listed", async || (kaos.proxies().await.len() == 2).then_some(())).await;
     let env = json!([{"name": "HOST", "value": "0.0.0.0"}, {"name": "PORT", "value": "8080"}]);
     let probe = json!({"httpGet": {"path": "/healthz", "port": "http"}});
     shop(&client, &namespace, 1, json!({"env": env, "readinessProbe": probe})).await;
