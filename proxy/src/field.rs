@@ -1,5 +1,7 @@
 //! Header fields: a list that points into the bytes it was read from, and what each name means to a proxy.
 
+use crate::refuse::is_grpc;
+
 /// A name that the proxy acts on. Every other passes untouched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Name {
@@ -131,6 +133,12 @@ impl Fields {
     /// The values of one kind, in order.
     pub(crate) fn values(&self, kind: Name) -> impl Iterator<Item = &[u8]> {
         self.iter().filter(move |field| field.kind == kind).map(|field| field.value)
+    }
+
+    /// Whether they say that the content is messages of gRPC.
+    pub(crate) fn is_grpc(&self) -> bool {
+        let kind = self.iter().find(|field| field.name.eq_ignore_ascii_case(b"content-type"));
+        kind.is_some_and(|field| is_grpc(field.value))
     }
 
     /// Whether a `Connection` field lists `name`: such a field is for this hop alone. Names that the proxy itself acts

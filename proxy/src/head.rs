@@ -8,7 +8,7 @@ use kaos_core::host;
 
 use crate::field::{Fields, Name};
 use crate::http1::framing::Framing;
-use crate::refuse::{Refusal, is_grpc};
+use crate::refuse::Refusal;
 use crate::sabotage::{Rule, is_off};
 
 /// Longest method, in bytes: every registered one is shorter.
@@ -76,9 +76,7 @@ impl Head {
 
     /// Whether its content is messages of gRPC.
     pub(crate) fn is_grpc(&self) -> bool {
-        let is = |name: &[u8]| name.eq_ignore_ascii_case(b"content-type");
-        let kind = self.fields.iter().find(|field| is(field.name));
-        kind.is_some_and(|field| is_grpc(field.value))
+        self.fields.is_grpc()
     }
 
     /// The host as routes are looked up by it. Empty if the request names none, as HTTP/1.0 allows.

@@ -88,35 +88,23 @@ impl Socket {
         if room == 0 {
             return Poll::Ready(Ok(0));
         }
-        loop {
-            std::task::ready!(self.stream.poll_read_ready(cx))?;
-            let read = self.attempt(Interest::READABLE, |stream| {
-                let (read, _) = rustix::net::recv(stream, spare_capacity(buffer), RecvFlags::empty())?;
-                // A close is always announced by an event of its own, so zero is asked for again.
-                Ok((read, read > 0 && read < room))
-            });
-            if let Some(read) = read {
-                return Poll::Ready(read);
-            }
-        }
+        self.poll_moved(cx, Interest::READABLE, |stream| {
+            let (read, _) = rustix::net::recv(stream, spare_capacity(buffer), RecvFlags::empty())?;
+            // A close is always announced by an event of its own, so zero is asked for again.
+            Ok((read, read > 0 && read < room))
+        })
     }
 
     /// Writes to the wire what the kernel takes now.
     pub(crate) fn poll_send(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let offered: usize = parts.iter().map(|part| part.len()).sum();
-        loop {
-            std::task::ready!(self.stream.poll_write_ready(cx))?;
-            let sent = self.attempt(Interest::WRITABLE, |stream| {
-                let sent = match parts {
-                    [part] => rustix::net::send(stream, part, SendFlags::NOSIGNAL)?,
-                    parts => rustix::io::writev(stream, parts)?,
-                };
-                Ok((sent, sent < offered))
-            });
-            if let Some(sent) = sent {
-                return Poll::Ready(sent);
-            }
-        }
+        self.poll_moved(cx, Interest::WRITABLE, |stream| {
+            let sent = match parts {
+                [part] => rustix::net::send(stream, part, SendFlags::NOSIGNAL)?,
+                parts => rustix::io::writev(stream, parts)?,
+            };
+            Ok((sent, sent < offered))
+        })
     }
 
     /// Whether what is read and written is what is on the wire.
@@ -132,16 +120,10 @@ impl Socket {
         pipe: &OwnedFd,
         most: usize,
     ) -> Poll<io::Result<usize>> {
-        loop {
-            std::task::ready!(self.stream.poll_read_ready(cx))?;
-            let moved = self.attempt(Interest::READABLE, |stream| {
-                // A pipe takes so many pieces, not bytes: less than was asked for doesn't mean that there is no more.
-                Ok((splice(stream, None, pipe, None, most, AT_ONCE)?, false))
-            });
-            if let Some(moved) = moved {
-                return Poll::Ready(moved);
-            }
-        }
+        self.poll_moved(cx, Interest::READABLE, |stream| {
+            // A pipe takes so many pieces, not bytes: less than was asked for doesn't mean that there is no more.
+            Ok((splice(stream, None, pipe, None, most, AT_ONCE)?, false))
+        })
     }
 
     /// Sends what the kernel takes now of the `held` bytes in `pipe`. Without TLS alone.
@@ -151,13 +133,25 @@ impl Socket {
         pipe: &OwnedFd,
         held: usize,
     ) -> Poll<io::Result<usize>> {
+        self.poll_moved(cx, Interest::WRITABLE, |stream| {
+            let sent = splice(pipe, None, stream, None, held, AT_ONCE)?;
+            Ok((sent, sent < held))
+        })
+    }
+
+    /// Waits until the socket is ready for `call`, and makes it, until something was moved.
+    fn poll_moved(
+        &self,
+        cx: &mut Context<'_>,
+        interest: Interest,
+        mut call: impl FnMut(&TcpStream) -> Result<(usize, bool), Errno>,
+    ) -> Poll<io::Result<usize>> {
         loop {
-            std::task::ready!(self.stream.poll_write_ready(cx))?;
-            let moved = self.attempt(Interest::WRITABLE, |stream| {
-                let sent = splice(pipe, None, stream, None, held, AT_ONCE)?;
-                Ok((sent, sent < held))
-            });
-            if let Some(moved) = moved {
+            std::task::ready!(match interest {
+                Interest::READABLE => self.stream.poll_read_ready(cx),
+                _ => self.stream.poll_write_ready(cx),
+            })?;
+            if let Some(moved) = self.attempt(interest, &mut call) {
                 return Poll::Ready(moved);
             }
         }

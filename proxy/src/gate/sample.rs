@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use kaos_core::snapshot::{Mode, Replicas, StartTimes};
+use kaos_core::snapshot::StartTimes;
 use kaos_core::{EndpointUid, Policy, Workload};
 
 use super::*;
@@ -11,20 +11,7 @@ use crate::slot::Kind;
 /// One with so many replicas, each of which takes `limit` requests at once; and their slots.
 pub(crate) fn gate(limit: u32, replicas: usize) -> (Arc<Gate>, Vec<Arc<Slot>>) {
     let policy = Policy { container_concurrency: limit, ..Policy::default() };
-    let workload = Workload {
-        id: WorkloadId::new("local", "shop"),
-        hosts: Vec::new(),
-        path: "/".into(),
-        policy: Arc::new(policy),
-        endpoints: Vec::new(),
-        replicas: Replicas::default(),
-        hold: None,
-        failure: None,
-        version: 1,
-        mode: Mode::default(),
-        checks: Arc::default(),
-        contender: None,
-    };
+    let workload = Workload::new(WorkloadId::new("local", "shop"), policy);
     let slot = |at: usize| {
         let (uid, address) = (EndpointUid::new(&at.to_string()), (Ipv4Addr::LOCALHOST, 1).into());
         let slot = Slot::new(uid, at as u64, address, StartTimes::default(), Kind::Replica(0));

@@ -82,10 +82,11 @@ fn string(block: &mut &[u8], out: &mut Vec<u8>) -> Option<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn read(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<(String, String)>, Malformed> {
+    /// The fields of a block, as text.
+    pub(crate) fn read(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<(String, String)>, Malformed> {
         let mut fields = Vec::new();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         decoder.decode(block, |name, value| fields.push((text(name), text(value))))?;

@@ -2,6 +2,7 @@
 
 use crate::hpack::integer;
 use crate::hpack::table::STATIC;
+use crate::http1::write::decimal;
 
 /// The first block of a connection begins with this: nothing is put into the other end's table, whatever size it would let it
 /// have (RFC 7541 §4.2).
@@ -85,6 +86,13 @@ pub(crate) fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     }
 }
 
+/// Writes a field whose value is a number.
+pub(crate) fn number(out: &mut Vec<u8>, name: &[u8], number: u64) {
+    let mut digits = Vec::with_capacity(20);
+    decimal(&mut digits, number);
+    field(out, name, &digits);
+}
+
 /// Writes a string as it is: Huffman's code would save a quarter of the bytes, and cost more than all the rest.
 fn string(out: &mut Vec<u8>, value: &[u8]) {
     integer::put(out, 0, 7, value.len());
@@ -95,6 +103,7 @@ fn string(out: &mut Vec<u8>, value: &[u8]) {
 mod tests {
     use super::*;
     use crate::hpack::Decoder;
+    use crate::hpack::decode::tests::read;
 
     #[test]
     fn what_is_written_is_read_again() {
@@ -111,9 +120,7 @@ mod tests {
             (&long, &long),
         ];
         fields.iter().for_each(|(name, value)| field(&mut block, name.as_bytes(), value.as_bytes()));
-        let mut read = Vec::new();
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        Decoder::default().decode(&block, |name, value| read.push((text(name), text(value)))).unwrap();
+        let read = read(&mut Decoder::default(), &block).unwrap();
         let mut expected: Vec<_> =
             statuses.iter().map(|code| (":status".to_owned(), code.to_string())).collect();
         expected.extend(fields.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())));
@@ -125,9 +132,7 @@ mod tests {
         for (method, path) in [("GET", "/"), ("POST", "/a?b"), ("PUT", "*")] {
             let mut block = Vec::new();
             request(&mut block, method.as_bytes(), b"shop", path.as_bytes());
-            let mut read = Vec::new();
-            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-            Decoder::default().decode(&block, |name, value| read.push((text(name), text(value)))).unwrap();
+            let read = read(&mut Decoder::default(), &block).unwrap();
             let expected =
                 [(":method", method), (":scheme", "http"), (":authority", "shop"), (":path", path)];
             assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));

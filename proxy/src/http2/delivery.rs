@@ -15,7 +15,7 @@ use crate::http2::streams::Open;
 use crate::mux::frame::Reason;
 use crate::mux::{Cut, Sender};
 use crate::pace::Pace;
-use crate::part::{Part, Trailers};
+use crate::part::Part;
 use crate::rounds::Watched;
 use crate::sabotage::{Rule, is_off};
 use crate::upstream::http2::inflow::Inflow;
@@ -49,9 +49,10 @@ pub(super) struct Delivery {
 
 /// What comes next of an answer.
 enum Next {
-    /// So many bytes of content are there.
+    /// Content is there.
     Content,
-    End(Trailers),
+    /// Its end, with trailers or without.
+    End(Part),
 }
 
 impl Delivery {
@@ -69,12 +70,8 @@ impl Delivery {
                         return Poll::Ready(Ok(()));
                     }
                 }
-                Next::End(trailers) => {
-                    if trailers.is_empty() {
-                        to.content(&[], true);
-                    } else {
-                        to.trailers(&trailers);
-                    }
+                Next::End(end) => {
+                    to.end(&end);
                     self.finish();
                     return Poll::Ready(Ok(()));
                 }
@@ -98,10 +95,7 @@ impl Delivery {
                         }
                         Piece::End { skip, trailers } => {
                             link.input.consume(skip);
-                            let Part::Trailers(trailers) = Part::end(trailers) else {
-                                return Poll::Ready(Ok(Next::End(Vec::new())));
-                            };
-                            return Poll::Ready(Ok(Next::End(trailers)));
+                            return Poll::Ready(Ok(Next::End(Part::end(trailers))));
                         }
                         Piece::More { skip } => link.input.consume(skip),
                     }
@@ -121,7 +115,7 @@ impl Delivery {
                     }
                     match ready!(link.input.poll_fill(cx, &link.socket, &worker.buffers, READ_SIZE)) {
                         Ok(0) if *framing == Framing::UntilClose || is_off(Rule::VisibleCut) => {
-                            return Poll::Ready(Ok(Next::End(Vec::new())));
+                            return Poll::Ready(Ok(Next::End(Part::End)));
                         }
                         Ok(0) | Err(_) => return Poll::Ready(Err(Reason::INTERNAL_ERROR)),
                         Ok(_) => {}
@@ -130,8 +124,7 @@ impl Delivery {
                 Source::Stream { carried: (_, inflow), rest } => {
                     match ready!(inflow.poll_part(cx)).map_err(told)? {
                         Part::Data(content) => *rest = content,
-                        Part::Trailers(trailers) => return Poll::Ready(Ok(Next::End(trailers))),
-                        Part::End => return Poll::Ready(Ok(Next::End(Vec::new()))),
+                        end => return Poll::Ready(Ok(Next::End(end))),
                     }
                 }
                 Source::Ended => {}

@@ -3,18 +3,15 @@
 use std::future::poll_fn;
 
 use bytes::{Buf, Bytes};
-use http::Method;
 
 use crate::admit::{Record, Routed};
-use crate::head::Head;
-use crate::hpack::encode::{field, status};
+use crate::hpack::encode::{field, number, status};
 use crate::http1::respond::{grpc, passes_back, problem, server_timing};
-use crate::http1::write::decimal;
 use crate::mux::Sender;
 use crate::mux::block::{Block, Pseudo};
 use crate::mux::frame::Reason;
 use crate::pace::PATIENCE;
-use crate::refuse::{Refusal, is_grpc};
+use crate::refuse::Refusal;
 use crate::rounds::Watched;
 use crate::upstream::answer::Answer;
 use crate::worker::Worker;
@@ -41,12 +38,6 @@ pub(super) fn begin(sender: &Sender, answer: &Answer, record: &mut Record, route
     });
 }
 
-fn number(out: &mut Vec<u8>, name: &[u8], number: u64) {
-    let mut digits = Vec::with_capacity(20);
-    decimal(&mut digits, number);
-    field(out, name, &digits);
-}
-
 /// How our own answer is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -57,20 +48,9 @@ pub(super) enum Form {
 }
 
 impl Form {
-    pub(super) fn of_head(head: &Head) -> Form {
-        if head.is_grpc() {
-            Form::Grpc
-        } else if head.method == Method::HEAD {
-            Form::Head
-        } else {
-            Form::Whole
-        }
-    }
-
-    /// To a head that is no request.
+    /// To what begins with this, whether it is a request or not.
     pub(super) fn of(block: &Block) -> Form {
-        let kind = block.fields.iter().find(|field| field.name == b"content-type");
-        if kind.is_some_and(|kind| is_grpc(kind.value)) {
+        if block.fields.is_grpc() {
             Form::Grpc
         } else if block.pseudo(Pseudo::Method) == Some(b"HEAD") {
             Form::Head

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kaos_core::Moment;
+use tokio::task::AbortHandle;
 
 use crate::admit::{Ended, Record, Routed, route};
 use crate::buffer::Input;
 use crate::clients::Client;
 use crate::field::Name;
-use crate::forward::feed::Feed;
+use crate::forward::feed::{Feed, Sink};
 use crate::forward::{Begun, Sent, Streamed, Trip, give_back};
 use crate::head::Head;
 use crate::http2::delivery::{Delivery, Source};
@@ -130,6 +131,7 @@ fn spawn(worker: &Rc<Worker>, socket: &Rc<Socket>, client: Client, asked: Asked,
 async fn stream(worker: Rc<Worker>, socket: Rc<Socket>, client: Client, asked: Asked, open: Open) {
     let Asked { mut block, sender, receiver } = asked;
     let https = client.secure || client.trusted;
+    let form = Form::of(&block);
     let head = match request::head(&mut block, receiver.has_ended(), https) {
         Err(Wrong::Malformed) => return sender.reset(Reason::PROTOCOL_ERROR),
         Err(Wrong::Refused(refusal)) => Err(refusal),
@@ -143,13 +145,20 @@ async fn stream(worker: Rc<Worker>, socket: Rc<Socket>, client: Client, asked: A
         match head {
             Ok(head) => {
                 let stream =
-                    Stream { worker: &worker, socket: &socket, client, sender: &sender, watch, open };
+                    Stream { worker: &worker, socket: &socket, client, sender: &sender, form, watch, open };
                 stream.answer(&head, FromStream::new(&head, receiver, record.meter()), record).await;
             }
-            Err(refusal) => respond::refuse(&sender, &watch, &refusal, record, Form::of(&block)).await,
+            Err(refusal) => respond::refuse(&sender, &watch, &refusal, record, form).await,
         }
     });
     poll_fn(|cx| if sender.poll_cut(cx).is_ready() { Poll::Ready(()) } else { work.as_mut().poll(cx) }).await;
+}
+
+/// Sends what is left of a request beside its answer. Reading the answer must not drive it: a client that reads only after it
+/// has sent would wait for ever. What has left already needs no task.
+fn go_on(mut feed: Feed<FromStream>, mut to: impl Sink<FromStream> + 'static) -> Option<AbortHandle> {
+    (!feed.finished)
+        .then(|| tokio::task::spawn_local(async move { feed.finish(&mut to).await }).abort_handle())
 }
 
 /// One request under way.
@@ -158,13 +167,14 @@ struct Stream<'a> {
     socket: &'a Rc<Socket>,
     client: Client,
     sender: &'a Sender,
+    form: Form,
     watch: Watched,
     open: Open,
 }
 
 impl Stream<'_> {
     async fn answer(self, head: &Head, body: FromStream, mut record: Record) {
-        let form = Form::of_head(head);
+        let form = self.form;
         let mut routed = match route(self.worker, head, self.socket, &mut record) {
             Ok(routed) => routed,
             Err(refusal) => return respond::refuse(self.sender, &self.watch, &refusal, record, form).await,
@@ -193,7 +203,7 @@ impl Stream<'_> {
         self,
         head: &Head,
         mut sent: Sent,
-        mut feed: Feed<FromStream>,
+        feed: Feed<FromStream>,
         mut record: Record,
         mut routed: Routed,
     ) {
@@ -210,11 +220,7 @@ impl Stream<'_> {
         }
         let ended = headless || sent.answer.body.has_ended();
         respond::begin(self.sender, &sent.answer, &mut record, &routed, ended);
-        // Reading the answer must not drive the upload: a client that reads only after it has sent would wait for ever.
-        let upload = (!feed.finished).then(|| {
-            let mut to = sent.link.socket.clone();
-            tokio::task::spawn_local(async move { feed.finish(&mut to).await }).abort_handle()
-        });
+        let upload = go_on(feed, sent.link.socket.clone());
         let deadline = sent.deadline;
         let Sent { permit, link, answer, .. } = sent;
         let source = Source::Link { permit, link, framing: answer.body, reusable: answer.reusable, ready: 0 };
@@ -226,17 +232,15 @@ impl Stream<'_> {
         self,
         head: &Head,
         streamed: Streamed,
-        mut feed: Feed<FromStream>,
+        feed: Feed<FromStream>,
         mut record: Record,
         mut routed: Routed,
     ) {
-        let Streamed { permit, mut outflow, inflow, answer, deadline } = streamed;
+        let Streamed { permit, outflow, inflow, answer, deadline } = streamed;
         record.first_byte(&mut routed, &permit);
         let ended = answer.body.has_ended() || head.method == http::Method::HEAD;
         respond::begin(self.sender, &answer, &mut record, &routed, ended);
-        // As above. What has left already needs no task.
-        let upload = (!feed.finished)
-            .then(|| tokio::task::spawn_local(async move { feed.finish(&mut outflow).await }).abort_handle());
+        let upload = go_on(feed, outflow);
         let source = Source::Stream { carried: (permit, inflow), rest: Bytes::new() };
         self.deliver(source, upload, deadline, ended, record, routed).await;
     }
@@ -244,7 +248,7 @@ impl Stream<'_> {
     async fn deliver(
         self,
         source: Source,
-        upload: Option<tokio::task::AbortHandle>,
+        upload: Option<AbortHandle>,
         deadline: Moment,
         ended: bool,
         record: Record,

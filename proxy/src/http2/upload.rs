@@ -97,16 +97,10 @@ impl FromStream {
                 }
                 self.content = data;
             }
-            Part::Trailers(trailers) => {
+            end => {
                 self.ended = true;
                 if self.chunked {
-                    end_chunks(&mut framing, &trailers);
-                }
-            }
-            Part::End => {
-                self.ended = true;
-                if self.chunked {
-                    end_chunks(&mut framing, &[]);
+                    end_chunks(&mut framing, end.trailers());
                 }
             }
         }

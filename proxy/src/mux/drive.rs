@@ -42,27 +42,20 @@ impl Drive {
 
     /// Reads and writes what can be read and written now, to the end of the connection. Then nothing is open any more.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, socket: &Socket, buffers: &Buffers) -> Poll<Ended> {
-        let mux = self.mux.clone();
-        let ended = self.poll_on(cx, &mux, socket, buffers);
+        let ended = self.poll_on(cx, socket, buffers);
         if ended.is_ready() {
-            mux.end();
+            self.mux.end();
             self.input.discard(buffers);
         }
         ended
     }
 
-    fn poll_on(
-        &mut self,
-        cx: &mut Context<'_>,
-        mux: &Mux,
-        socket: &Socket,
-        buffers: &Buffers,
-    ) -> Poll<Ended> {
+    fn poll_on(&mut self, cx: &mut Context<'_>, socket: &Socket, buffers: &Buffers) -> Poll<Ended> {
         // Who is at work needs no waking.
-        mux.state.borrow_mut().driver = None;
+        self.mux.state.borrow_mut().driver = None;
         loop {
-            let read = self.poll_read(cx, mux, socket, buffers);
-            let mut state = mux.state.borrow_mut();
+            let read = self.poll_read(cx, socket, buffers);
+            let mut state = self.mux.state.borrow_mut();
             let written = state.poll_write(cx, socket);
             if let Some(budget) = &mut self.budget {
                 budget.sent(state.sent);
@@ -88,28 +81,27 @@ impl Drive {
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
-        mux: &Mux,
         socket: &Socket,
         buffers: &Buffers,
     ) -> Poll<io::Result<()>> {
-        while self.fault.is_none() && mux.state.borrow().due < DUE {
+        while self.fault.is_none() {
             let budget = &mut self.budget;
             let pays = |kind, length| budget.as_mut().is_none_or(|budget| budget.pay(kind, length));
-            let (used, taken) = mux.take(self.input.unread(), pays);
+            let (used, taken) = self.mux.take(self.input.unread(), pays);
             self.input.consume(used);
             if let Err(fault) = taken {
-                let mut state = mux.state.borrow_mut();
+                let mut state = self.mux.state.borrow_mut();
                 let last = state.last;
                 state.go_away(last, fault.0);
                 self.fault = Some(fault);
                 break;
             }
-            if used > 0 && !self.input.is_empty() && mux.state.borrow().due >= DUE {
+            if self.mux.state.borrow().due >= DUE {
                 break;
             }
             match self.input.poll_fill(cx, socket, buffers, ROOM) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-                Poll::Ready(Ok(_)) => mux.state.borrow_mut().heard = true,
+                Poll::Ready(Ok(_)) => self.mux.state.borrow_mut().heard = true,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
                     self.input.rest(buffers);

@@ -20,12 +20,21 @@ pub(super) fn fatal<T>(reason: Reason) -> Result<T, Fatal> {
 impl State {
     /// Takes one frame.
     pub(super) fn take(&mut self, head: Head, payload: &[u8]) -> Taken {
-        if !self.settled && (head.kind != frame::SETTINGS || head.has(frame::ACK)) {
+        if self.most_streams.is_none() && (head.kind != frame::SETTINGS || head.has(frame::ACK)) {
             // The preface ends with them (§3.4).
             return fatal(Reason::PROTOCOL_ERROR);
         }
         let begun = self.partial.as_ref().map(|partial| partial.stream);
         if begun.is_some_and(|stream| (head.kind, head.stream) != (frame::CONTINUATION, stream)) {
+            return fatal(Reason::PROTOCOL_ERROR);
+        }
+        // Some speak of a stream, some of the connection.
+        let astray = match head.kind {
+            frame::DATA | frame::HEADERS | frame::PRIORITY => head.stream == 0,
+            frame::SETTINGS | frame::PING | frame::GOAWAY => head.stream != 0,
+            _ => false,
+        };
+        if astray {
             return fatal(Reason::PROTOCOL_ERROR);
         }
         match head.kind {
@@ -37,7 +46,7 @@ impl State {
             // Only servers push, and we allow none to.
             frame::PUSH_PROMISE => fatal(Reason::PROTOCOL_ERROR),
             frame::PING => self.pinged(head, payload),
-            frame::GOAWAY => self.goes_away(head, payload),
+            frame::GOAWAY => self.goes_away(payload),
             frame::WINDOW_UPDATE => self.widened(head, payload),
             frame::CONTINUATION => self.continued(head, payload),
             _ => Ok(()),
@@ -70,7 +79,7 @@ impl State {
 
     /// As [`State::fail`], of one that isn't known.
     pub(super) fn refuse(&mut self, id: u32, reason: Reason) -> Taken {
-        frame::numbers(self.reply(frame::HEAD + 4), frame::RST_STREAM, id, &[reason.0]);
+        self.say_reset(id, reason);
         self.blame()
     }
 
@@ -81,9 +90,6 @@ impl State {
     }
 
     fn content(&mut self, head: Head, payload: &[u8]) -> Taken {
-        if head.stream == 0 {
-            return fatal(Reason::PROTOCOL_ERROR);
-        }
         let Some(content) = head.unpadded(payload) else { return fatal(Reason::PROTOCOL_ERROR) };
         if payload.len() as i64 > self.window && !is_off(Rule::Windows) {
             return fatal(Reason::FLOW_CONTROL_ERROR);
@@ -96,8 +102,7 @@ impl State {
             }
             // It may have been on its way when we ended the stream.
             if self.ended_by_us(head.stream) != Some(true) {
-                let out = self.reply(frame::HEAD + 4);
-                frame::numbers(out, frame::RST_STREAM, head.stream, &[Reason::STREAM_CLOSED.0]);
+                self.say_reset(head.stream, Reason::STREAM_CLOSED);
             }
             return Ok(());
         };
@@ -140,9 +145,6 @@ impl State {
     }
 
     fn priority(&mut self, head: Head, payload: &[u8]) -> Taken {
-        if head.stream == 0 {
-            return fatal(Reason::PROTOCOL_ERROR);
-        }
         let known = self.streams.get(&head.stream).cloned();
         let reason = match <&[u8; 5]>::try_from(payload) {
             Err(_) => Reason::FRAME_SIZE_ERROR,
@@ -175,9 +177,6 @@ impl State {
     }
 
     fn settings(&mut self, head: Head, payload: &[u8]) -> Taken {
-        if head.stream != 0 {
-            return fatal(Reason::PROTOCOL_ERROR);
-        }
         let acknowledged = head.has(frame::ACK);
         if !payload.len().is_multiple_of(6) || acknowledged && !payload.is_empty() {
             return fatal(Reason::FRAME_SIZE_ERROR);
@@ -190,11 +189,8 @@ impl State {
             let value = u32::from_be_bytes(<[u8; 4]>::try_from(value).unwrap_or_default());
             self.set(u16::from_be_bytes([*a, *b]), value)?;
         }
-        self.settled = true;
-        if self.role == Role::Client && self.most_streams.is_none() {
-            // Who says nothing allows any number.
-            self.most_streams = Some(usize::MAX);
-        }
+        // Who says nothing allows any number.
+        self.most_streams.get_or_insert(usize::MAX);
         frame::head(self.reply(frame::HEAD), 0, frame::SETTINGS, frame::ACK, 0);
         Ok(())
     }
@@ -232,9 +228,6 @@ impl State {
     }
 
     fn pinged(&mut self, head: Head, payload: &[u8]) -> Taken {
-        if head.stream != 0 {
-            return fatal(Reason::PROTOCOL_ERROR);
-        }
         if payload.len() != 8 {
             return fatal(Reason::FRAME_SIZE_ERROR);
         }
@@ -248,10 +241,7 @@ impl State {
         Ok(())
     }
 
-    fn goes_away(&mut self, head: Head, payload: &[u8]) -> Taken {
-        if head.stream != 0 {
-            return fatal(Reason::PROTOCOL_ERROR);
-        }
+    fn goes_away(&mut self, payload: &[u8]) -> Taken {
         let Some((last, _)) = payload.split_first_chunk::<4>().filter(|_| payload.len() >= 8) else {
             return fatal(Reason::FRAME_SIZE_ERROR);
         };

@@ -16,9 +16,6 @@ const CONTINUATIONS: usize = 16;
 
 impl State {
     pub(super) fn headers(&mut self, head: Head, payload: &[u8]) -> Taken {
-        if head.stream == 0 {
-            return fatal(Reason::PROTOCOL_ERROR);
-        }
         let block = head.unpadded(payload).and_then(|block| head.unprioritised(block));
         let Some((block, depends_on)) = block else { return fatal(Reason::PROTOCOL_ERROR) };
         let ended = head.has(frame::END_STREAM);

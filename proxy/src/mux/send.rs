@@ -99,10 +99,15 @@ impl State {
         if stream.cut.get().is_some() || !self.streams.contains_key(&stream.id) {
             return;
         }
-        frame::numbers(self.reply(frame::HEAD + 4), frame::RST_STREAM, stream.id, &[reason.0]);
+        self.say_reset(stream.id, reason);
         self.close(stream, true);
         let left = stream.end(cut);
         self.give(left);
+    }
+
+    /// Tells the other end that a stream has ended.
+    pub(super) fn say_reset(&mut self, id: u32, reason: Reason) {
+        frame::numbers(self.reply(frame::HEAD + 4), frame::RST_STREAM, id, &[reason.0]);
     }
 
     /// Ends a stream that the other end has ended.

@@ -78,8 +78,7 @@ pub(super) struct State {
     /// Room for a block that is written.
     pub(super) block: Vec<u8>,
     pub(super) driver: Option<Waker>,
-    /// Settings have come; and how many streams they allow us.
-    pub(super) settled: bool,
+    /// How many streams the other end's settings allow us, once they have come.
     pub(super) most_streams: Option<usize>,
     pub(super) faults: usize,
     pub(super) leaving: Leaving,
@@ -128,7 +127,6 @@ impl State {
             due: 0,
             block: vec![encode::NO_TABLE],
             driver: None,
-            settled: false,
             most_streams: None,
             faults: 0,
             leaving: Leaving::No,

@@ -156,9 +156,12 @@ impl Sender {
         self.mux.state.borrow_mut().send_content(&self.stream, content, ended);
     }
 
-    /// Ends it with trailers.
-    pub(crate) fn trailers(&self, trailers: &Trailers) {
-        self.mux.state.borrow_mut().send_trailers(&self.stream, trailers);
+    /// Ends it, with trailers if `end` is those.
+    pub(crate) fn end(&self, end: &Part) {
+        match end {
+            Part::Trailers(trailers) => self.mux.state.borrow_mut().send_trailers(&self.stream, trailers),
+            Part::Data(_) | Part::End => self.content(&[], true),
+        }
     }
 
     /// Ends it before it is whole.

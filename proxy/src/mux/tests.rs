@@ -129,7 +129,7 @@ proptest! {
             asked.sender.content(now, false);
             left = later;
         }
-        asked.sender.trailers(&vec![(b"x".to_vec(), b"y".to_vec())]);
+        asked.sender.end(&Part::Trailers(vec![(b"x".to_vec(), b"y".to_vec())]));
         pair.carry();
         let mut end = take(&back, &mut come);
         while end.is_none() {

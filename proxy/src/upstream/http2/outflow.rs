@@ -79,12 +79,8 @@ impl<U: Upload> Sink<U> for Outflow {
             match part {
                 (Part::Data(content), last) if !content.is_empty() => self.pending = Some((content, last)),
                 (Part::Data(_), false) => {}
-                (Part::Trailers(trailers), _) => {
-                    self.send.trailers(&trailers);
-                    self.end();
-                }
-                (Part::Data(_) | Part::End, _) => {
-                    self.send.content(&[], true);
+                (end, _) => {
+                    self.send.end(&end);
                     self.end();
                 }
             }

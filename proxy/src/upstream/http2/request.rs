@@ -6,7 +6,6 @@ use crate::field::Name;
 use crate::head::Head;
 use crate::hpack::encode;
 use crate::http1::framing::Framing;
-use crate::http1::write::decimal;
 use crate::refuse::Refusal;
 use crate::upstream::forwarded::Dropped;
 use crate::upstream::send::{self, Hop};
@@ -22,9 +21,7 @@ pub(crate) fn head(head: &Head, hop: &Hop<'_>) -> Result<(Vec<u8>, Result<(), Dr
     match &head.body {
         Framing::Length(0) if head.fields.values(Name::ContentLength).next().is_none() => {}
         Framing::Length(length) => {
-            let mut digits = Vec::with_capacity(20);
-            decimal(&mut digits, *length);
-            encode::field(&mut block, b"content-length", &digits);
+            encode::number(&mut block, b"content-length", *length);
         }
         _ => {}
     }
@@ -65,14 +62,13 @@ fn address(head: &Head, hop: &Hop<'_>, block: &mut Vec<u8>) -> Result<(), Refusa
 mod tests {
     use super::*;
     use crate::hpack::Decoder;
+    use crate::hpack::decode::tests::read;
 
     #[test]
     fn lines_become_fields_in_order() {
         let mut block = Vec::new();
         copy(b"A: b\r\nX-Y: \r\na: c: d\r\n", &mut block);
-        let mut read = Vec::new();
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        Decoder::default().decode(&block, |name, value| read.push((text(name), text(value)))).unwrap();
+        let read = read(&mut Decoder::default(), &block).unwrap();
         assert_eq!(read, [("a", "b"), ("x-y", ""), ("a", "c: d")].map(|(a, b)| (a.to_owned(), b.to_owned())));
     }
 }
