@@ -2,6 +2,7 @@
 
 #[cfg(feature = "kubernetes")]
 pub(crate) mod cluster;
+mod name;
 #[cfg(feature = "kubernetes")]
 pub(crate) mod secrets;
 
@@ -12,6 +13,7 @@ use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use kaos_core::Policy;
 use kaos_core::knob::{KNOBS, Knob};
 
+use self::name::label;
 use crate::config::Settings;
 
 /// Serverless for any cluster and any laptop: whatever answers HTTP runs when it is needed and not otherwise.
@@ -90,7 +92,7 @@ pub(crate) struct Up {
     #[command(flatten)]
     pub(crate) settings: Settings,
     /// Name of the one function [default: made from CMD]
-    #[arg(long, env = "KAOS_NAME", value_parser = name)]
+    #[arg(long, env = "KAOS_NAME", value_parser = label)]
     pub(crate) name: Option<String>,
     /// Host of the one function besides every other; may be repeated [default: NAME.localhost]
     #[arg(long, env = "KAOS_HOST", value_delimiter = ',', value_parser = host)]
@@ -212,11 +214,6 @@ fn flag(knob: &'static Knob) -> clap::Arg {
         .value_parser(read)
         .help_heading("Knobs of the one function")
         .help(format!("{} Allowed: {} [default: {}]", knob.doc, knob.allowed, knob.default))
-}
-
-fn name(text: &str) -> Result<String, String> {
-    let allowed = || format!("allowed is {}", crate::config::NAME_ALLOWED);
-    crate::config::is_label(text).then(|| text.to_owned()).ok_or_else(allowed)
 }
 
 fn host(text: &str) -> Result<kaos_core::host::HostPattern, String> {

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kaos_loadtest::flood::{self, Flood};
 use kaos_loadtest::frames::{END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, block, bytes, get};
@@ -32,6 +32,9 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 /// Rounds of a flood that are sent at once.
 const BATCH: usize = 200;
+
+/// Bytes that are written at once: the kernel doesn't interrupt a write, however nice its thread is.
+const PIECE: usize = 8 * 1024;
 
 /// How nice attackers are: as nice as can be.
 const NICE: i32 = 19;
@@ -122,11 +125,13 @@ fn beside(
     let against = proxy.target(Case { work: Work::H2c, ..case }, stage).address;
     let honest = |round: u32| {
         let when = Loop::Open { rate: arguments.honest, seed: u64::from(round) };
+        let _urgent = proxy.hurry();
         load::ask(&target, when, arguments.span)
             .map(|done| done.latencies.quantile(0.99).as_secs_f64() * 1000.0)
     };
     let (mut quiet, mut attacked, mut begun) = (Vec::new(), Vec::new(), 0);
     for round in 0..arguments.rounds {
+        calm(proxy);
         quiet.push(honest(round)?);
         let attackers = Attackers::start(against, attack, arguments.attackers as usize);
         let waited = honest(round);
@@ -141,6 +146,19 @@ fn beside(
         begun: begun as f64 / (arguments.span.as_secs_f64() * f64::from(arguments.rounds)),
         most_mb: proxy.most_memory() as f64 / 1e6,
     })
+}
+
+/// Waits until the proxy is done with what the last attackers have left.
+fn calm(proxy: &Proxy) {
+    let begun = Instant::now();
+    let mut before = None;
+    while begun.elapsed() < LONGEST {
+        let now = proxy.cpu();
+        if before.replace(now).is_some_and(|before| now.seconds_since(before) == (0.0, 0.0)) {
+            return;
+        }
+        std::thread::park_timeout(PAUSE);
+    }
 }
 
 /// Attackers at work.
@@ -196,7 +214,9 @@ async fn once(address: SocketAddr, attack: &Attack) -> std::io::Result<()> {
         write.write_all(&attack.begin).await?;
         let Some(flood) = &attack.flood else { return std::future::pending().await };
         for at in 0.. {
-            write.write_all(&flood.rounds(HOST, at * BATCH..(at + 1) * BATCH)).await?;
+            for piece in flood.rounds(HOST, at * BATCH..(at + 1) * BATCH).chunks(PIECE) {
+                write.write_all(piece).await?;
+            }
         }
         Ok(())
     };

@@ -6,6 +6,8 @@ mod h1;
 mod h2;
 mod line;
 
+use std::cell::OnceCell;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +15,8 @@ use std::time::{Duration, Instant};
 use kaos_loadtest::pace::Pace;
 use kaos_loadtest::schedule::Arrival;
 use kaos_loadtest::tally::Latencies;
-use tokio::sync::Semaphore;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
@@ -24,6 +27,10 @@ pub(crate) use line::{Line, Target, connect, open_all};
 
 /// Longest wait for one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// In an open loop requests become due at steps of this: a timer for each of 40,000 a second would cost more than asking does,
+/// and the load would keep the upstream from its core.
+const STEP: Duration = Duration::from_micros(100);
 
 /// What one round of load did.
 pub(crate) struct Done {
@@ -44,10 +51,29 @@ pub(crate) enum Loop {
     Open { rate: f64, seed: u64 },
 }
 
-/// An event loop for the load: one thread, as there is one core.
-pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| format!("no event loop: {error}"))
+thread_local! {
+    static RUNTIME: OnceCell<Rc<Runtime>> = const { OnceCell::new() };
+}
+
+/// This thread's event loop: one for all of its life, as the upstream may be on it.
+pub(crate) fn runtime() -> Result<Rc<Runtime>, String> {
+    RUNTIME.with(|runtime| match runtime.get() {
+        Some(runtime) => Ok(Rc::clone(runtime)),
+        None => {
+            let made = Builder::new_current_thread().enable_all().build();
+            let made = Rc::new(made.map_err(|error| format!("no event loop: {error}"))?);
+            Ok(Rc::clone(runtime.get_or_init(|| made)))
+        }
+    })
+}
+
+/// Does `work`, which blocks, while this thread's event loop runs.
+pub(crate) fn beside<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
+    let (done, wait) = oneshot::channel();
+    std::thread::scope(|threads| {
+        threads.spawn(move || done.send(work()).is_ok());
+        runtime()?.block_on(wait).map_err(|_failed| "a thread of the benchmark failed".to_owned())
+    })
 }
 
 /// Asks for `span`. The first wrong answer ends it with an error.
@@ -58,7 +84,7 @@ pub(crate) fn ask(target: &Target<'_>, when: Loop, span: Duration) -> Result<Don
         match when {
             Loop::Closed => closed(lines, span).await,
             Loop::Open { rate, seed } => {
-                open(lines, &Arrival::Poisson { rate, duration: span, seed }.moments(0)?).await
+                open(lines, on_steps(&Arrival::Poisson { rate, duration: span, seed }.moments(0)?)).await
             }
         }
     })
@@ -91,10 +117,15 @@ struct Schedule {
     next: AtomicUsize,
 }
 
-async fn open(lines: Vec<Line>, moments: &[Duration]) -> Result<Done, String> {
+/// Every moment, put off to the end of its step.
+fn on_steps(moments: &[Duration]) -> Vec<Duration> {
+    let step = |moment: &Duration| moment.as_nanos().div_ceil(STEP.as_nanos()) as u32;
+    moments.iter().map(|moment| STEP * step(moment)).collect()
+}
+
+async fn open(lines: Vec<Line>, moments: Vec<Duration>) -> Result<Done, String> {
     let latencies = Arc::new(Mutex::new(Latencies::default()));
-    let schedule =
-        Arc::new(Schedule { moments: moments.to_vec(), due: Semaphore::new(0), next: AtomicUsize::new(0) });
+    let schedule = Arc::new(Schedule { moments, due: Semaphore::new(0), next: AtomicUsize::new(0) });
     let (begun, count) = (Instant::now(), lines.len());
     let mut tasks = JoinSet::new();
     for mut line in lines {
@@ -112,9 +143,9 @@ async fn open(lines: Vec<Line>, moments: &[Duration]) -> Result<Done, String> {
         });
     }
     let pace = Pace::new(begun).map_err(|error| format!("no timer: {error}"))?;
-    for moment in moments {
-        pace.until(*moment).await.map_err(|error| format!("no timer: {error}"))?;
-        schedule.due.add_permits(1);
+    for together in schedule.moments.chunk_by(|one, next| one == next) {
+        pace.until(together[0]).await.map_err(|error| format!("no timer: {error}"))?;
+        schedule.due.add_permits(together.len());
     }
     // One more for each line, which finds nothing left and ends.
     schedule.due.add_permits(count);

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::Arguments;
+use crate::core::Urgent;
 use crate::peer::Proxy;
 use crate::upstream::Upstream;
 
@@ -14,6 +15,8 @@ pub(crate) struct Machine {
     pub(crate) kernel: String,
     pub(crate) proxy_core: usize,
     pub(crate) load_core: usize,
+    /// Whether load and proxy went before everybody else in the open loop.
+    pub(crate) urgent: bool,
     pub(crate) rounds: u32,
     pub(crate) seconds: f64,
     pub(crate) upstream: &'static str,
@@ -54,6 +57,7 @@ impl Machine {
             kernel: kernel.trim().to_owned(),
             proxy_core,
             load_core,
+            urgent: Urgent::is_allowed(),
             rounds: arguments.rounds,
             seconds: arguments.span.as_secs_f64(),
             upstream: upstream.name(),
@@ -72,6 +76,8 @@ impl Machine {
     /// Lines for people: what, and what it is.
     pub(crate) fn lines(&self) -> Vec<(String, String)> {
         let Machine { processor, cores, kernel, proxy_core, load_core, rounds, seconds, upstream, .. } = self;
+        let urgent =
+            if self.urgent { "real-time" } else { "no more than everybody's (real-time wasn't allowed)" };
         let mut lines = vec![
             ("machine".into(), format!("{processor}, {cores} cores, Linux {kernel}")),
             (
@@ -82,6 +88,7 @@ impl Machine {
                 "load".into(),
                 format!("{rounds} rounds of {seconds} s each, interleaved; every answer checked"),
             ),
+            ("priority".into(), format!("in the open loop the load's and the proxy's is {urgent}")),
             ("upstream".into(), (*upstream).to_owned()),
         ];
         lines.extend(self.peers.iter().map(|peer| (peer.name.clone(), peer.version.clone())));

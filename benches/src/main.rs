@@ -9,6 +9,8 @@ mod case;
 mod certificate;
 mod configure;
 mod core;
+mod grpc;
+mod inside;
 mod installed;
 mod load;
 mod machine;
@@ -46,9 +48,9 @@ struct Arguments {
     /// Where to look for peers besides the PATH [default: target/peers/bin, which benches/peers.sh fills]
     #[arg(long, value_name = "FOLDER")]
     peers_folder: Option<PathBuf>,
-    /// What the proxies stand before [default: nginx if it is installed]
-    #[arg(long, value_enum)]
-    upstream: Option<upstream::Kind>,
+    /// What the proxies stand before
+    #[arg(long, value_enum, default_value = "inside")]
+    upstream: upstream::Kind,
     /// Who is measured, in every version that is there
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Peer::Kaos, Peer::Nginx, Peer::Haproxy, Peer::Envoy, Peer::Caddy, Peer::Direct])]
     peers: Vec<Peer>,
@@ -59,10 +61,10 @@ struct Arguments {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Figure::Cpu, Figure::Latency, Figure::Memory])]
     measure: Vec<Figure>,
     /// Rounds of each case; the medians are compared
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 27, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// How long each proxy is asked in each round, for each figure
-    #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = kaos_loadtest::span::parse)]
+    #[arg(long, value_name = "SPAN", default_value = "300ms", value_parser = kaos_loadtest::span::parse)]
     span: Duration,
     /// Idle connections, for memory
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=10_000))]

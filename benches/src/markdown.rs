@@ -17,7 +17,7 @@ pub(crate) fn text(report: &Report) -> String {
     }
     text.push_str(
         "\nCPU per request is of the proxy's processes, user + system. Ratios are to the best peer. Half load is an open loop at \
-         half of what the second best can do.\n",
+         half of what the second best can do, or what needs two fifths of the load's core.\n",
     );
     let mut cases: Vec<_> = report.measured.iter().map(|row| row.case).collect();
     cases.dedup();

@@ -8,9 +8,10 @@ use clap::ValueEnum;
 use crate::case::{Case, Work};
 use crate::certificate::{Certificate, HOST};
 use crate::configure::{Ability, Kind, Places, Site, configure};
+use crate::core::Urgent;
 use crate::installed::{self, Program};
-use crate::load::{Target, try_once};
-use crate::process::{Cpu, Process, memory, most_memory};
+use crate::load::{Target, beside, try_once};
+use crate::process::{Cpu, Process, children, memory, most_memory};
 use crate::ready::wait_until_ready;
 use crate::upstream::Upstream;
 use crate::{Arguments, core};
@@ -164,6 +165,13 @@ impl Proxy {
         self.process.as_ref().map_or(Cpu::default(), |process| Cpu::used(process.id(), self.workers))
     }
 
+    /// Lets it and this thread go first on their cores, for what is measured in milliseconds.
+    pub(crate) fn hurry(&self) -> Urgent {
+        let own = self.process.as_ref().map(Process::id);
+        let workers = own.filter(|_| self.workers).map(children).unwrap_or_default();
+        Urgent::new(own.into_iter().chain(workers).collect())
+    }
+
     /// The most bytes of memory that it has had at once.
     pub(crate) fn most_memory(&self) -> u64 {
         self.process.as_ref().map_or(0, |process| most_memory(process.id(), self.workers))
@@ -234,7 +242,8 @@ fn start(candidate: &Candidate, kind: Kind, stage: Stage<'_>) -> Result<Proxy, S
     let words: Vec<String> = std::iter::once("env".to_owned()).chain(folders).chain(words).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let mut process = Process::start(&file, &core::pinned(core, &words), folder)?;
-    wait_until_ready(&mut process, places.h1, &upstream.path(upstream.sizes[0]), folder)?;
+    let path = upstream.path(upstream.sizes[0]);
+    beside(|| wait_until_ready(&mut process, places.h1, &path, folder))??;
     Ok(Proxy {
         name: candidate.name.clone(),
         version: program.version.clone(),

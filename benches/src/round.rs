@@ -17,6 +17,10 @@ const WARM_UP: Duration = Duration::from_millis(500);
 /// The share of the capacity at which latency is measured.
 const HALF: f64 = 0.5;
 
+/// The share of the load's core that an open loop may need, as far as the closed one tells: beyond it what is measured is the load.
+/// Requests that come one by one cost it more than those that come together.
+const LOAD: f64 = 0.4;
+
 /// The share of the proxy's core that others may have before a round is left out.
 pub(crate) const DISTURBED: f64 = 0.05;
 
@@ -131,6 +135,7 @@ fn run_case(
         .flat_map(|round| (0..runners.len()).map(move |turn| (round, (round + turn) % count)))
         .collect::<Vec<_>>();
     let take = |runner: &mut Runner<'_>, when: Loop| {
+        let _urgent = matches!(when, Loop::Open { .. }).then(|| runner.proxy.hurry());
         let cores = [arguments.proxy_core, arguments.load_core];
         let (cpu, ticks) = (runner.proxy.cpu(), cores.map(Ticks::now));
         let done = ask(runner, when, arguments.span)?;
@@ -142,7 +147,7 @@ fn run_case(
         let sample = take(&mut runners[*at], Loop::Closed);
         runners[*at].samples.extend(sample);
     }
-    let rate = half_of_capacity(runners);
+    let rate = half_of_capacity(runners).min(what_the_load_can_do(runners));
     if !latency || rate <= 0.0 {
         return 0.0;
     }
@@ -176,8 +181,19 @@ fn millis(latencies: &Latencies, share: f64) -> f64 {
 
 /// Half of what the second best proxy can do, so that at least two aren't beyond half of their capacity; of one, half of its.
 fn half_of_capacity(runners: &[Runner<'_>]) -> f64 {
-    let rates = runners.iter().filter(|runner| runner.proxy.is_proxy() && runner.wrong.is_none());
-    HALF * second_best(rates.map(capacity).collect())
+    HALF * second_best(proxies(runners).map(capacity).collect())
+}
+
+/// What keeps the load's core as idle as it has to be, with each of the proxies.
+fn what_the_load_can_do(runners: &[Runner<'_>]) -> f64 {
+    let busy =
+        |runner: &Runner<'_>| median(quiet(&runner.samples).iter().map(|sample| sample.load_core).collect());
+    proxies(runners).map(|runner| capacity(runner) * LOAD / busy(runner)).fold(f64::INFINITY, f64::min)
+}
+
+/// Those that are compared.
+fn proxies<'a, 'b>(runners: &'a [Runner<'b>]) -> impl Iterator<Item = &'a Runner<'b>> {
+    runners.iter().filter(|runner| runner.proxy.is_proxy() && runner.wrong.is_none())
 }
 
 /// Answers a second in the closed loop.

@@ -54,7 +54,7 @@ pub(crate) fn text(measured: &[Measured]) -> String {
     }
     text.push_str(
         "CPU/req: of the proxy's processes, user + system; ratio: to the peer with the least; proxy, load: how busy their \
-         cores were; half: an open loop at half of what the second best can do\n",
+         cores were; half: an open loop at half of what the second best can do, or what needs two fifths of the load's core\n",
     );
     let disturbed = measured.iter().filter(|row| row.proxy).map(|row| row.disturbed).fold(0.0, f64::max);
     if disturbed > DISTURBED {

@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use crate::configure::nginx::nginx_config;
+use crate::inside::{self, Inside};
 use crate::process::Process;
 use crate::ready::{free_address, wait_until_open, wait_until_ready};
-use crate::{Arguments, core, installed};
+use crate::{Arguments, core};
 
 /// What answers HTTP/1.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
+    /// This program, on the event loop of the load.
+    Inside,
     /// nginx with files that it keeps open.
     Nginx,
     /// The program `answer`.
@@ -32,7 +35,7 @@ pub(crate) struct Upstream {
     pub(crate) replica: Vec<String>,
     /// The same for gRPC.
     pub(crate) grpc_replica: Vec<String>,
-    _processes: [Process; 2],
+    _processes: Vec<Process>,
 }
 
 impl Upstream {
@@ -42,35 +45,36 @@ impl Upstream {
         folder: &Path,
         sizes: Vec<usize>,
     ) -> Result<Upstream, String> {
-        let kind = match arguments.upstream {
-            Some(kind) => kind,
-            None if installed::find("nginx").is_some() => Kind::Nginx,
-            None => Kind::Answer,
+        let kind = arguments.upstream;
+        let pinned = |words: &[&str]| core::pinned(arguments.load_core, words);
+        if kind == Kind::Inside {
+            let Inside { http, grpc, control } = Inside::start(&sizes)?;
+            let (program, control) = (program(&beside("stand-in")?)?, control.to_string());
+            let [replica, grpc_replica] = [inside::Kind::Http, inside::Kind::Grpc]
+                .map(|spoken| pinned(&[&program, &control, spoken.name()]));
+            let (address, grpc_address, _processes) = (http, grpc, Vec::new());
+            return Ok(Upstream { kind, sizes, address, grpc_address, replica, grpc_replica, _processes });
+        }
+        let (replica, ready) = if kind == Kind::Nginx {
+            (nginx(folder, &sizes)?, format!("/{}", sizes[0]))
+        } else {
+            let answer = arguments.answer.clone().map_or_else(|| beside("answer"), Ok)?;
+            (vec![program(&answer)?], "/healthz".to_owned())
         };
-        let (replica, ready) = match kind {
-            Kind::Nginx => (nginx(folder, &sizes)?, format!("/{}", sizes[0])),
-            Kind::Answer => {
-                let answer = arguments.answer.clone().map_or_else(|| beside("answer"), Ok)?;
-                (vec![program(&answer)?], "/healthz".to_owned())
-            }
-        };
-        let pinned = |words: &[String]| {
-            let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            core::pinned(arguments.load_core, &words)
-        };
-        let (replica, grpc_replica) = (pinned(&replica), pinned(&[program(&beside("grpc-answer")?)?]));
+        let words: Vec<&str> = replica.iter().map(String::as_str).collect();
+        let (replica, grpc_replica) = (pinned(&words), pinned(&[&program(&beside("grpc-answer")?)?]));
         let (address, mut http) = start("upstream", &replica, folder)?;
         wait_until_ready(&mut http, address, &ready, folder)?;
         let (grpc_address, mut grpc) = start("grpc-upstream", &grpc_replica, folder)?;
         wait_until_open(&mut grpc, grpc_address, folder)?;
-        let _processes = [http, grpc];
+        let _processes = vec![http, grpc];
         Ok(Upstream { kind, sizes, address, grpc_address, replica, grpc_replica, _processes })
     }
 
     /// The path whose answer has `size` bytes.
     pub(crate) fn path(&self, size: usize) -> String {
         match self.kind {
-            Kind::Nginx => format!("/{size}"),
+            Kind::Inside | Kind::Nginx => format!("/{size}"),
             Kind::Answer => format!("/bytes/{size}"),
         }
     }
@@ -83,6 +87,7 @@ impl Upstream {
     /// What it is, for the report.
     pub(crate) fn name(&self) -> &'static str {
         match self.kind {
+            Kind::Inside => "side-by-side itself, on the event loop of the load",
             Kind::Nginx => "nginx, one worker: `return 200` up to 1 KB, else open files; gRPC: grpc-answer",
             Kind::Answer => "the program answer; gRPC: grpc-answer",
         }

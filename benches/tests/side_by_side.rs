@@ -13,7 +13,7 @@ const CASES: &str = "64@2,10240@1,tls:64@2,handshake:64@1,h2c:64@3,h2:64@9,grpc:
 fn run(folder: &Path, arguments: &[&str]) -> (Output, String, Value) {
     let (json, markdown) = (folder.join("result.json"), folder.join("result.md"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_side-by-side"));
-    command.args(["--rounds", "1", "--span", "400ms", "--upstream", "nginx"]).args(arguments);
+    command.args(["--rounds", "1", "--span", "400ms"]).args(arguments);
     command.arg("--json").arg(&json).arg("--markdown").arg(&markdown);
     // Only what the PATH has: that is nginx for sure.
     command.arg("--peers-folder").arg(folder);
@@ -24,9 +24,15 @@ fn run(folder: &Path, arguments: &[&str]) -> (Output, String, Value) {
 
 #[test]
 fn every_kind_of_work_is_measured_and_checked() {
+    for upstream in ["inside", "nginx"] {
+        measured(upstream);
+    }
+}
+
+fn measured(upstream: &str) {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["--peers", "nginx,direct", "--cases", CASES, "--measure", "cpu,latency"];
-    let (output, markdown, json) = run(folder.path(), &arguments);
+    let (output, markdown, json) = run(folder.path(), &[&arguments[..], &["--upstream", upstream]].concat());
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     let rows = json["measured"].as_array().unwrap();

@@ -60,9 +60,14 @@ pub(crate) fn work(post: Post) -> io::Result<()> {
     local.block_on(&runtime, async move {
         let worker = Rc::new(Worker::new(post.index, post.shared, post.notices));
         let rounds = worker.clone();
-        tokio::task::spawn_local(async move { rounds.rounds.run(|| rounds.go_round()).await });
+        tokio::task::spawn_local(async move { rounds.rounds.run(|late| rounds.go_round(late)).await });
         let sweep = worker.clone();
         tokio::task::spawn_local(async move { sweep.sweep().await });
+        for shares in worker.shares.clone() {
+            tokio::task::spawn_local(async move { shares.run().await });
+        }
+        let connects = worker.clone();
+        tokio::task::spawn_local(async move { connects.connects.run().await });
         let answer = worker.clone();
         tokio::task::spawn_local(async move { answer.answer(post.asks).await });
         for listener in post.listeners {

@@ -14,7 +14,7 @@ use crate::field::Name;
 use crate::gate::{Grant, Terms};
 use crate::head::Head;
 use crate::ledger::Phases;
-use crate::refuse::Refusal;
+use crate::refuse::{Ended, Refusal};
 use crate::rounds::{Alarm, Watch};
 use crate::sabotage::{Rule, is_off};
 use crate::slot::Kind;
@@ -25,21 +25,6 @@ use crate::worker::{Seat, Worker};
 
 /// Status under which a request is counted whose client left before its answer had begun (nginx's).
 const CLIENT_LEFT: u16 = 499;
-
-/// Why a request got no answer from a replica.
-#[derive(Debug)]
-pub(crate) enum Ended {
-    /// Kaos answers.
-    Refused(Refusal),
-    /// Nobody is there to be answered.
-    ClientGone,
-}
-
-impl From<Refusal> for Ended {
-    fn from(refusal: Refusal) -> Self {
-        Ended::Refused(refusal)
-    }
-}
 
 /// One request's entry in the books. Written when dropped, however the request ended.
 #[derive(Debug)]

@@ -2,27 +2,31 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::{io, mem};
 
 use crate::socket::Socket;
-use crate::splice::Pipes;
 
 /// Room that a connection reads into at first, in bytes.
 pub(crate) const READ_SIZE: usize = 16 * 1024;
 /// Room for a body that fills its buffer each time.
 pub(crate) const BODY_READ_SIZE: usize = 256 * 1024;
+/// With more to come than this, or more behind it, a body is large: it is read into such room.
+pub(crate) const LARGE: u64 = READ_SIZE as u64;
 /// Buffers of one size that a worker keeps for the next who needs one.
 const KEPT: usize = 64;
 const KEPT_LARGE: usize = 8;
+/// Buffers of [`BODY_READ_SIZE`] that are in use at one worker at once. Further bodies are read [`READ_SIZE`] at a time.
+const MOST_LARGE: usize = 64;
 
 /// Buffers that nobody uses now. Each worker has its own.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     small: RefCell<Vec<Vec<u8>>>,
     large: RefCell<Vec<Vec<u8>>>,
-    /// What large bodies go through that needn't be read.
-    pub(crate) pipes: Pipes,
+    /// Whoever uses a large one has a clone.
+    lease: Rc<()>,
 }
 
 impl Buffers {
@@ -31,8 +35,13 @@ impl Buffers {
         self.small.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(READ_SIZE))
     }
 
-    fn take_large(&self) -> Vec<u8> {
-        self.large.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(BODY_READ_SIZE))
+    /// A large one. `None`: too many are in use.
+    fn take_large(&self) -> Option<(Vec<u8>, Rc<()>)> {
+        if Rc::strong_count(&self.lease) > MOST_LARGE {
+            return None;
+        }
+        let kept = self.large.borrow_mut().pop();
+        Some((kept.unwrap_or_else(|| Vec::with_capacity(BODY_READ_SIZE)), self.lease.clone()))
     }
 
     /// Gives a buffer back. One of an odd size is freed.
@@ -55,6 +64,8 @@ impl Buffers {
 pub(crate) struct Input {
     bytes: Vec<u8>,
     used: usize,
+    /// That `bytes` is a large one.
+    lease: Option<Rc<()>>,
 }
 
 impl Input {
@@ -77,7 +88,7 @@ impl Input {
         }
     }
 
-    /// Reads more, after what is there. `Ok(0)`: the peer has ended its side.
+    /// Reads more, after what is there. `Ok(0)`: the peer has ended its side. Who waits with nothing there owns no buffer.
     ///
     /// The room grows when a read fills it: to [`BODY_READ_SIZE`] at most, or to `least` if that is more.
     pub(crate) fn poll_fill(
@@ -97,13 +108,21 @@ impl Input {
         if self.bytes.len() == self.bytes.capacity() {
             self.bytes.reserve_exact(least.max(self.bytes.capacity() * 2) - self.bytes.len());
         }
-        socket.poll_read(cx, &mut self.bytes)
+        let read = socket.poll_read(cx, &mut self.bytes);
+        if read.is_pending() {
+            self.rest(buffers);
+        }
+        read
     }
 
-    /// Prepares for a large body: the next reads take [`BODY_READ_SIZE`] at once.
+    /// Prepares for a large body: the next read takes [`BODY_READ_SIZE`] at once, if there is room for it.
     pub(crate) fn widen(&mut self, buffers: &Buffers) {
-        if self.is_empty() && self.bytes.capacity() < BODY_READ_SIZE {
-            buffers.give(mem::replace(&mut self.bytes, buffers.take_large()));
+        if self.is_empty()
+            && self.bytes.capacity() < BODY_READ_SIZE
+            && let Some((large, lease)) = buffers.take_large()
+        {
+            buffers.give(mem::replace(&mut self.bytes, large));
+            self.lease = Some(lease);
         }
     }
 
@@ -111,6 +130,7 @@ impl Input {
     pub(crate) fn rest(&mut self, buffers: &Buffers) {
         if self.is_empty() && self.bytes.capacity() > 0 {
             self.used = 0;
+            self.lease = None;
             buffers.give(mem::take(&mut self.bytes));
         }
     }
@@ -138,7 +158,33 @@ impl Input {
     pub(crate) fn shrink(&mut self, buffers: &Buffers) -> usize {
         let kept = self.unread().to_vec();
         self.used = 0;
+        self.lease = None;
         buffers.give(mem::replace(&mut self.bytes, kept));
         self.bytes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_large(input: &Input) -> bool {
+        input.bytes.capacity() == BODY_READ_SIZE
+    }
+
+    #[test]
+    fn large_buffers_are_few_and_come_back() {
+        let buffers = Buffers::default();
+        let mut inputs: Vec<_> = (0..MOST_LARGE + 2).map(|_| Input::default()).collect();
+        inputs.iter_mut().for_each(|input| input.widen(&buffers));
+        assert_eq!(inputs.iter().filter(|input| is_large(input)).count(), MOST_LARGE);
+        inputs[0].rest(&buffers);
+        inputs[MOST_LARGE].widen(&buffers);
+        assert!(is_large(&inputs[MOST_LARGE]), "one was given back");
+        inputs.remove(1);
+        inputs.last_mut().unwrap().widen(&buffers);
+        assert!(is_large(inputs.last().unwrap()), "one was dropped with its connection");
+        inputs.clear();
+        assert_eq!(Rc::strong_count(&buffers.lease), 1);
     }
 }

@@ -1,5 +1,6 @@
 //! Sends a request to a replica and brings back the head of its answer. Tries again only what is safe to try again.
 
+pub(crate) mod budget;
 mod end;
 pub(crate) mod feed;
 mod http2;
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use kaos_core::Moment;
 use kaos_core::policy::Protocol;
 
-use crate::admit::{Ended, Permit, Record, Routed, admit};
+use crate::admit::{Permit, Record, Routed, admit};
 use crate::clients::Client;
 use crate::field::Name;
 use crate::forward::end::LINGER;
@@ -21,7 +22,7 @@ use crate::http1::framing::Framing;
 use crate::kernel::is_exhausted;
 use crate::pace::{Beginning, Pace};
 use crate::pump::Broken;
-use crate::refuse::Refusal;
+use crate::refuse::{Ended, Refusal};
 use crate::rounds::{Alarm, Watch};
 use crate::sabotage::{Rule, is_off, trip};
 use crate::slot::Kind;
@@ -99,12 +100,6 @@ struct Tries {
 }
 
 impl Tries {
-    /// Counts one more time that the request is sent. `None`: it was sent often enough.
-    fn repeat(&mut self) -> Option<()> {
-        self.repeats += 1;
-        (self.repeats <= REPEATS).then_some(())
-    }
-
     /// The time to wait before that.
     fn pause(&self) -> Duration {
         REPEAT_PAUSE * self.repeats
@@ -115,6 +110,7 @@ impl Trip<'_> {
     /// Gets a slot, sends the request, reads the head of the answer.
     pub(crate) async fn forward<U: Upload>(&mut self, feed: &mut Feed<U>) -> Result<Begun, Ended> {
         feed.upload.bound(self.most_content());
+        self.routed.seat.retries.earn();
         let mut tries = Tries::default();
         let http2 = self.routed.seat.gate.view().workload.policy.protocol == Protocol::H2c;
         if http2 && self.head.upgrade.is_some() {
@@ -145,7 +141,10 @@ impl Trip<'_> {
         permit: Permit,
         tries: &mut Tries,
     ) -> Result<Option<Begun>, Ended> {
-        let repeatable = self.head.is_idempotent() && feed.upload.is_empty();
+        let retries = &self.routed.seat.retries;
+        // What can't be sent again needs a connection that can be relied on.
+        let repeatable = feed.is_repeatable()
+            && (retries.allows(|| self.record.worker.now()) || is_off(Rule::RetryBudget));
         let Some(mut link) = self.connect(&permit, repeatable, tries.repeats > 0).await? else {
             return Ok(None);
         };
@@ -157,15 +156,14 @@ impl Trip<'_> {
         }
         let deadline = self.deadline(&permit);
         match self.converse(feed, &mut link, &permit, deadline).await {
-            Ok(Ok(Ok(answer)))
-                if has_moved(&permit, &answer) && feed.upload.is_empty() && tries.moves < MOVES =>
-            {
+            Ok(Ok(Ok(answer))) if has_moved(&permit, &answer) && feed.is_whole() && tries.moves < MOVES => {
                 tries.moves += 1;
                 drop((permit, link));
                 self.pause(REPEAT_PAUSE * tries.moves).await?;
                 Ok(None)
             }
             Ok(Ok(Ok(answer))) => {
+                feed.replay.stop();
                 self.checked(Sent { permit, link, answer, deadline }).map(|sent| Some(Begun::Link(sent)))
             }
             Ok(Ok(Err(NoAnswer::Closed))) => {
@@ -176,10 +174,11 @@ impl Trip<'_> {
                 } else {
                     permit.grant.slot.doubt(now);
                 }
-                let safe = repeatable || untouched || is_off(Rule::Once);
-                if !safe || is_off(Rule::Stale) || tries.repeat().is_none() {
+                let safe = untouched || feed.is_repeatable() || is_off(Rule::Once);
+                if !safe || is_off(Rule::Stale) {
                     return Err(Refusal::UpstreamProtocol(ENDED).into());
                 }
+                self.repeat(tries, !untouched)?;
                 if !link.reused {
                     drop((permit, link));
                     self.pause(tries.pause()).await?;
@@ -206,18 +205,31 @@ impl Trip<'_> {
     fn begin<U: Upload>(&self, feed: &mut Feed<U>, permit: &Permit, tries: &mut Tries) -> bool {
         let kind = permit.grant.slot.kind;
         match tries.begun_for {
+            _ if feed.is_whole() => {}
             // What goes on as it was begun: its head, and what was taken of its body with it.
-            Some(begun_for) if !feed.upload.is_empty() && feed.upload.is_untouched() => {
+            Some(begun_for) if feed.upload.is_untouched() => {
                 // A head for another proxy says what a replica must not hear, and the body is under way with it.
-                (begun_for == Kind::Proxy) == (kind == Kind::Proxy)
+                return (begun_for == Kind::Proxy) == (kind == Kind::Proxy);
             }
-            None if !feed.upload.is_empty() && !feed.replay.is_untouched() => false,
-            _ => {
-                feed.begin(self.serialise(permit));
-                tries.begun_for = Some(kind);
-                true
-            }
+            None if !feed.replay.is_untouched() => return false,
+            _ => {}
         }
+        feed.begin(self.serialise(permit));
+        tries.begun_for = Some(kind);
+        true
+    }
+
+    /// Counts one more time that the request is sent: by replicas that may have `seen` it only as far as the budget goes.
+    fn repeat(&self, tries: &mut Tries, seen: bool) -> Result<(), Ended> {
+        tries.repeats += 1;
+        let enough = tries.repeats > REPEATS;
+        let seat = &self.routed.seat;
+        let too_dear = !enough && seen && !seat.retries.spend(self.record.worker.now());
+        if enough || (too_dear && !is_off(Rule::RetryBudget)) {
+            return Err(Refusal::UpstreamProtocol(ENDED).into());
+        }
+        seat.ledger.retried();
+        Ok(())
     }
 
     /// How large its body may be.
@@ -253,7 +265,12 @@ impl Trip<'_> {
         let slot = &permit.grant.slot;
         self.watch.until(Moment::NEVER);
         self.watch.mind_client(true);
-        match self.watch.over(Link::connect(slot.address)).await {
+        let worker = &self.record.worker;
+        let connecting = async {
+            worker.connects.begin().await;
+            Link::connect(slot.address).await
+        };
+        match self.watch.over(connecting).await {
             Ok(Ok(link)) => {
                 slot.trust();
                 Ok(Some(link))

@@ -53,7 +53,8 @@ impl<const N: usize> Default for Histogram<N> {
 }
 
 impl<const N: usize> Histogram<N> {
-    fn observe(&mut self, bounds: &[u64; N], span: Duration) {
+    /// Counts one more.
+    pub(crate) fn observe(&mut self, bounds: &[u64; N], span: Duration) {
         let micros = span.as_micros() as u64;
         let at = bounds.partition_point(|bound| *bound < micros);
         match self.buckets.get_mut(at) {
@@ -112,6 +113,8 @@ pub struct Counts {
     pub cold_requests: u64,
     /// Own answers by word.
     pub rejected: Vec<(&'static str, u64)>,
+    /// Times that a request was sent once more, as a connection to a replica had failed it.
+    pub retries: u64,
 }
 
 impl Counts {
@@ -132,6 +135,7 @@ impl Counts {
             *sum += more;
         }
         self.cold_requests += other.cold_requests;
+        self.retries += other.retries;
     }
 }
 
@@ -181,6 +185,11 @@ impl Ledger {
     /// Kaos answered itself.
     pub(crate) fn rejected(&self, word: &'static str) {
         bump(&mut self.counts.borrow_mut().rejected, word, 1);
+    }
+
+    /// A request is sent once more.
+    pub(crate) fn retried(&self) {
+        self.counts.borrow_mut().retries += 1;
     }
 
     /// A request has waited in the queue.

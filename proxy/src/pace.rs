@@ -24,6 +24,9 @@ pub(crate) struct Pace {
     /// The most time that it can have.
     most: Duration,
     left: Duration,
+    /// It was waited for longer than that. What comes now comes too late: else who sends a little just before each round would never
+    /// be found waiting.
+    spent: bool,
     waits_since: Option<Moment>,
     moved: u64,
 }
@@ -31,7 +34,7 @@ pub(crate) struct Pace {
 impl Pace {
     /// `rate` bytes a second must move, but for a silence of at most `most` behind enough of them.
     pub(crate) fn new(rate: u32, most: Duration) -> Self {
-        Pace { rate: rate.into(), most, left: PATIENCE.min(most), waits_since: None, moved: 0 }
+        Pace { rate: rate.into(), most, left: PATIENCE.min(most), spent: false, waits_since: None, moved: 0 }
     }
 
     /// `moved` bytes have moved in all, and the client is waited for or not. Returns until when it may be, if nothing more
@@ -41,7 +44,12 @@ impl Pace {
             return Moment::NEVER;
         }
         if let Some(since) = self.waits_since.take() {
-            self.left = self.left.saturating_sub(now.since(since));
+            let waited = now.since(since);
+            self.spent |= waited >= self.left;
+            self.left = self.left.saturating_sub(waited);
+        }
+        if self.spent {
+            return now;
         }
         let more = moved.saturating_sub(self.moved).saturating_mul(1_000_000 * streams.max(1) as u64);
         self.left = self.left.saturating_add(Duration::from_micros(more / self.rate)).min(self.most);
@@ -178,6 +186,18 @@ mod tests {
         assert!(lives(3, 1, 100) > 86_400, "a hundred streams share a link");
         assert!(lives(1_000_000_000, 299, 1) > 86_400);
         assert_eq!(lives(1_000_000_000, 301, 1), 300);
+    }
+
+    #[test]
+    fn who_moves_a_little_before_anybody_looks_is_too_late() {
+        let mut pace = Pace::new(240, MOST);
+        for second in 0..60 {
+            pace.note(Moment::from_secs(second), second * 120, true, 1);
+        }
+        // Half a second of each is gone for good.
+        let now = Moment::from_secs(60);
+        assert_eq!(pace.note(now, 1_000_000, true, 1), now);
+        assert_eq!(pace.note(now, 1_000_000, false, 1), now);
     }
 
     #[test]

@@ -19,11 +19,6 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    /// The trailers, of which content has none.
-    pub(crate) fn trailers(&self) -> &[(Vec<u8>, Vec<u8>)] {
-        if let Part::Trailers(trailers) = self { trailers } else { &[] }
-    }
-
     /// The end of a body, with those of `trailers` that may stand there.
     pub(crate) fn end(mut trailers: Trailers) -> Part {
         trailers.retain(|(name, _)| may_trail(name));

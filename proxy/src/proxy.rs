@@ -14,7 +14,7 @@ use crate::accept::{Doors, Post, work};
 use crate::clients::Clients;
 use crate::control::{Control, Ready, ask_all};
 use crate::gate::QueueBytes;
-use crate::ledger::Counts;
+use crate::ledger::{Counts, Histogram};
 use crate::memory;
 use crate::refuse::Refusal;
 use crate::report::{Ask, WorkerTotals};
@@ -60,6 +60,9 @@ pub struct Totals {
     pub http2_connections: usize,
     /// Handshakes of TLS that have ended.
     pub handshakes: Handshakes,
+    /// How late each worker came to look after its clients, twenty times a second: for so long something has kept everything else
+    /// waiting.
+    pub delays: Histogram<16>,
     /// Requests that the access log had no room for.
     pub access_log_dropped: u64,
     /// Connections and streams that a bug of ours has ended.
@@ -175,6 +178,7 @@ impl Proxy {
             totals.http1_connections += reply.connections[0];
             totals.http2_connections += reply.connections[1];
             totals.handshakes = totals.handshakes.plus(reply.handshakes);
+            totals.delays.add(&reply.delays);
         }
         totals.access_log_dropped = self.shared.access.as_ref().map_or(0, |access| access.log.dropped());
         totals

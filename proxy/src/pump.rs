@@ -4,12 +4,11 @@ use std::io::IoSlice;
 use std::mem;
 use std::task::{Context, Poll, ready};
 
-use crate::buffer::{BODY_READ_SIZE, Buffers, Input, READ_SIZE};
+use crate::buffer::{BODY_READ_SIZE, Buffers, Input, LARGE, READ_SIZE};
 use crate::http1::framing::{Framing, Piece};
 use crate::refuse::Refusal;
 use crate::sabotage::{Rule, is_off};
 use crate::socket::Socket;
-use crate::splice::{self, Pipe, Pipes};
 
 /// Why a body did not arrive whole.
 #[derive(Debug)]
@@ -62,8 +61,6 @@ pub(crate) struct Pump {
     unsent: bool,
     /// Bytes of content that may still come.
     room: u64,
-    /// What is on its way past us.
-    pipe: Option<Pipe>,
 }
 
 impl Pump {
@@ -81,7 +78,6 @@ impl Pump {
             content: 0,
             unsent: false,
             room: u64::MAX,
-            pipe: None,
         }
     }
 
@@ -126,8 +122,7 @@ impl Pump {
     }
 
     fn flushed(&self) -> bool {
-        let past = self.pipe.as_ref().map_or(0, Pipe::held);
-        self.sent == self.out.len() && self.direct == 0 && past == 0
+        self.sent == self.out.len() && self.direct == 0
     }
 
     /// Moves what can be moved now, to the end of the body.
@@ -144,10 +139,6 @@ impl Pump {
             if !self.ended && self.direct == 0 && self.take_piece(input)? {
                 continue;
             }
-            if self.pipe.is_some() {
-                ready!(self.poll_past(cx, from, to, &buffers.pipes))?;
-                continue;
-            }
             if !self.flushed() {
                 ready!(self.poll_send(cx, input, to))?;
                 continue;
@@ -158,15 +149,7 @@ impl Pump {
             if self.ended {
                 return Poll::Ready(Ok(()));
             }
-            if self.may_pass(from, input, to) {
-                self.pipe = buffers.pipes.open();
-                if self.pipe.is_some() {
-                    continue;
-                }
-            }
-            let large = matches!(self.framing, Framing::Length(left) if left > READ_SIZE as u64)
-                || self.moved > READ_SIZE as u64;
-            if large {
+            if self.framing.is_longer_than(LARGE) || self.moved > LARGE {
                 input.widen(buffers);
             }
             match ready!(input.poll_fill(cx, from, buffers, READ_SIZE)) {
@@ -175,44 +158,6 @@ impl Pump {
                 Ok(_) => {}
             }
         }
-    }
-
-    /// Whether the rest of the body needs nobody to look at it.
-    fn may_pass(&self, from: &Socket, input: &Input, to: &Socket) -> bool {
-        let whole = self.encoding == Encoding::Identity && self.framing.is_longer_than(splice::LEAST);
-        whole && input.is_empty() && from.is_plain() && to.is_plain()
-    }
-
-    /// Moves the rest of the body past us.
-    fn poll_past(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &Socket,
-        to: &Socket,
-        pipes: &Pipes,
-    ) -> Poll<Result<(), Broken>> {
-        while let (Some(pipe), Framing::Length(left)) = (&mut self.pipe, &self.framing) {
-            if pipe.held() > 0 {
-                let given = ready!(pipe.poll_drain(cx, to)).map_err(|_| Broken::SinkEnded)?;
-                self.moved += given as u64;
-            } else if *left == 0 {
-                self.pipe = None;
-            } else {
-                let taken = match ready!(pipe.poll_fill(cx, from, *left)) {
-                    Ok(0) => return Poll::Ready(Err(Broken::SourceEnded)),
-                    Ok(taken) => taken as u64,
-                    Err(error) if pipes.give_up(&error) => {
-                        self.pipe = None;
-                        continue;
-                    }
-                    Err(_) => return Poll::Ready(Err(Broken::SourceEnded)),
-                };
-                self.framing.pass(taken);
-                self.content += taken;
-                self.room = self.room.checked_sub(taken).ok_or(Broken::TooLarge)?;
-            }
-        }
-        Poll::Ready(Ok(()))
     }
 
     /// Looks at what the next bytes are. Returns whether it is worth looking again before anything is sent.

@@ -78,6 +78,21 @@ pub enum Detail {
     Brief,
 }
 
+/// Why a request got no answer from a replica.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// Kaos answers.
+    Refused(Refusal),
+    /// Nobody is there to be answered.
+    ClientGone,
+}
+
+impl From<Refusal> for Ended {
+    fn from(refusal: Refusal) -> Self {
+        Ended::Refused(refusal)
+    }
+}
+
 impl Refusal {
     /// Status, word and title.
     fn row(&self) -> (u16, &'static str, &'static str) {

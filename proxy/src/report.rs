@@ -3,7 +3,7 @@
 use kaos_core::{Moment, Sums, WorkloadId};
 use tokio::sync::oneshot;
 
-use crate::ledger::Counts;
+use crate::ledger::{Counts, Histogram};
 use crate::tls::Handshakes;
 
 /// Requests have begun to wait at a gate.
@@ -35,6 +35,7 @@ pub(crate) struct WorkerTotals {
     /// Client connections: HTTP/1, HTTP/2.
     pub(crate) connections: [usize; 2],
     pub(crate) handshakes: Handshakes,
+    pub(crate) delays: Histogram<16>,
 }
 
 /// Everything one worker has counted of one workload.

@@ -205,16 +205,51 @@ impl Rounds {
         idle.len()
     }
 
-    /// Goes round for ever, resting while there is nothing to watch.
-    pub(crate) async fn run(&self, go: impl Fn()) {
+    /// Goes round for ever, resting while there is nothing to watch. `go` hears how late each round is.
+    pub(crate) async fn run(&self, go: impl Fn(Duration)) {
         let mut tick = tokio::time::interval(PERIOD);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             if self.watches.borrow().is_empty() {
                 self.begun.notified().await;
+                // A rest is no delay.
+                tick.reset_immediately();
             }
-            tick.tick().await;
-            go();
+            let due = tick.tick().await;
+            go(due.elapsed());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rest_is_no_delay() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket = Rc::new(Socket::new(stream));
+        let (rounds, late) = (Rounds::default(), RefCell::new(Vec::new()));
+        let going = rounds.run(|span| {
+            late.borrow_mut().push(span);
+            rounds.go(Moment::ZERO, Moment::ZERO);
+        });
+        let watching = async {
+            for _ in 0..2 {
+                tokio::time::sleep(HOUR).await;
+                let _watched = rounds.watch(&socket);
+                tokio::time::sleep(PERIOD * 3).await;
+            }
+        };
+        tokio::select! {
+            () = going => {}
+            () = watching => {}
+        }
+        let late = late.into_inner();
+        assert!(late.len() >= 6 && late.iter().all(|span| *span < PERIOD), "{late:?}");
     }
 }

@@ -65,9 +65,16 @@ rules! {
     Stale = "stale",
     Identity = "identity",
     Once = "once",
+    RetryBudget = "retry_budget",
     VisibleCut = "visible_cut",
     EarlyAnswer = "early_answer",
     BodySize = "body_size",
+    Unprocessed = "unprocessed",
+    ServerNames = "server_names",
+    Misdirected = "misdirected",
+    Reloads = "reloads",
+    HandshakeTime = "handshake_time",
+    Handshakes = "handshakes",
     Frames = "frames",
     Faults = "faults",
     Sections = "sections",
@@ -78,6 +85,7 @@ rules! {
     Going = "going",
     Descriptors = "descriptors",
     Memory = "memory",
+    Delays = "delays",
     Panics = "panics",
     Strays = "strays",
 }
@@ -106,4 +114,7 @@ pub(crate) const fn trip(_target: &[u8]) {}
 #[cfg(feature = "sabotage")]
 pub(crate) fn trip(target: &[u8]) {
     assert_ne!(target, b"/panic");
+    if target == b"/stall" {
+        std::thread::park_timeout(std::time::Duration::from_millis(300));
+    }
 }

@@ -9,22 +9,17 @@
 use std::cell::OnceCell;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
-use rustix::pipe::{SpliceFlags, splice};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::sabotage::{Rule, is_off};
 use crate::tls::{Agreed, Certificates, Session};
-
-/// Pages are moved, and nobody waits.
-const AT_ONCE: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
 /// A connected TCP socket.
 #[derive(Debug)]
@@ -104,38 +99,6 @@ impl Socket {
                 parts => rustix::io::writev(stream, parts)?,
             };
             Ok((sent, sent < offered))
-        })
-    }
-
-    /// Whether what is read and written is what is on the wire.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.session.get().is_none()
-    }
-
-    /// Moves at most `most` bytes that have come to `pipe`, which is empty. Without TLS alone. `Ok(0)`: the peer has closed its
-    /// side.
-    pub(crate) fn poll_splice_to(
-        &self,
-        cx: &mut Context<'_>,
-        pipe: &OwnedFd,
-        most: usize,
-    ) -> Poll<io::Result<usize>> {
-        self.poll_moved(cx, Interest::READABLE, |stream| {
-            // A pipe takes so many pieces, not bytes: less than was asked for doesn't mean that there is no more.
-            Ok((splice(stream, None, pipe, None, most, AT_ONCE)?, false))
-        })
-    }
-
-    /// Sends what the kernel takes now of the `held` bytes in `pipe`. Without TLS alone.
-    pub(crate) fn poll_splice_from(
-        &self,
-        cx: &mut Context<'_>,
-        pipe: &OwnedFd,
-        held: usize,
-    ) -> Poll<io::Result<usize>> {
-        self.poll_moved(cx, Interest::WRITABLE, |stream| {
-            let sent = splice(pipe, None, stream, None, held, AT_ONCE)?;
-            Ok((sent, sent < held))
         })
     }
 

@@ -1,7 +1,6 @@
 //! Gives a new connection a place, if there is one for it, finds out for whom it is and what it speaks, and serves it in a
 //! task of its own.
 
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,11 +9,12 @@ use kaos_core::Moment;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 
-use crate::buffer::{Input, READ_SIZE};
+use crate::beginning::read_more;
+use crate::buffer::Input;
 use crate::clients::Client;
 use crate::http1::serve::Connection;
 use crate::refuse::Refusal;
-use crate::rounds::{Alarm, Watched};
+use crate::rounds::Watched;
 use crate::sabotage::{Rule, is_off};
 use crate::socket::Socket;
 use crate::standing::Pressure;
@@ -128,28 +128,5 @@ async fn speaks_http2(worker: &Worker, socket: &Socket, watch: &Watched, input: 
             return Some(true);
         }
         read_more(worker, socket, watch, input).await?;
-    }
-}
-
-/// Reads more of what a connection begins with. `None`: nothing came in time, or it has ended.
-pub(crate) async fn read_more(
-    worker: &Worker,
-    socket: &Socket,
-    watch: &Watched,
-    input: &mut Input,
-) -> Option<()> {
-    loop {
-        let fill = poll_fn(|cx| input.poll_fill(cx, socket, &worker.buffers, READ_SIZE));
-        match watch.over(fill).await {
-            Ok(Ok(read)) if read > 0 => {
-                watch.rest(None);
-                return Some(());
-            }
-            // It had begun already when it was to end for being idle.
-            Err(Alarm::Deadline) if input.is_empty() && socket.has_bytes() => {
-                watch.until(worker.now() + worker.patience().first_bytes);
-            }
-            _ => return None,
-        }
     }
 }

@@ -62,12 +62,18 @@ fn a_client_that_leaves_cancels_its_stream_and_no_other() {
     rig.finish();
 }
 
-/// A replica that reads a request and tells whether it was whole.
-fn reader() -> (Http2, Receiver<Result<usize, Option<Reason>>>) {
+/// The length of each request's content, or the code it was reset with.
+type Ends = Receiver<Result<usize, Option<Reason>>>;
+
+/// A replica that reads requests, tells of each whether it was whole, and how many have begun to reach it.
+fn reader() -> (Http2, Ends, Arc<AtomicUsize>) {
     let (told, ends) = sync_channel(100);
+    let begun = Arc::<AtomicUsize>::default();
+    let beginning = begun.clone();
     let replica = Http2::new(move |mut stream| {
-        let told = told.clone();
+        let (told, begun) = (told.clone(), beginning.clone());
         async move {
+            begun.fetch_add(1, Ordering::SeqCst);
             let mut length = 0;
             while let Some(data) = stream.body.data().await {
                 match data {
@@ -79,24 +85,27 @@ fn reader() -> (Http2, Receiver<Result<usize, Option<Reason>>>) {
             stream.say("whole").await;
         }
     });
-    (replica, ends)
+    (replica, ends, begun)
 }
 
 #[test]
 fn a_request_that_is_cut_never_looks_whole() {
-    let (replica, ends) = reader();
+    let (replica, ends, begun) = reader();
     let rig = replica.rig(&[]);
-    for framing in ["Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "Content-Length: 10\r\n\r\nabc"] {
+    // A request that hasn't left yet when its client goes is never sent at all.
+    let reaches = |number| until("it is at the replica", || begun.load(Ordering::SeqCst) == number);
+    let framings = ["Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "Content-Length: 10\r\n\r\nabc"];
+    for (number, framing) in (1..).zip(framings) {
         let mut client = rig.connect();
         client.send(format!("POST / HTTP/1.1\r\nHost: shop\r\n{framing}"));
-        until("it is in flight", || rig.in_flight() == 1);
+        reaches(number);
         drop(client);
         assert_eq!(ends.recv_timeout(PATIENCE).unwrap(), Err(Some(Reason::CANCEL)), "{framing}");
         until("it is over", || rig.in_flight() == 0);
     }
     let mut client = rig.connect();
     client.send("POST / HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nx");
-    until("it is in flight", || rig.in_flight() == 1);
+    reaches(3);
     client.send("yz\r\n");
     client.answer().is_problem(400, "bad-request");
     assert_eq!(ends.recv_timeout(PATIENCE).unwrap(), Err(Some(Reason::CANCEL)));
@@ -106,7 +115,7 @@ fn a_request_that_is_cut_never_looks_whole() {
     let mut other = sender.clone();
     let request = Request::post("http://shop/").body(Fed(fed).boxed()).unwrap();
     let sending = rig.runtime.spawn(async move { other.send_request(request).await });
-    until("it is in flight", || rig.in_flight() == 1);
+    reaches(4);
     sending.abort();
     assert_eq!(ends.recv_timeout(PATIENCE).unwrap(), Err(Some(Reason::CANCEL)));
     drop((feed, client, sender));

@@ -6,9 +6,11 @@ mod support;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
+use support::frames::{self, End, Frames};
+use support::http2;
 use support::{Client, Replica, Rig, until};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -165,9 +167,9 @@ fn what_may_not_be_done_twice_is_sent_once() {
         POST,
         "POST / HTTP/1.1\r\nHost: shop\r\n\r\n",
         "PATCH / HTTP/1.1\r\nHost: shop\r\nContent-Length: 0\r\n\r\n",
-        // Its body has left the proxy and is kept nowhere.
-        "PUT / HTTP/1.1\r\nHost: shop\r\nContent-Length: 5\r\n\r\nhello",
         "FROBNICATE / HTTP/1.1\r\nHost: shop\r\n\r\n",
+        // Too large to be kept.
+        &format!("PUT / HTTP/1.1\r\nHost: shop\r\nContent-Length: 65537\r\n\r\n{}", "x".repeat(65_537)),
     ] {
         let (replica, requests) = resetting(1, 1);
         let mut rig = Rig::new(&[]);
@@ -179,6 +181,78 @@ fn what_may_not_be_done_twice_is_sent_once() {
         drop(client);
         rig.finish();
     }
+}
+
+/// A strict replica that ends its first connection when it has read a whole request.
+fn forgetful() -> Replica {
+    let failed = AtomicBool::new(false);
+    Replica::strict(move |_, client| {
+        if failed.swap(true, Ordering::SeqCst) {
+            client.send(HELLO);
+        } else {
+            client.finish_sending();
+        }
+    })
+}
+
+#[test]
+fn a_small_body_is_sent_again_with_its_request() {
+    let large = "x".repeat(65_536);
+    let chunked = format!("3\r\nabc\r\n{:x}\r\n{}\r\n0\r\n\r\n", 50_000, &large[..50_000]);
+    for (framing, sent, wanted) in [
+        ("Content-Length: 5", "hello", "hello"),
+        ("Content-Length: 65536", &large, &large),
+        ("Transfer-Encoding: chunked", &chunked, &format!("abc{}", &large[..50_000])),
+    ] {
+        let replica = forgetful();
+        let mut rig = Rig::new(&[]);
+        rig.add("a", replica.address);
+        let mut client = rig.connect();
+        client.send(format!("PUT / HTTP/1.1\r\nHost: shop\r\n{framing}\r\n\r\n{sent}"));
+        assert_eq!(client.answer().text(), "hello", "{framing}");
+        let bodies: Vec<_> = replica.seen().into_iter().map(|request| request.unwrap().body).collect();
+        assert!(bodies == [wanted.as_bytes(), wanted.as_bytes()], "{framing}");
+        assert_eq!(rig.shop().counts.retries, 1);
+        // And the connection is where it should be.
+        assert_eq!(client.get("/").text(), "hello");
+        drop(client);
+        rig.finish();
+    }
+}
+
+#[test]
+fn over_http_2_a_small_body_is_sent_again_too() {
+    let replica = forgetful();
+    let rig = http2::rig_with(&replica);
+    let mut client = Frames::open(&rig);
+    let mut put = frames::get("/");
+    put[0].1 = "PUT".into();
+    client.ask(1, &put, Some("hello"));
+    assert!(matches!(client.end(1), End::Answered(200, ..)));
+    let bodies: Vec<_> = replica.seen().into_iter().map(|request| request.unwrap().body).collect();
+    assert_eq!(bodies, [b"hello", b"hello"]);
+    drop(client);
+    rig.finish();
+}
+
+#[test]
+fn what_fails_everywhere_is_sent_little_more_than_once() {
+    const REQUESTS: usize = 200;
+    let (replica, requests) = resetting(usize::MAX, 1);
+    let mut rig = Rig::new(&[]);
+    rig.add("a", replica.address);
+    let began = Instant::now();
+    let mut client = rig.connect();
+    for _ in 0..REQUESTS {
+        client.get("/").is_problem(502, "upstream-protocol");
+    }
+    // Ten at the start, a fifth, and one a second.
+    let most = REQUESTS + 10 + REQUESTS / 5 + began.elapsed().as_secs() as usize + 1;
+    let seen = requests.load(Ordering::SeqCst);
+    assert!((REQUESTS + 10..=most).contains(&seen), "{seen} of at most {most}");
+    assert_eq!(rig.shop().counts.retries as usize, seen - REQUESTS);
+    drop(client);
+    rig.finish();
 }
 
 #[test]

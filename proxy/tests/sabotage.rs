@@ -22,6 +22,8 @@ mod expect;
 mod floods;
 #[path = "framing.rs"]
 mod framing;
+#[path = "h2c_frames.rs"]
+mod h2c_frames;
 #[path = "hops.rs"]
 mod hops;
 #[path = "http2.rs"]
@@ -45,6 +47,8 @@ mod streams;
 mod support;
 #[path = "target.rs"]
 mod target;
+#[path = "tls.rs"]
+mod tls;
 #[path = "upgrade.rs"]
 mod upgrade;
 
@@ -73,9 +77,16 @@ const TESTS: &[(&str, &str)] = &[
     ("stale", "retries::what_may_be_done_twice_is_sent_again_after_a_reset"),
     ("identity", "retries::who_has_the_address_of_one_that_is_gone_gets_none_of_its_connections"),
     ("once", "retries::what_may_not_be_done_twice_is_sent_once"),
+    ("retry_budget", "retries::what_fails_everywhere_is_sent_little_more_than_once"),
     ("visible_cut", "cuts::an_answer_that_breaks_off_has_no_clean_end"),
     ("early_answer", "cuts::an_answer_before_the_end_of_the_upload_is_relayed_and_ends_it"),
     ("body_size", "cuts::a_body_that_is_too_large_is_refused"),
+    ("unprocessed", "h2c_frames::after_goaway_the_old_streams_finish_and_the_others_are_sent_again"),
+    ("server_names", "tls::each_name_gets_its_certificate_and_any_other_the_first"),
+    ("misdirected", "tls::a_host_of_another_certificate_is_misdirected_and_one_of_none_is_not"),
+    ("reloads", "tls::a_new_certificate_is_for_new_connections_and_the_old_ones_stay"),
+    ("handshake_time", "tls::a_handshake_must_come_in_time"),
+    ("handshakes", "tls::handshakes_that_stall_make_room_for_others"),
     ("frames", "floods::frames_that_carry_nothing_are_counted"),
     ("faults", "floods::who_only_errs_is_sent_away"),
     ("sections", "floods::fields_without_end_are_not_held"),
@@ -86,6 +97,7 @@ const TESTS: &[(&str, &str)] = &[
     ("going", "shutdown::during_the_delay_everything_is_served_and_asked_to_go_elsewhere"),
     ("descriptors", "descriptors::when_descriptors_run_out_idle_connections_make_room"),
     ("memory", "scarce::as_memory_fills_the_proxy_gives_up_one_thing_after_the_other"),
+    ("delays", "a_worker_that_is_held_up_says_so"),
     ("panics", "a_panic_ends_its_connection_alone"),
     ("strays", "target::a_hundred_thousand_hosts_leave_no_trace"),
 ];
@@ -129,6 +141,24 @@ fn switches_turned_off_fail_a_test_each() {
     });
     let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_worker_that_is_held_up_says_so() {
+    let mut rig = Rig::new(&[]);
+    let replica = Replica::hello();
+    rig.add("a", replica.address);
+    let mut client = rig.connect();
+    assert_eq!(client.get("/").status(), 200);
+    assert_eq!(client.get("/stall").status(), 200);
+    // The worker is held up for 300 ms, and looks every 50.
+    until("it is counted", || {
+        let delays = rig.totals().delays;
+        let bound = kaos_proxy::DURATION_BOUNDS.partition_point(|bound| *bound <= 100_000);
+        delays.buckets[bound..].iter().sum::<u64>() + delays.above > 0
+    });
+    drop(client);
+    rig.finish();
 }
 
 #[test]

@@ -5,9 +5,11 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use http::Request;
-use kaos_proxy::{Certificates, Handshakes, Limits};
+use kaos_proxy::{Certificates, Handshakes, Limits, Patience};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
 use support::http2::{empty, is_problem, open, open_securely, rest, send};
@@ -224,6 +226,56 @@ fn a_new_certificate_is_for_new_connections_and_the_old_ones_stay() {
 }
 
 #[test]
+fn a_thousand_new_certificates_fail_no_handshake() {
+    let replica = Replica::hello();
+    let made = [made(&["shop"]), made(&["shop"])];
+    let (rig, certificates) = showing(&[&made[0]], &replica);
+    let config = {
+        let believed: Vec<_> = made.iter().map(|made| made.certificate.clone()).collect();
+        Arc::new(client(&believed.iter().collect::<Vec<_>>(), &[]))
+    };
+    let over = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        let clients = [(); 3].map(|()| {
+            threads.spawn(|| {
+                let mut asked = 0;
+                while !over.load(Ordering::Relaxed) || asked == 0 {
+                    let session = Session::new(config.clone(), "shop");
+                    let mut client = Client::connect(rig.tls_address).secure(session);
+                    assert_eq!(client.get("/").status(), 200);
+                    asked += 1;
+                }
+                asked
+            })
+        });
+        let mut steady = asking(&rig, "shop", &[&made[0], &made[1]]);
+        for at in 0..1000 {
+            certificates.replace([&made[at % 2].pair]);
+            assert_eq!(steady.get("/").status(), 200);
+        }
+        over.store(true, Ordering::Relaxed);
+        assert!(clients.into_iter().all(|client| client.join().unwrap() > 0));
+    });
+    assert_eq!(rig.totals().handshakes.failed, 0);
+    rig.finish();
+}
+
+#[test]
+fn a_handshake_must_come_in_time() {
+    let replica = Replica::hello();
+    let patience = Patience { first_bytes: Duration::from_millis(200), ..Patience::default() };
+    let mut rig = Rig::with(&[], |_| {}, Limits { patience, ..Limits::default() });
+    rig.add("a", replica.address);
+    for begun in [&[][..], &[22], &[22, 3, 1, 2, 0, 1]] {
+        let mut client = Client::connect(rig.tls_address);
+        client.send(begun);
+        assert!(client.is_ended(), "{begun:?}");
+    }
+    until("they are counted", || rig.totals().handshakes.failed == 3);
+    rig.finish();
+}
+
+#[test]
 fn large_bodies_pass_whole_both_ways() {
     let replica = Replica::strict(|request, client| {
         let body = &request.body;
@@ -276,7 +328,10 @@ fn the_end_of_an_answer_that_the_end_of_the_connection_ends_is_told_within_the_s
 #[test]
 fn handshakes_that_stall_make_room_for_others() {
     let replica = Replica::hello();
-    let mut rig = Rig::with(&[], |config| config.workers = 1, Limits::default());
+    // None of them ends by itself.
+    let patience = Patience { first_bytes: Duration::from_secs(3600), ..Patience::default() };
+    let limits = Limits { patience, ..Limits::default() };
+    let mut rig = Rig::with(&[], |config| config.workers = 1, limits);
     rig.add("a", replica.address);
     let mut busy = rig.connect_securely();
     assert_eq!(busy.get("/").status(), 200);

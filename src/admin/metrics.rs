@@ -132,6 +132,11 @@ fn requests(page: &mut Page, totals: &Totals) {
         "Waits for a replica, of the requests that waited.",
         |counts| &counts.queue_waits,
     );
+    let help = "Times that a request was sent once more, as a connection to a replica had failed it.";
+    let mut family = page.family("kaos_retries_total", Kind::Counter, help);
+    for (id, totals) in &totals.workloads {
+        family.sample(&labels(id, &[]), totals.counts.retries);
+    }
     let mut family = page.family("kaos_requests_in_flight", Kind::Gauge, "Requests that a replica works on.");
     for (id, totals) in &totals.workloads {
         family.sample(&labels(id, &[]), totals.counts.running.open());
@@ -251,6 +256,9 @@ fn connections(page: &mut Page, totals: &Totals) {
         "Requests that the access log had no room for: its reader was too slow.",
     )
     .sample(&[], totals.access_log_dropped);
+    let help = "How late each worker came to look after its clients: for so long something has kept all else waiting.";
+    let mut family = page.family("kaos_worker_delay_seconds", Kind::Histogram, help);
+    family.histogram(&[], &observed(&DURATION_BOUNDS, &totals.delays));
     let help = "Connections and streams that a bug of Kaos has ended.";
     page.family("kaos_panics_total", Kind::Counter, help).sample(&[], totals.panics);
 }

@@ -2,21 +2,31 @@ use std::time::Duration;
 
 use kaos_core::snapshot::Replicas;
 use kaos_core::{Policy, WorkloadId};
-use kaos_proxy::{Handshakes, WorkloadTotals};
+use kaos_proxy::{Handshakes, Histogram, WorkloadTotals};
 
 use super::super::exposition::tests::read;
 use super::*;
 
 fn figures() -> Figures {
     let id = WorkloadId::new("local", "shop");
-    let mut counts =
-        Counts { codes: vec![(499, 1), (200, 5)], rejected: vec![("queue-full", 2)], ..Counts::default() };
+    let mut counts = Counts {
+        codes: vec![(499, 1), (200, 5)],
+        rejected: vec![("queue-full", 2)],
+        retries: 6,
+        ..Counts::default()
+    };
     counts.running.start(5);
     counts.durations = Histogram { buckets: [1; 16], above: 2, sum: 3_500_000 };
     counts.cold_starts = Histogram { buckets: [2; 20], above: 0, sum: 1 };
     counts.phases = [1_000, 2_000, 3_000, 500_000];
     counts.cold_requests = 40;
-    let mut totals = Totals { http1_connections: 7, access_log_dropped: 3, panics: 3, ..Totals::default() };
+    let mut totals = Totals {
+        http1_connections: 7,
+        access_log_dropped: 3,
+        panics: 3,
+        delays: Histogram { above: 4, ..Histogram::default() },
+        ..Totals::default()
+    };
     totals.handshakes = Handshakes { full: 5, resumed: 4, failed: 6 };
     totals.strays.rejected.push(("no-route", 9));
     totals.workloads.insert(
@@ -61,6 +71,7 @@ fn the_page_says_what_was_counted() {
         (format!("kaos_cold_requests_total{{{SHOP}}}"), 40.0),
         (format!(r#"kaos_rejected_requests_total{{{SHOP},reason="queue-full"}}"#), 2.0),
         (r#"kaos_rejected_requests_total{namespace="",workload="",reason="no-route"}"#.into(), 9.0),
+        (format!("kaos_retries_total{{{SHOP}}}"), 6.0),
         (format!("kaos_replicas_desired{{{SHOP}}}"), 3.0),
         (format!("kaos_replicas_ready{{{SHOP}}}"), 2.0),
         (format!("kaos_replicas_starting{{{SHOP}}}"), 1.0),
@@ -70,6 +81,7 @@ fn the_page_says_what_was_counted() {
         (r#"kaos_connections{protocol="http1"}"#.into(), 7.0),
         ("kaos_access_log_dropped_total".into(), 3.0),
         ("kaos_panics_total".into(), 3.0),
+        ("kaos_worker_delay_seconds_count".into(), 4.0),
         (r#"kaos_report_timestamp_seconds{proxy="proxy-1"}"#.into(), 1.5),
         (r#"kaos_tls_handshakes_total{outcome="full"}"#.into(), 5.0),
         (r#"kaos_tls_handshakes_total{outcome="resumed"}"#.into(), 4.0),

@@ -10,8 +10,9 @@ use clap::{Args, ValueEnum};
 use kaos_core::ProxyId;
 use kaos_proxy::Network;
 
+use super::name::{label, subdomain};
 use super::secrets::Secrets;
-use crate::config::{ErrorDetail, Settings, is_label, settings as setting};
+use crate::config::{ErrorDetail, Settings, settings as setting};
 
 /// How the API server is reached: as `kubectl` does, or from within by the pod's own account.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
@@ -275,17 +276,6 @@ fn image(text: &str) -> Result<String, String> {
     let good = begins && text.len() <= 512 && text.bytes().all(sound) && !text.ends_with([':', '/', '@']);
     good.then(|| text.to_owned())
         .ok_or_else(|| "allowed is an image such as registry.example.com/kaos:1.0".into())
-}
-
-pub(super) fn label(text: &str) -> Result<String, String> {
-    let allowed = || format!("allowed is {}", crate::config::NAME_ALLOWED);
-    is_label(text).then(|| text.to_owned()).ok_or_else(allowed)
-}
-
-/// DNS labels with dots between them.
-pub(super) fn subdomain(text: &str) -> Result<String, String> {
-    let sound = text.len() <= 253 && text.split('.').all(is_label);
-    sound.then(|| text.to_owned()).ok_or_else(|| "allowed is a DNS name in lower case".into())
 }
 
 fn domain(text: &str) -> Result<String, String> {

@@ -3,7 +3,7 @@
 use clap::Args;
 use kaos_kubernetes::SecretName;
 
-use super::cluster::{label, subdomain};
+use super::name::{label, subdomain};
 use crate::failure::Failure;
 
 /// Most Secrets: each is a watch of its own. A mounted folder may hold more.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use kaos_proxy::Pair;
@@ -10,6 +9,7 @@ use kaos_proxy::Pair;
 use super::kept::Source;
 use crate::config::Settings;
 use crate::failure::Failure;
+use crate::mark::Mark;
 
 /// Longest file that is read: a chain of certificates has a few KiB.
 const LONGEST: u64 = 1024 * 1024;
@@ -31,15 +31,6 @@ pub(crate) struct Place {
     pub(crate) source: Source,
     chain: PathBuf,
     key: PathBuf,
-}
-
-/// What tells one content of a file from another without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
-    modified: (i64, i64),
-    changed: (i64, i64),
-    length: u64,
-    inode: u64,
 }
 
 impl Files {
@@ -116,7 +107,7 @@ fn found(folder: &Path) -> io::Result<Vec<Place>> {
 impl Place {
     /// What is there now.
     pub(crate) fn mark(&self) -> Option<[Mark; 2]> {
-        Some([mark(&self.chain)?, mark(&self.key)?])
+        Some([Mark::of(&self.chain)?, Mark::of(&self.key)?])
     }
 
     /// Reads both files. The error names the one that is wrong.
@@ -125,16 +116,6 @@ impl Place {
         let named = |why| format!("{} with {}: {why}", self.chain.display(), self.key.display());
         Pair::read(&chain, &key).map_err(named)
     }
-}
-
-fn mark(file: &Path) -> Option<Mark> {
-    let found = fs::metadata(file).ok()?;
-    Some(Mark {
-        modified: (found.mtime(), found.mtime_nsec()),
-        changed: (found.ctime(), found.ctime_nsec()),
-        length: found.len(),
-        inode: found.ino(),
-    })
 }
 
 fn bounded(file: &Path) -> Result<Vec<u8>, String> {

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use super::files::{Files, Mark};
+use super::files::Files;
 use super::kept::{Kept, Source};
+use crate::mark::Mark;
 
 /// Between two looks. A change must be seen twice: the second file of a pair may not be written yet.
 const LOOK: Duration = Duration::from_secs(1);

@@ -2,9 +2,7 @@
 //!
 //! A file that is wrong changes nothing; the line that refuses it is logged.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use kaos_core::Policy;
@@ -12,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::{Config, Settings, load};
+use crate::mark::Mark;
 
 /// Between two looks at the file. A change must be seen twice: an editor may be in the middle of writing.
 const LOOK: Duration = Duration::from_millis(250);
@@ -28,25 +27,6 @@ pub(crate) struct Watched {
     pub(crate) config: Config,
 }
 
-/// What tells one content of a file from another without reading it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Mark {
-    modified: (i64, i64),
-    length: u64,
-    inode: u64,
-    device: u64,
-}
-
-fn mark(file: &Path) -> Option<Mark> {
-    let found = fs::metadata(file).ok()?;
-    Some(Mark {
-        modified: (found.mtime(), found.mtime_nsec()),
-        length: found.len(),
-        inode: found.ino(),
-        device: found.dev(),
-    })
-}
-
 impl Watched {
     /// Calls `apply` with each new configuration, for ever. `now` asks for a reading at once.
     pub(crate) async fn run<F>(mut self, mut now: mpsc::Receiver<()>, apply: impl Fn(Config) -> F)
@@ -55,12 +35,12 @@ impl Watched {
     {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut read = mark(&self.file);
+        let mut read = Mark::of(&self.file);
         let mut seen = read;
         loop {
             tokio::select! {
                 _ = look.tick() => {
-                    let present = mark(&self.file);
+                    let present = Mark::of(&self.file);
                     // A file that is gone for a moment is being replaced.
                     let settled = present.is_some() && present == seen;
                     seen = present;
@@ -73,7 +53,7 @@ impl Watched {
                     if asked.is_none() {
                         return;
                     }
-                    read = mark(&self.file);
+                    read = Mark::of(&self.file);
                 }
             }
             if self.reload() {
@@ -110,6 +90,7 @@ impl Watched {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::sync::Mutex;
 
     use super::*;

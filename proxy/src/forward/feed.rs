@@ -4,30 +4,33 @@ use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use crate::admit::Ended;
+use crate::head::Head;
 use crate::part::Part;
+use crate::pour::Parts;
 use crate::pump::Broken;
-use crate::refuse::Refusal;
+use crate::refuse::{Ended, Refusal};
 use crate::rounds::Alarm;
 use crate::sabotage::{Rule, is_off};
 use crate::socket::Socket;
 
 /// The way of a request's head and body to a replica.
 pub(crate) trait Upload {
-    /// Begins anew with the head as a replica gets it by HTTP/1.
-    fn begin(&mut self, head: Vec<u8>);
+    /// Begins anew with the head as a replica gets it by HTTP/1. `keep`: so that it can be begun anew once more.
+    fn begin(&mut self, head: Vec<u8>, keep: bool);
     /// Moves what can be moved by HTTP/1, to the end of the body.
-    fn poll(&mut self, cx: &mut Context<'_>, to: &Socket) -> Poll<Result<(), Broken>>;
+    fn poll(&mut self, cx: &mut Context<'_>, to: &Socket, replay: &mut Replay) -> Poll<Result<(), Broken>>;
     /// Takes the next piece of the body, and whether nothing comes after it.
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Part, bool), Broken>>;
     /// Lets the client send its body, if it waits to be told.
     fn invite(&mut self) -> impl Future<Output = std::io::Result<()>>;
     /// Whether there is no body: the request can be begun anew.
     fn is_empty(&self) -> bool;
-    /// Whether nothing has left for any replica since [`Upload::begin`].
-    fn is_untouched(&self) -> bool;
     /// Bytes that have left by HTTP/1.
     fn moved(&self) -> u64;
+    /// Whether nothing has left for any replica since [`Upload::begin`].
+    fn is_untouched(&self) -> bool {
+        self.moved() == 0
+    }
     /// Whether, by HTTP/1, the client is waited for: all that came has left, and more is to come.
     fn waits_for_client(&self) -> bool;
     /// Takes no more than `most` bytes of content.
@@ -48,8 +51,13 @@ pub(crate) trait Sink<U> {
 }
 
 impl<U: Upload> Sink<U> for Rc<Socket> {
-    fn poll(&mut self, cx: &mut Context<'_>, upload: &mut U, _: &mut Replay) -> Poll<Result<(), Broken>> {
-        upload.poll(cx, self)
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        upload: &mut U,
+        replay: &mut Replay,
+    ) -> Poll<Result<(), Broken>> {
+        upload.poll(cx, self, replay)
     }
 
     fn moved(&self, upload: &U) -> u64 {
@@ -61,11 +69,26 @@ impl<U: Upload> Sink<U> for Rc<Socket> {
     }
 }
 
+/// A body in pieces, as a source: first what was kept of it.
+pub(crate) struct Replayed<'a, U> {
+    pub(crate) upload: &'a mut U,
+    pub(crate) replay: &'a mut Replay,
+}
+
+impl<U: Upload> Parts for Replayed<'_, U> {
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, Broken>> {
+        self.replay.poll_next(cx, self.upload).map_ok(|(part, _)| part)
+    }
+
+    /// Whoever sends it was told so when it was taken.
+    fn release(&mut self, _: usize) {}
+}
+
 /// Most bytes of a body that are kept to be sent again: a window of HTTP/2.
 const KEPT: usize = 64 * 1024;
 
-/// What was taken of a body for a replica that may say that it hasn't looked at it. gRPC's requests all have one, so that
-/// without this none could be sent again when a replica ends its connection.
+/// What was taken of a body for a replica that may not have looked at it, or that may be asked twice. gRPC's requests all have a body, so
+/// that without this none could be sent again when a replica ends its connection.
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
     kept: Vec<(Part, bool)>,
@@ -135,13 +158,28 @@ pub(crate) struct Feed<U> {
     pub(crate) replay: Replay,
     /// The whole request has left.
     pub(crate) finished: bool,
+    /// It may be begun anew after a replica may have looked at it.
+    keep: bool,
     /// The replica takes no more.
     stopped: bool,
 }
 
 impl<U: Upload> Feed<U> {
-    pub(crate) fn new(upload: U) -> Self {
-        Feed { upload, replay: Replay::default(), finished: false, stopped: false }
+    /// The body of a request with this `head`.
+    pub(crate) fn new(upload: U, head: &Head) -> Self {
+        let keep = head.is_idempotent() && !head.body.is_longer_than(KEPT as u64);
+        Feed { upload, replay: Replay::default(), finished: false, keep, stopped: false }
+    }
+
+    /// Whether the request may be sent once more even if a replica may have looked at it: that harms nobody, and all of it is
+    /// still there.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        self.keep && !self.replay.lost
+    }
+
+    /// Whether all of it, from its beginning, is there for another replica.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.upload.is_empty() || self.is_repeatable()
     }
 
     /// Whose fault it is that an exchange with `to` was ended before its answer had begun.
@@ -157,7 +195,11 @@ impl<U: Upload> Feed<U> {
 
     /// Begins anew, by HTTP/1.
     pub(crate) fn begin(&mut self, head: Vec<u8>) {
-        self.upload.begin(head);
+        if !self.keep {
+            self.replay.stop();
+        }
+        self.replay.rewind();
+        self.upload.begin(head, self.keep);
         self.finished = false;
         self.stopped = false;
     }
@@ -232,9 +274,9 @@ mod tests {
     }
 
     impl Upload for Pieces {
-        fn begin(&mut self, _: Vec<u8>) {}
+        fn begin(&mut self, _: Vec<u8>, _: bool) {}
 
-        fn poll(&mut self, _: &mut Context<'_>, _: &Socket) -> Poll<Result<(), Broken>> {
+        fn poll(&mut self, _: &mut Context<'_>, _: &Socket, _: &mut Replay) -> Poll<Result<(), Broken>> {
             Poll::Pending
         }
 
@@ -252,10 +294,6 @@ mod tests {
 
         fn is_empty(&self) -> bool {
             false
-        }
-
-        fn is_untouched(&self) -> bool {
-            true
         }
 
         fn moved(&self) -> u64 {

@@ -1,11 +1,12 @@
 //! Sends a request to a replica by HTTP/2, and brings back the head of its answer. What is safe to try again is what the
-//! replica says it hasn't looked at, and what is idempotent and has no body.
+//! replica says it hasn't looked at, and what is idempotent, as long as its whole body is kept.
 
-use crate::admit::{Ended, Permit};
+use crate::admit::Permit;
 use crate::forward::feed::{Feed, Upload};
 use crate::forward::{Begun, ENDED, Streamed, Tries, Trip};
-use crate::refuse::Refusal;
+use crate::refuse::{Ended, Refusal};
 use crate::rounds::Alarm;
+use crate::sabotage::{Rule, is_off};
 use crate::upstream::http2::outflow::Outflow;
 use crate::upstream::http2::request;
 use crate::upstream::http2::response::{NoAnswer, Response};
@@ -27,7 +28,7 @@ impl Trip<'_> {
         permit: Permit,
         tries: &mut Tries,
     ) -> Result<Option<Begun>, Ended> {
-        let elsewhere = tries.begun_for.is_some() && !feed.upload.is_empty();
+        let elsewhere = tries.begun_for.is_some() && !feed.is_whole();
         if elsewhere || !feed.begin_stream() {
             // Its body is under way to another proxy, or isn't there any more from its beginning.
             return Err(Refusal::UpstreamUnreachable.into());
@@ -41,7 +42,7 @@ impl Trip<'_> {
             Err(Fault::Foreign(why)) => return Err(Refusal::UpstreamProtocol(why).into()),
             Err(Fault::Closed) => {
                 permit.grant.slot.doubt(self.record.worker.now());
-                return self.again(tries, permit, true).await;
+                return self.again(tries, permit, true, false).await;
             }
         };
         let Stream { mut outflow, response, fresh } = stream;
@@ -56,8 +57,10 @@ impl Trip<'_> {
                 feed.replay.stop();
                 Ok(Some(Begun::Stream(Streamed { permit, outflow, inflow, answer, deadline })))
             }
-            Ok(Ok(Err(NoAnswer::Unprocessed { refused }))) if feed.replay.rewind() => {
-                self.again(tries, permit, fresh || refused).await
+            Ok(Ok(Err(NoAnswer::Unprocessed { refused })))
+                if feed.replay.rewind() && !is_off(Rule::Unprocessed) =>
+            {
+                self.again(tries, permit, fresh || refused, false).await
             }
             Ok(Ok(Err(NoAnswer::Unprocessed { .. }))) => Err(Refusal::UpstreamProtocol(
                 "the replica refused the request after more of it had gone than can be sent again",
@@ -67,8 +70,8 @@ impl Trip<'_> {
                 if fresh {
                     permit.grant.slot.doubt(worker.now());
                 }
-                if self.head.is_idempotent() && feed.upload.is_empty() {
-                    return self.again(tries, permit, fresh).await;
+                if feed.is_repeatable() {
+                    return self.again(tries, permit, fresh, true).await;
                 }
                 Err(Refusal::UpstreamProtocol(ENDED).into())
             }
@@ -113,8 +116,14 @@ impl Trip<'_> {
     }
 
     /// Whether it may be tried again; after a pause if `slowly`.
-    async fn again(&self, tries: &mut Tries, permit: Permit, slowly: bool) -> Result<Option<Begun>, Ended> {
-        tries.repeat().ok_or(Refusal::UpstreamProtocol(ENDED))?;
+    async fn again(
+        &self,
+        tries: &mut Tries,
+        permit: Permit,
+        slowly: bool,
+        seen: bool,
+    ) -> Result<Option<Begun>, Ended> {
+        self.repeat(tries, seen)?;
         if slowly {
             drop(permit);
             self.pause(tries.pause()).await?;

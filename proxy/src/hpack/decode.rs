@@ -25,11 +25,11 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// Reads a block and gives the name and value of each field to `each`.
+    /// Reads a block and gives the name and value of each field to `each`, until that wants no more: then nothing can be read after it.
     pub(crate) fn decode(
         &mut self,
         mut block: &[u8],
-        mut each: impl FnMut(&[u8], &[u8]),
+        mut each: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), Malformed> {
         let mut begun = false;
         while let Some(first) = block.first().copied() {
@@ -39,16 +39,22 @@ impl Decoder {
                 continue;
             }
             begun = true;
-            self.field(&mut block, first, &mut each).ok_or(Malformed)?;
+            if !self.field(&mut block, first, &mut each).ok_or(Malformed)? {
+                break;
+            }
         }
         Ok(())
     }
 
-    fn field(&mut self, block: &mut &[u8], first: u8, each: &mut impl FnMut(&[u8], &[u8])) -> Option<()> {
+    fn field(
+        &mut self,
+        block: &mut &[u8],
+        first: u8,
+        each: &mut impl FnMut(&[u8], &[u8]) -> bool,
+    ) -> Option<bool> {
         if first & 0x80 != 0 {
             let (name, value) = self.table.get(integer::take(block, 7)?)?;
-            each(name, value);
-            return Some(());
+            return Some(each(name, value));
         }
         let kept = first & 0x40 != 0;
         self.field.clear();
@@ -59,11 +65,11 @@ impl Decoder {
         let name = self.field.len();
         string(block, &mut self.field)?;
         let (known, value) = self.field.split_at_checked(name)?;
-        each(known, value);
+        let goes_on = each(known, value);
         if kept {
             self.table.add(&self.field, name);
         }
-        Some(())
+        Some(goes_on)
     }
 }
 
@@ -89,7 +95,10 @@ pub(crate) mod tests {
     pub(crate) fn read(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<(String, String)>, Malformed> {
         let mut fields = Vec::new();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        decoder.decode(block, |name, value| fields.push((text(name), text(value))))?;
+        decoder.decode(block, |name, value| {
+            fields.push((text(name), text(value)));
+            true
+        })?;
         Ok(fields)
     }
 

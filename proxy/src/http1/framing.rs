@@ -61,13 +61,6 @@ impl Framing {
         matches!(self, Framing::Length(length) if *length > most)
     }
 
-    /// Counts `length` bytes of a body whose length was said as read.
-    pub(crate) fn pass(&mut self, length: u64) {
-        if let Framing::Length(left) = self {
-            *left = left.saturating_sub(length);
-        }
-    }
-
     /// Reads the next piece. The error says what is malformed. Bytes that a [`Piece`] covers count as read.
     pub(crate) fn next(&mut self, bytes: &[u8]) -> Result<Piece, &'static str> {
         match self {

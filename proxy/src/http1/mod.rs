@@ -5,7 +5,6 @@
 //! doesn't see a client leave behind unread bytes. All of that is promised here.
 
 pub(crate) mod framing;
-pub(crate) mod pour;
 pub(crate) mod relay;
 pub(crate) mod request;
 pub(crate) mod respond;

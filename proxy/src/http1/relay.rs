@@ -6,18 +6,18 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use crate::admit::{Ended, Record, Routed};
+use crate::admit::{Record, Routed};
 use crate::buffer::{Buffers, Input, READ_SIZE};
-use crate::forward::feed::{Feed, Sink as _, Upload};
+use crate::forward::feed::{Feed, Replay, Replayed, Sink as _, Upload};
 use crate::forward::{Sent, Streamed, abort, give_back};
 use crate::head::Head;
 use crate::http1::framing::{Framing, Piece};
-use crate::http1::pour::Pour;
 use crate::http1::respond;
 use crate::pace::Progress;
 use crate::part::Part;
+use crate::pour::Pour;
 use crate::pump::{Broken, Encoding, Pump};
-use crate::refuse::Refusal;
+use crate::refuse::{Ended, Refusal};
 use crate::rounds::{Alarm, Watch};
 use crate::socket::Socket;
 use crate::upstream::answer::Answer;
@@ -36,7 +36,16 @@ pub(crate) struct FromClient<'a> {
     most: u64,
     /// Bytes of content that were taken in pieces.
     taken: u64,
-    pump: Option<Pump>,
+    way: Option<Way>,
+}
+
+/// The way of a body by HTTP/1.
+#[derive(Debug)]
+enum Way {
+    /// As it comes.
+    Pump(Pump),
+    /// In pieces, that are kept.
+    Pour(Pour),
 }
 
 impl<'a> FromClient<'a> {
@@ -49,8 +58,8 @@ impl<'a> FromClient<'a> {
         // A body that comes already needs no invitation.
         let invite = head.expects_continue && input.is_empty();
         let (framing, empty) = (head.body.clone(), head.body.has_ended());
-        let (most, taken, pump) = (u64::MAX, 0, None);
-        FromClient { client, input, buffers, framing, empty, encoding, invite, most, taken, pump }
+        let (most, taken, way) = (u64::MAX, 0, None);
+        FromClient { client, input, buffers, framing, empty, encoding, invite, most, taken, way }
     }
 
     /// Whether the client still holds back its body.
@@ -60,29 +69,41 @@ impl<'a> FromClient<'a> {
 
     /// Bytes of content that have come.
     pub(crate) fn received(&self) -> u64 {
-        self.pump.as_ref().map_or(self.taken, Pump::content)
+        self.pump().map_or(self.taken, Pump::content)
     }
 
     /// Whether the client's bytes of this request were all read.
     pub(crate) fn has_read_all(&self) -> bool {
-        self.pump.as_ref().map_or(self.framing.has_ended(), Pump::has_read_all)
+        self.pump().map_or(self.framing.has_ended(), Pump::has_read_all)
+    }
+
+    fn pump(&self) -> Option<&Pump> {
+        if let Some(Way::Pump(pump)) = &self.way { Some(pump) } else { None }
     }
 }
 
 impl Upload for FromClient<'_> {
-    fn begin(&mut self, head: Vec<u8>) {
-        if let Some(mut used) =
-            self.pump.replace(Pump::new(head, self.framing.clone(), self.encoding).bounded(self.most))
-        {
+    fn begin(&mut self, head: Vec<u8>, keep: bool) {
+        let way = if keep && !self.empty {
+            Way::Pour(Pour::new(head, self.encoding, false))
+        } else {
+            Way::Pump(Pump::new(head, self.framing.clone(), self.encoding).bounded(self.most))
+        };
+        if let Some(Way::Pump(mut used)) = self.way.replace(way) {
             used.rest(self.buffers);
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, to: &Socket) -> Poll<Result<(), Broken>> {
-        let Some(pump) = &mut self.pump else { return Poll::Ready(Ok(())) };
-        ready!(pump.poll(cx, self.client, self.input, to, self.buffers))?;
-        pump.rest(self.buffers);
-        Poll::Ready(Ok(()))
+    fn poll(&mut self, cx: &mut Context<'_>, to: &Socket, replay: &mut Replay) -> Poll<Result<(), Broken>> {
+        if let Some(Way::Pump(pump)) = &mut self.way {
+            ready!(pump.poll(cx, self.client, self.input, to, self.buffers))?;
+            pump.rest(self.buffers);
+            return Poll::Ready(Ok(()));
+        }
+        let Some(Way::Pour(mut pour)) = self.way.take() else { return Poll::Ready(Ok(())) };
+        let polled = pour.poll(cx, &mut Replayed { upload: self, replay }, to);
+        self.way = Some(Way::Pour(pour));
+        polled
     }
 
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Part, bool), Broken>> {
@@ -122,16 +143,20 @@ impl Upload for FromClient<'_> {
         self.empty
     }
 
-    fn is_untouched(&self) -> bool {
-        self.pump.as_ref().is_some_and(Pump::is_untouched)
-    }
-
     fn moved(&self) -> u64 {
-        self.pump.as_ref().map_or(0, Pump::moved)
+        match &self.way {
+            Some(Way::Pump(pump)) => pump.moved(),
+            Some(Way::Pour(pour)) => pour.moved(),
+            None => 0,
+        }
     }
 
     fn waits_for_client(&self) -> bool {
-        self.pump.as_ref().is_some_and(Pump::waits_for_source)
+        match &self.way {
+            Some(Way::Pump(pump)) => pump.waits_for_source(),
+            Some(Way::Pour(pour)) => pour.waits_for_source(),
+            None => false,
+        }
     }
 
     fn bound(&mut self, most: u64) {

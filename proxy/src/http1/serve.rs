@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::Patience;
-use crate::admit::{Ended, Record, route};
+use crate::admit::{Record, route};
 use crate::buffer::{Input, READ_SIZE};
 use crate::clients::Client;
 use crate::field::{Name, length};
@@ -15,7 +15,7 @@ use crate::head::Head;
 use crate::http1::relay::{self, FromClient, Next};
 use crate::http1::{request, respond, tunnel};
 use crate::partial::Partial;
-use crate::refuse::Refusal;
+use crate::refuse::{Ended, Refusal};
 use crate::rounds::{Alarm, Watched};
 use crate::sabotage::{Rule, is_off};
 use crate::socket::Socket;
@@ -104,8 +104,6 @@ impl Connection {
                     self.watch.rest(None);
                     self.watch.until(self.worker.now() + head);
                 }
-            } else {
-                self.input.rest(&self.worker.buffers);
             }
             let (input, socket, buffers) = (&mut self.input, &self.socket, &self.worker.buffers);
             let filled = self.watch.over(poll_fn(|cx| input.poll_fill(cx, socket, buffers, READ_SIZE))).await;
@@ -138,7 +136,7 @@ impl Connection {
         let worker = self.worker.clone();
         let socket = self.socket.clone();
         let upload = FromClient::new(&self.head, &socket, &mut self.input, &worker.buffers);
-        let mut feed = Feed::new(upload);
+        let mut feed = Feed::new(upload, &self.head);
         let mut trip = Trip {
             head: &self.head,
             client: self.client,

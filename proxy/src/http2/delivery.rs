@@ -8,7 +8,7 @@ use kaos_core::Moment;
 use tokio::task::AbortHandle;
 
 use crate::admit::{Permit, Record, Routed};
-use crate::buffer::READ_SIZE;
+use crate::buffer::{LARGE, READ_SIZE};
 use crate::forward::{abort, give_back};
 use crate::http1::framing::{Framing, Piece};
 use crate::http2::streams::Open;
@@ -16,6 +16,7 @@ use crate::mux::frame::Reason;
 use crate::mux::{Cut, Sender};
 use crate::pace::Pace;
 use crate::part::Part;
+use crate::pour::Parts;
 use crate::rounds::Watched;
 use crate::sabotage::{Rule, is_off};
 use crate::upstream::http2::inflow::Inflow;
@@ -110,7 +111,7 @@ impl Delivery {
             self.pace.note(now, self.moved, false, self.open.among());
             match &mut self.source {
                 Source::Link { link, framing, .. } => {
-                    if framing.is_longer_than(READ_SIZE as u64 * 2) {
+                    if framing.is_longer_than(LARGE) || self.moved > LARGE {
                         link.input.widen(&worker.buffers);
                     }
                     match ready!(link.input.poll_fill(cx, &link.socket, &worker.buffers, READ_SIZE)) {
@@ -122,7 +123,7 @@ impl Delivery {
                     }
                 }
                 Source::Stream { carried: (_, inflow), rest } => {
-                    match ready!(inflow.poll_part(cx)).map_err(told)? {
+                    match ready!(inflow.poll_next(cx)).map_err(told)? {
                         Part::Data(content) => *rest = content,
                         end => return Poll::Ready(Ok(Next::End(end))),
                     }

@@ -7,6 +7,7 @@ use bytes::{Buf, Bytes};
 use crate::admit::{Record, Routed};
 use crate::hpack::encode::{field, number, status};
 use crate::http1::respond::{grpc, passes_back, problem, server_timing};
+use crate::http2::streams::Open;
 use crate::mux::Sender;
 use crate::mux::block::{Block, Pseudo};
 use crate::mux::frame::Reason;
@@ -60,21 +61,15 @@ impl Form {
     }
 }
 
-/// Answers in the place of a replica.
-pub(super) async fn refuse(
-    sender: &Sender,
-    watch: &Watched,
-    refusal: &Refusal,
-    mut record: Record,
-    form: Form,
-) {
+/// Answers in the place of a replica. Returns the content, which is to be handed over.
+pub(super) fn refuse(sender: &Sender, refusal: &Refusal, mut record: Record, form: Form) -> Bytes {
     record.refused(refusal);
     if let (Form::Grpc, false) = (form, matches!(refusal, Refusal::NoWake(_))) {
         record.note(|entry| entry.cut = false);
-        return refuse_grpc(sender, refusal, &record);
+        refuse_grpc(sender, refusal, &record);
+        return Bytes::new();
     }
-    let worker = record.worker.clone();
-    let problem = problem(refusal, worker.config().error_detail, &record);
+    let problem = problem(refusal, record.worker.config().error_detail, &record);
     let whole = form == Form::Whole && !problem.is_empty();
     let body = if whole { Bytes::from(problem) } else { Bytes::new() };
     record.note(|entry| (entry.sent, entry.cut) = (body.len() as u64, false));
@@ -92,10 +87,7 @@ pub(super) async fn refuse(
             number(out, b"retry-after", seconds);
         }
     });
-    drop(record);
-    if !body.is_empty() {
-        hand_over(sender, watch, &worker, body).await;
-    }
+    body
 }
 
 /// As gRPC says it: by trailers alone, in the place of a head.
@@ -110,15 +102,24 @@ fn refuse_grpc(sender: &Sender, refusal: &Refusal, record: &Record) {
     });
 }
 
-/// Sends content that is here whole, and ends the stream. It holds nothing else, but not for ever.
-pub(super) async fn hand_over(sender: &Sender, watch: &Watched, worker: &Worker, mut body: Bytes) {
-    watch.until(worker.now() + PATIENCE);
-    while !body.is_empty() {
-        let Ok(Ok(room)) = watch.over(poll_fn(|cx| sender.poll_room(cx))).await else {
-            return sender.reset(Reason::CANCEL);
-        };
-        let sent = room.min(body.len());
-        sender.content(body.get(..sent).unwrap_or_default(), sent == body.len());
-        body.advance(sent);
+/// Content that is here whole, for a client that may have no room for it yet.
+pub(super) struct Left {
+    pub(super) body: Bytes,
+    pub(super) watch: Watched,
+    pub(super) _open: Open,
+}
+
+impl Left {
+    /// Sends it, and ends the stream. It holds nothing else, but not for ever.
+    pub(super) async fn hand_over(mut self, sender: Sender, worker: &Worker) {
+        self.watch.until(worker.now() + PATIENCE);
+        while !self.body.is_empty() {
+            let Ok(Ok(room)) = self.watch.over(poll_fn(|cx| sender.poll_room(cx))).await else {
+                return sender.reset(Reason::CANCEL);
+            };
+            let sent = room.min(self.body.len());
+            sender.content(self.body.get(..sent).unwrap_or_default(), sent == self.body.len());
+            self.body.advance(sent);
+        }
     }
 }

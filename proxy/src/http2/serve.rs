@@ -10,7 +10,7 @@ use bytes::Bytes;
 use kaos_core::Moment;
 use tokio::task::AbortHandle;
 
-use crate::admit::{Ended, Record, Routed, route};
+use crate::admit::{Record, Routed, route};
 use crate::buffer::Input;
 use crate::clients::Client;
 use crate::field::Name;
@@ -19,13 +19,14 @@ use crate::forward::{Begun, Sent, Streamed, Trip, give_back};
 use crate::head::Head;
 use crate::http2::delivery::{Delivery, Source};
 use crate::http2::request::{self, Wrong};
-use crate::http2::respond::{self, Form};
+use crate::http2::respond::{self, Form, Left};
 use crate::http2::streams::{Open, Streams};
 use crate::http2::upload::FromStream;
 use crate::mux::budget::{Budget, Earned};
 use crate::mux::frame::Reason;
-use crate::mux::{self, Asked, Drive, Limits, Mux, Role, Sender};
+use crate::mux::{self, Asked, Drive, Guard, Limits, Mux, Role, Sender};
 use crate::pace::Pace;
+use crate::refuse::{Ended, Refusal};
 use crate::rounds::Watched;
 use crate::socket::Socket;
 use crate::worker::Worker;
@@ -38,7 +39,7 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const SILENCE: Duration = Duration::from_secs(10);
 /// How long, and for how many bytes, a client at fault is listened to after it was told, so that it gets to hear it.
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 1024 * 1024;
+const LINGER_BYTES: usize = 128 * 1024;
 
 /// Sees how a stream ends.
 struct Ending(Rc<Worker>);
@@ -66,7 +67,8 @@ pub(crate) async fn serve(
         faults: STREAMS as usize,
     };
     let mux = Mux::new(Role::Server, limits);
-    let mut drive = Drive::new(mux.clone(), input, Some(Budget::new(earned.clone())));
+    let guard = Guard::new(Budget::new(earned.clone()), worker.shares.clone());
+    let mut drive = Drive::new(mux.clone(), input, Some(guard));
     let watch = Rc::new(watch);
     watch.until(Moment::NEVER);
     let streams = Rc::new(Streams::new(&worker, watch.clone(), earned));
@@ -122,18 +124,31 @@ fn spawn(worker: &Rc<Worker>, socket: &Rc<Socket>, client: Client, asked: Asked,
     // It is large, and would be copied several times on its way to become a task.
     let work = Box::pin(stream(worker.clone(), socket.clone(), client, asked, open));
     tokio::task::spawn_local(async move {
-        let _ending = ending;
-        work.await;
+        let ending = ending;
+        // And it is over when nothing but the client's room for the answer is waited for.
+        let left = work.await;
+        if let Some((sender, left)) = left {
+            left.hand_over(sender, &ending.0).await;
+        }
     });
 }
 
-/// Serves a stream until its client doesn't want it any more.
-async fn stream(worker: Rc<Worker>, socket: Rc<Socket>, client: Client, asked: Asked, open: Open) {
+/// Serves a stream until its client doesn't want it any more. Returns what is left to be handed over.
+async fn stream(
+    worker: Rc<Worker>,
+    socket: Rc<Socket>,
+    client: Client,
+    asked: Asked,
+    open: Open,
+) -> Option<(Sender, Left)> {
     let Asked { mut block, sender, receiver } = asked;
     let https = client.secure || client.trusted;
     let form = Form::of(&block);
     let head = match request::head(&mut block, receiver.has_ended(), https) {
-        Err(Wrong::Malformed) => return sender.reset(Reason::PROTOCOL_ERROR),
+        Err(Wrong::Malformed) => {
+            sender.reset(Reason::PROTOCOL_ERROR);
+            return None;
+        }
         Err(Wrong::Refused(refusal)) => Err(refusal),
         Ok(head) => Ok(head),
     };
@@ -141,17 +156,19 @@ async fn stream(worker: Rc<Worker>, socket: Rc<Socket>, client: Client, asked: A
     let mut record = Record::for_request(&worker, fields.values(Name::RequestId).next());
     record.begin_entry(client, head.as_ref().ok());
     let watch = worker.rounds.watch(&socket);
-    let mut work = pin!(async {
+    let stream = Stream { worker: &worker, socket: &socket, client, sender: &sender, form, watch, open };
+    let work = async {
         match head {
-            Ok(head) => {
-                let stream =
-                    Stream { worker: &worker, socket: &socket, client, sender: &sender, form, watch, open };
-                stream.answer(&head, FromStream::new(&head, receiver, record.meter()), record).await;
-            }
-            Err(refusal) => respond::refuse(&sender, &watch, &refusal, record, form).await,
+            Ok(head) => stream.answer(&head, FromStream::new(&head, receiver, record.meter()), record).await,
+            Err(refusal) => stream.refuse(&refusal, record),
         }
-    });
-    poll_fn(|cx| if sender.poll_cut(cx).is_ready() { Poll::Ready(()) } else { work.as_mut().poll(cx) }).await;
+    };
+    let left = {
+        let mut work = pin!(work);
+        poll_fn(|cx| if sender.poll_cut(cx).is_ready() { Poll::Ready(None) } else { work.as_mut().poll(cx) })
+            .await
+    };
+    left.map(|left| (sender, left))
 }
 
 /// Sends what is left of a request beside its answer. Reading the answer must not drive it: a client that reads only after it
@@ -173,13 +190,21 @@ struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    async fn answer(self, head: &Head, body: FromStream, mut record: Record) {
-        let form = self.form;
+    fn refuse(self, refusal: &Refusal, record: Record) -> Option<Left> {
+        let body = respond::refuse(self.sender, refusal, record, self.form);
+        self.leave(body)
+    }
+
+    fn leave(self, body: Bytes) -> Option<Left> {
+        (!body.is_empty()).then_some(Left { body, watch: self.watch, _open: self.open })
+    }
+
+    async fn answer(self, head: &Head, body: FromStream, mut record: Record) -> Option<Left> {
         let mut routed = match route(self.worker, head, self.socket, &mut record) {
             Ok(routed) => routed,
-            Err(refusal) => return respond::refuse(self.sender, &self.watch, &refusal, record, form).await,
+            Err(refusal) => return self.refuse(&refusal, record),
         };
-        let mut feed = Feed::new(body);
+        let mut feed = Feed::new(body, head);
         let mut trip = Trip {
             head,
             client: self.client,
@@ -190,15 +215,16 @@ impl Stream<'_> {
         };
         match trip.forward(&mut feed).await {
             Ok(Begun::Link(sent)) => self.relay(head, sent, feed, record, routed).await,
-            Ok(Begun::Stream(streamed)) => self.pass(head, streamed, feed, record, routed).await,
-            Err(Ended::Refused(refusal)) => {
-                respond::refuse(self.sender, &self.watch, &refusal, record, form).await;
+            Ok(Begun::Stream(streamed)) => {
+                self.pass(head, streamed, feed, record, routed).await;
+                None
             }
-            Err(Ended::ClientGone) => {}
+            Err(Ended::Refused(refusal)) => self.refuse(&refusal, record),
+            Err(Ended::ClientGone) => None,
         }
     }
 
-    /// Relays an answer that comes by HTTP/1.
+    /// Relays an answer that comes by HTTP/1. Returns a short one, for which no replica waits.
     async fn relay(
         self,
         head: &Head,
@@ -206,7 +232,7 @@ impl Stream<'_> {
         feed: Feed<FromStream>,
         mut record: Record,
         mut routed: Routed,
-    ) {
+    ) -> Option<Left> {
         record.first_byte(&mut routed, &sent.permit);
         let headless = head.method == http::Method::HEAD;
         // A short one that is here already is handed over whole: whatever its client has room for, no replica waits for that.
@@ -215,8 +241,7 @@ impl Stream<'_> {
             respond::begin(self.sender, &sent.answer, &mut record, &routed, false);
             record.note(|entry| (entry.sent, entry.cut) = (body.len() as u64, false));
             give_back(sent.permit, sent.link, sent.answer.reusable);
-            drop((record, routed));
-            return respond::hand_over(self.sender, &self.watch, self.worker, body).await;
+            return self.leave(body);
         }
         let ended = headless || sent.answer.body.has_ended();
         respond::begin(self.sender, &sent.answer, &mut record, &routed, ended);
@@ -225,6 +250,7 @@ impl Stream<'_> {
         let Sent { permit, link, answer, .. } = sent;
         let source = Source::Link { permit, link, framing: answer.body, reusable: answer.reusable, ready: 0 };
         self.deliver(source, upload, deadline, ended, record, routed).await;
+        None
     }
 
     /// Passes on an answer that comes by HTTP/2.

@@ -92,6 +92,11 @@ impl Head {
     }
 }
 
+/// Whether `bytes` begin with a frame that can be judged: all of it is there, or it is longer than any may be.
+pub(super) fn is_whole(bytes: &[u8]) -> bool {
+    Head::read(bytes).is_some_and(|head| head.length > LARGEST || bytes.len() - HEAD >= head.length)
+}
+
 /// The stream that a priority names.
 pub(super) fn depends_on(priority: &[u8; 5]) -> u32 {
     let [a, b, c, d, _] = *priority;

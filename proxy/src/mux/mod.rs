@@ -5,7 +5,7 @@
 //! worker's thread, without locks.
 //!
 //! What is held is bounded: content that nobody has taken by the windows, fields by [`Limits::fields`], what is to be sent by
-//! [`OUT`] for content and [`DUE`] for answers to frames, behind which nothing more is read. What the other end may do for nothing
+//! [`OUT`] for content and [`HEADS`] for all else, behind which nothing more is read. What the other end may do for nothing
 //! is bounded by [`budget`].
 
 pub(crate) mod block;
@@ -25,15 +25,18 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use crate::mux::block::Block;
-pub(crate) use crate::mux::drive::{Drive, Ended};
+pub(crate) use crate::mux::drive::{Drive, Ended, Guard};
 use crate::mux::frame::{Head, Reason};
 use crate::mux::state::State;
 pub(crate) use crate::mux::stream::{Cut, Receiver, Sender};
 
 /// Most bytes of content that wait to be written, of all streams together.
 const OUT: usize = 128 * 1024;
-/// With so many bytes of answers to frames that the other end doesn't read, nothing more is read from it.
-const DUE: usize = 64 * 1024;
+/// With so many bytes more, which are heads of answers and answers to frames, nothing more is read.
+const HEADS: usize = 64 * 1024;
+/// Bytes that are taken in one turn: who sends without end must not keep others waiting. A stream that the other end begins
+/// is all that is taken, for it is work at once.
+const SHARE: usize = 2 * 1024;
 /// Streams that have ended and are still known, so that what was on its way for them isn't taken for a fault.
 const REMEMBERED: usize = 256;
 
@@ -130,13 +133,14 @@ impl Mux {
         self.state.borrow_mut().ping();
     }
 
-    /// Takes the frames that `bytes` holds whole, as long as `pays` lets it, which hears the type of each and how many bytes
-    /// it carries that anybody wants, and as long as the other end takes our answers. Returns the
-    /// bytes that they are.
+    /// Takes a share of the frames that `bytes` holds whole, as long as `pays` lets it, which hears the type of each and how many
+    /// bytes it carries that anybody wants, and as long as the other end reads what it is sent. Returns the bytes that they are.
     fn take(&self, bytes: &[u8], mut pays: impl FnMut(u8, usize) -> bool) -> (usize, Result<(), Fatal>) {
         let mut state = self.state.borrow_mut();
-        let mut used = 0;
-        while state.due < DUE
+        let (mut used, opened) = (0, state.opened.len());
+        while !state.is_deaf()
+            && used < SHARE
+            && state.opened.len() == opened
             && let Some(head) = Head::read(bytes.get(used..).unwrap_or_default())
         {
             if head.length > frame::LARGEST {
@@ -160,8 +164,13 @@ impl Mux {
     /// As if `bytes` had come. Returns how many were taken; `None`: they end the connection.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn hear(&self, bytes: &[u8]) -> Option<usize> {
-        let (used, taken) = self.take(bytes, |_, _| true);
-        taken.is_ok().then_some(used)
+        let mut used = 0;
+        while frame::is_whole(bytes.get(used..)?) && !self.state.borrow().is_deaf() {
+            let (more, taken) = self.take(bytes.get(used..)?, |_, _| true);
+            used += more;
+            taken.ok()?;
+        }
+        Some(used)
     }
 
     /// As if everything that is to be sent were.

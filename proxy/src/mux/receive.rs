@@ -191,7 +191,7 @@ impl State {
         }
         // Who says nothing allows any number.
         self.most_streams.get_or_insert(usize::MAX);
-        frame::head(self.reply(frame::HEAD), 0, frame::SETTINGS, frame::ACK, 0);
+        frame::head(self.out(), 0, frame::SETTINGS, frame::ACK, 0);
         Ok(())
     }
 
@@ -232,7 +232,7 @@ impl State {
             return fatal(Reason::FRAME_SIZE_ERROR);
         }
         if !head.has(frame::ACK) {
-            let out = self.reply(frame::HEAD + 8);
+            let out = self.out();
             frame::head(out, 8, frame::PING, frame::ACK, 0);
             out.extend_from_slice(payload);
         } else if payload == HEARD {

@@ -48,7 +48,10 @@ impl State {
     /// A whole section of fields. It is read whatever becomes of it: those that come after refer to it.
     fn section(&mut self, id: u32, ended: bool, depends_on: u32, bytes: &[u8]) -> Taken {
         let mut block = Block::new(self.limits.fields);
-        let read = self.decoder.decode(bytes, |name, value| block.push(name, value));
+        let read = self.decoder.decode(bytes, |name, value| {
+            block.push(name, value);
+            !block.is_excessive()
+        });
         if read.is_err() {
             return fatal(Reason::COMPRESSION_ERROR);
         }

@@ -107,7 +107,7 @@ impl State {
 
     /// Tells the other end that a stream has ended.
     pub(super) fn say_reset(&mut self, id: u32, reason: Reason) {
-        frame::numbers(self.reply(frame::HEAD + 4), frame::RST_STREAM, id, &[reason.0]);
+        frame::numbers(self.out(), frame::RST_STREAM, id, &[reason.0]);
     }
 
     /// Ends a stream that the other end has ended.
@@ -144,7 +144,7 @@ impl State {
         if taken * 2 >= self.limits.stream_window as usize {
             stream.taken.set(0);
             stream.window.set(stream.window.get() + taken as i64);
-            frame::numbers(self.reply(0), frame::WINDOW_UPDATE, stream.id, &[taken as u32]);
+            frame::numbers(self.out(), frame::WINDOW_UPDATE, stream.id, &[taken as u32]);
         }
     }
 
@@ -154,7 +154,7 @@ impl State {
         if self.taken * 2 >= self.limits.window as usize {
             let taken = std::mem::take(&mut self.taken);
             self.window += taken as i64;
-            frame::numbers(self.reply(0), frame::WINDOW_UPDATE, 0, &[taken as u32]);
+            frame::numbers(self.out(), frame::WINDOW_UPDATE, 0, &[taken as u32]);
         }
     }
 }

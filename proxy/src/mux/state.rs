@@ -11,7 +11,7 @@ use crate::hpack::{Decoder, encode};
 use crate::mux::block::Block;
 use crate::mux::frame::{self, Reason};
 use crate::mux::stream::{Cut, Stream};
-use crate::mux::{Limits, OUT, Role, wake};
+use crate::mux::{HEADS, Limits, OUT, Role, wake};
 use crate::socket::Socket;
 
 /// What every connection allows before anybody says more (RFC 9113 §6.5.2, §6.9.2).
@@ -70,11 +70,10 @@ pub(super) struct State {
     pub(super) taken: usize,
     /// Streams that wait for room that all share.
     pub(super) crowd: Vec<Rc<Stream>>,
-    /// What is to be sent, how much of it was, how much was in all; and how much answers frames.
+    /// What is to be sent, how much of it was, and how much was in all.
     out: Vec<u8>,
     written: usize,
     pub(super) sent: u64,
-    pub(super) due: usize,
     /// Room for a block that is written.
     pub(super) block: Vec<u8>,
     pub(super) driver: Option<Waker>,
@@ -124,7 +123,6 @@ impl State {
             out,
             written: 0,
             sent: 0,
-            due: 0,
             block: vec![encode::NO_TABLE],
             driver: None,
             most_streams: None,
@@ -138,17 +136,23 @@ impl State {
 
     /// The next stream that the other end has begun, and that it still wants.
     pub(super) fn next_opened(&mut self) -> Option<(Rc<Stream>, Block)> {
-        let next =
-            std::iter::from_fn(|| self.opened.pop_front()).find(|(stream, _)| stream.cut.get().is_none());
-        if next.is_none() {
+        while self.opened.front().is_some_and(|(stream, _)| stream.cut.get().is_some()) {
+            self.opened.pop_front();
+        }
+        if self.opened.is_empty() {
             self.stillborn = 0;
         }
-        next
+        self.opened.pop_front()
     }
 
     /// Bytes that are to be written.
     pub(super) fn unwritten(&self) -> usize {
         self.out.len() - self.written
+    }
+
+    /// Whether the other end doesn't read what it is sent: nothing more is to be read from it either, or answers would pile up.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.unwritten() >= OUT + HEADS
     }
 
     /// Writes what is to be written. Ready when nothing is left.
@@ -161,7 +165,6 @@ impl State {
             }
             self.written += sent;
             self.sent += sent as u64;
-            self.due = self.due.min(self.unwritten());
             // Where there is always something left, what was written goes before it is all.
             if self.written >= OUT {
                 self.out.drain(..self.written);
@@ -188,7 +191,6 @@ impl State {
     /// Takes what is to be sent.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn say(&mut self) -> Vec<u8> {
-        self.due = 0;
         self.call_crowd();
         std::mem::take(&mut self.out)
     }
@@ -202,12 +204,6 @@ impl State {
             self.out.reserve(ROOM);
         }
         &mut self.out
-    }
-
-    /// As [`State::out`], for what answers a frame of `size` bytes at most.
-    pub(super) fn reply(&mut self, size: usize) -> &mut Vec<u8> {
-        self.due += size;
-        self.out()
     }
 
     pub(super) fn call_crowd(&mut self) {

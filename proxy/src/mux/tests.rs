@@ -235,6 +235,32 @@ fn a_window_holds() {
     assert_eq!(pair.windows()[1], 1 << 20);
 }
 
+#[test]
+fn who_asks_on_and_reads_nothing_is_not_read_from() {
+    let pair = Pair::new();
+    let (mut block, mut asked) = (Vec::new(), 0);
+    encode::request(&mut block, b"HEAD", b"shop", b"/");
+    for id in (1..).step_by(2).take(10_000) {
+        let mut bytes = Vec::new();
+        frame::block(&mut bytes, &block, id, true);
+        if pair.server.hear(&bytes) == Some(0) {
+            break;
+        }
+        let sender = pair.server.accept().unwrap().sender;
+        sender.head(true, |out| {
+            encode::status(out, 200);
+            encode::field(out, b"x-fill", &[b'x'; 100]);
+        });
+        asked += 1;
+    }
+    // Each answer is some 120 bytes.
+    assert!((1000..2500).contains(&asked), "{asked} were answered");
+    pair.server.say();
+    let mut bytes = Vec::new();
+    frame::block(&mut bytes, &block, 2 * asked + 1, true);
+    assert_eq!(pair.server.hear(&bytes), Some(bytes.len()), "it has read all");
+}
+
 /// There is always something left to be written, so that what is to be sent is never all sent.
 #[tokio::test]
 async fn who_reads_slowly_for_long_costs_no_more_room() {

@@ -11,11 +11,11 @@ pub(crate) use header::read as read_header;
 
 use std::net::IpAddr;
 
+use crate::beginning::read_more;
 use crate::buffer::Input;
 use crate::clients::Client;
 use crate::rounds::Watched;
 use crate::socket::Socket;
-use crate::welcome::read_more;
 use crate::worker::Worker;
 
 /// Reads the header where `peer` has to send one. Returns the client that it names, or the peer itself; what came behind the

@@ -8,6 +8,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::Pair;
+use crate::sabotage::{Rule, is_off};
 
 /// The certificates in force.
 #[derive(Debug, Default)]
@@ -56,7 +57,9 @@ impl Certificates {
 
     /// Puts `pairs` in the place of all that were there: for handshakes from now on. Connections stay as they are.
     pub fn replace<'a>(&self, pairs: impl IntoIterator<Item = &'a Pair>) {
-        self.table.store(Arc::new(Table::new(pairs)));
+        if !is_off(Rule::Reloads) {
+            self.table.store(Arc::new(Table::new(pairs)));
+        }
     }
 
     /// Whether a client that has asked for `name` in its handshake may ask for `host` over the same connection: it got the
@@ -65,14 +68,15 @@ impl Certificates {
         let table = self.table.load();
         let Some(wanted) = table.find(host) else { return true };
         let got = name.and_then(|name| table.find(name)).or(table.fallback.as_ref());
-        got.is_some_and(|got| Arc::ptr_eq(got, wanted))
+        is_off(Rule::Misdirected) || got.is_some_and(|got| Arc::ptr_eq(got, wanted))
     }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let table = self.table.load();
-        let named = hello.server_name().and_then(|name| table.find(name));
+        let name = hello.server_name().filter(|_| !is_off(Rule::ServerNames));
+        let named = name.and_then(|name| table.find(name));
         named.or(table.fallback.as_ref()).cloned()
     }
 }

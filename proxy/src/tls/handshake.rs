@@ -4,10 +4,12 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use kaos_core::Moment;
 use rustls::ServerConfig;
 
 use super::{Agreed, Session};
 use crate::rounds::Watch;
+use crate::sabotage::{Rule, is_off};
 use crate::socket::Socket;
 use crate::worker::Worker;
 
@@ -56,12 +58,16 @@ pub(crate) async fn shake(
     let now = worker.now();
     worker.shaking.set(worker.shaking.get() + 1);
     let shaking = Shaking(worker);
-    if worker.shaking.get() > MOST && worker.rounds.shed(1, now) == 0 {
+    if worker.shaking.get() > MOST && !is_off(Rule::Handshakes) && worker.rounds.shed(1, now) == 0 {
         return None;
     }
     socket.secure(Session::new(settings, received).ok()?);
     watch.rest(Some(now));
-    watch.until(now + worker.patience().first_bytes);
+    watch.until(if is_off(Rule::HandshakeTime) {
+        Moment::NEVER
+    } else {
+        now + worker.patience().first_bytes
+    });
     let shaken = watch.over(poll_fn(|cx| socket.poll_handshake(cx))).await;
     drop(shaking);
     let agreed = shaken.ok().and_then(Result::ok);

@@ -43,11 +43,7 @@ impl Replica {
 
     /// One that answers every request without a body with `answer`, and keeps the connection.
     pub fn answering(answer: &'static str) -> Replica {
-        Replica::new(move |mut client| {
-            while client.next_request().is_some() {
-                client.send(answer);
-            }
-        })
+        Replica::new(move |mut client| while client.next_request().is_some() && client.try_send(answer) {})
     }
 
     /// One that reads requests strictly, remembers what it read, and gives each to `answer`.

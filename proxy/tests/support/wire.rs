@@ -193,6 +193,21 @@ impl Client {
         self.read.is_empty() && read.is_err_and(|error| silent(&error))
     }
 
+    /// Takes what has come by now and forgets it. Whether more may come.
+    pub fn goes_on(&mut self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let mut bytes = [0; 4096];
+        let ended = loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => break true,
+                Ok(_) => {}
+                Err(error) => break error.kind() != io::ErrorKind::WouldBlock,
+            }
+        };
+        self.stream.set_nonblocking(false).unwrap();
+        !ended
+    }
+
     /// A head, as text without the empty line.
     #[track_caller]
     pub fn head(&mut self) -> String {

@@ -6,6 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use crate::mux::{Cut, Receiver};
 use crate::part::Part;
+use crate::pour::Parts;
+use crate::pump::Broken;
 use crate::upstream::http2::session::Place;
 
 /// The receiving side of a stream. Dropped before its end, it resets the stream.
@@ -26,15 +28,20 @@ impl Inflow {
         self.place.received.get()
     }
 
-    /// Takes what comes next. Content has to be [`Inflow::release`]d once it has gone on. `Err`: the answer isn't whole.
-    pub(crate) fn poll_part(&mut self, cx: &Context<'_>) -> Poll<Result<Part, Cut>> {
+    /// Takes what comes next. Content has to be released once it has gone on. `Err`: the answer isn't whole.
+    pub(crate) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Result<Part, Cut>> {
         let (part, last) = ready!(self.body.poll_part(cx))?;
         self.place.received.set(last);
         Poll::Ready(Ok(part))
     }
+}
 
-    /// So many bytes of content have gone on.
-    pub(crate) fn release(&self, count: usize) {
-        self.body.release(count);
+impl Parts for Inflow {
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, Broken>> {
+        self.poll_next(cx).map_err(|_| Broken::SourceEnded)
+    }
+
+    fn release(&mut self, length: usize) {
+        self.body.release(length);
     }
 }

@@ -1,4 +1,5 @@
-//! Writes an answer that comes by HTTP/2 to an HTTP/1 client. The replica may send more only when what came was written.
+//! Writes a body that comes in pieces to an HTTP/1 connection, either way: what comes by HTTP/2, and what is kept to be sent
+//! again. Whoever sends it may send more only when what came was written.
 
 use std::io::IoSlice;
 use std::mem;
@@ -10,12 +11,19 @@ use crate::buffer::{Buffers, READ_SIZE};
 use crate::part::Part;
 use crate::pump::{Broken, Encoding, begin_chunk, end_chunks};
 use crate::socket::Socket;
-use crate::upstream::http2::inflow::Inflow;
+
+/// Where a body comes from.
+pub(crate) trait Parts {
+    /// Takes the next piece.
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, Broken>>;
+    /// So many bytes of content that were taken are needed no more.
+    fn release(&mut self, length: usize);
+}
 
 /// Content up to this is copied, so that several pieces go out with one call.
 const SMALL: usize = 4 * 1024;
 
-/// One answer under way. Its head goes out together with the first content.
+/// One body under way. The head before it goes out together with the first content.
 #[derive(Debug)]
 pub(crate) struct Pour {
     encoding: Encoding,
@@ -27,7 +35,7 @@ pub(crate) struct Pour {
     /// Content that was taken and hasn't gone on whole.
     taken: usize,
     ended: bool,
-    broken: bool,
+    broken: Option<Broken>,
     moved: u64,
     /// Bytes of content that were taken up.
     content_taken: u64,
@@ -47,7 +55,7 @@ impl Pour {
             tail,
             taken: 0,
             ended,
-            broken: false,
+            broken: None,
             moved: 0,
             content_taken: 0,
             unsent: false,
@@ -64,9 +72,14 @@ impl Pour {
         self.content_taken
     }
 
-    /// Whether it waits for the client: something is there for it.
+    /// Whether it waits for whoever receives the body: something is there for him.
     pub(crate) fn waits_for_sink(&self) -> bool {
         !self.is_flushed()
+    }
+
+    /// Whether it waits for whoever sends the body.
+    pub(crate) fn waits_for_source(&self) -> bool {
+        self.is_flushed() && !self.ended
     }
 
     /// Gives its buffer back.
@@ -78,23 +91,23 @@ impl Pour {
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut Inflow,
+        from: &mut impl Parts,
         to: &Socket,
     ) -> Poll<Result<(), Broken>> {
         loop {
-            while !self.ended && !self.broken && self.has_room() {
+            while !self.ended && self.broken.is_none() && self.has_room() {
                 match from.poll_part(cx) {
                     Poll::Ready(Ok(part)) => self.take(part),
                     // What came before goes out before the cut.
-                    Poll::Ready(Err(_)) => self.broken = true,
+                    Poll::Ready(Err(broken)) => self.broken = Some(broken),
                     Poll::Pending if self.is_flushed() => return Poll::Pending,
                     Poll::Pending => break,
                 }
             }
             ready!(self.poll_send(cx, to))?;
             from.release(mem::take(&mut self.taken));
-            if self.broken {
-                return Poll::Ready(Err(Broken::SourceEnded));
+            if let Some(broken) = self.broken.take() {
+                return Poll::Ready(Err(broken));
             }
             if self.ended {
                 return Poll::Ready(Ok(()));
