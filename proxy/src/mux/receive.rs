@@ -163,7 +163,12 @@ impl State {
         if self.is_idle(head.stream) {
             return fatal(Reason::PROTOCOL_ERROR);
         }
-        let Some(stream) = self.streams.get(&head.stream).cloned() else { return Ok(()) };
+        let Some(stream) = self.streams.get(&head.stream).cloned() else {
+            // Nothing that comes behind this was on its way when we ended the stream (RFC 7540 §5.1).
+            let closed = self.closed.iter_mut().rev().find(|(closed, _)| *closed == head.stream);
+            closed.into_iter().for_each(|(_, by_us)| *by_us = false);
+            return Ok(());
+        };
         let newest = self.opened.iter().rposition(|(opened, _)| opened.id == stream.id);
         self.lose(&stream, Cut::Reset(Reason(u32::from_be_bytes(reason))));
         if let Some(newest) = newest {

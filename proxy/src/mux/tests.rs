@@ -236,6 +236,24 @@ fn a_window_holds() {
 }
 
 #[test]
+fn what_follows_a_reset_is_at_fault_though_the_stream_was_answered_and_reset_before() {
+    let pair = Pair::new();
+    let (mut block, mut begin, mut reset) = (Vec::new(), Vec::new(), Vec::new());
+    encode::request(&mut block, b"POST", b"shop", b"/");
+    frame::block(&mut begin, &block, 1, false);
+    frame::numbers(&mut reset, frame::RST_STREAM, 1, &[Reason::CANCEL.0]);
+    assert_eq!(pair.server.hear(&begin), Some(begin.len()));
+    // An answer that doesn't wait for the content ends the stream by our reset.
+    let Asked { sender, receiver, .. } = pair.server.accept().unwrap();
+    drop(receiver);
+    sender.head(true, |out| encode::status(out, 200));
+    assert_eq!(pair.server.state.borrow().ended_by_us(1), Some(true));
+    assert_eq!(pair.server.hear(&begin), Some(begin.len()), "it was on its way");
+    assert_eq!(pair.server.hear(&reset), Some(reset.len()));
+    assert_eq!(pair.server.hear(&begin), None, "whoever sends it knew that the stream had ended");
+}
+
+#[test]
 fn who_asks_on_and_reads_nothing_is_not_read_from() {
     let pair = Pair::new();
     let (mut block, mut asked) = (Vec::new(), 0);
