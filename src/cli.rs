@@ -5,6 +5,7 @@ pub(crate) mod cluster;
 mod name;
 #[cfg(feature = "kubernetes")]
 pub(crate) mod secrets;
+pub(crate) mod simulate;
 
 use std::path::PathBuf;
 
@@ -50,6 +51,9 @@ pub(crate) enum Command {
     Logs(Logs),
     /// Send a request to a function by its name
     Invoke(Invoke),
+    /// Replay recorded traffic under several policies, and compare cold starts, waits and replica time
+    #[command(after_help = simulate::AFTER)]
+    Simulate(Box<simulate::Simulate>),
     /// Print what a cluster needs to run Kaos, as YAML
     #[cfg(feature = "kubernetes")]
     Install(cluster::Install),

@@ -22,6 +22,7 @@ mod process;
 #[cfg(feature = "kubernetes")]
 mod proxy;
 mod report;
+mod simulate;
 mod tell;
 mod tls;
 mod up;
@@ -81,6 +82,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Explain(one) => ask::explain(&one),
         Command::Logs(logs) => ask::logs(&logs),
         Command::Invoke(invoke) => ask::invoke(&invoke),
+        Command::Simulate(args) => simulate::simulate(&args),
         Command::Version(ask) => ask::version(&ask),
         Command::Hello => hello::run(),
         Command::Guardian => Ok(()),

@@ -21,7 +21,7 @@ fn every_command_in_the_help_has_help() {
     let commands: Vec<&str> = commands.map_while(|line| line.split_whitespace().next()).collect();
     let cluster = ["proxy", "autoscaler", "install", "uninstall", "image"];
     let here: Vec<&str> = commands.iter().copied().filter(|name| !cluster.contains(name)).collect();
-    assert_eq!(here, ["up", "ls", "describe", "explain", "logs", "invoke", "version"]);
+    assert_eq!(here, ["up", "ls", "describe", "explain", "logs", "invoke", "simulate", "version"]);
     let in_a_cluster = commands.len() - here.len();
     assert_eq!(in_a_cluster, if cfg!(feature = "kubernetes") { cluster.len() } else { 0 });
     for command in commands {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
+use kaos_core::average::Flow;
 use kaos_core::observation::Heard;
 use kaos_core::report::{HoldAnswer, REPORT_VERSION};
 use kaos_core::{EndpointUid, Moment, ProxyId, Reading, Report, WorkloadId};
@@ -85,15 +86,6 @@ pub struct Total {
     pub waiting: u64,
     /// The last activity, on our clock.
     pub last_activity: Option<Moment>,
-}
-
-/// What came since the last time it was asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flow {
-    /// Request-microseconds; negative where more was assumed than was true.
-    pub micros: i64,
-    /// Requests that began to run.
-    pub arrivals: i64,
 }
 
 /// Since when every live proxy is heard.

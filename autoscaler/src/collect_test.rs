@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kaos_core::average::Flow;
 use kaos_core::observation::Heard;
 use kaos_core::report::{HoldAnswer, HoldState, REPORT_VERSION};
 use kaos_core::snapshot::Replicas;
@@ -11,7 +12,7 @@ use kaos_core::{HoldId, Moment, Policy, ProxyId, Reading, Report, Snapshot, Sums
 use proptest::prelude::*;
 
 use crate::Journal;
-use crate::collect::{Collect, Flow, GRACE, Hearing, SILENCE, Use};
+use crate::collect::{Collect, GRACE, Hearing, SILENCE, Use};
 use crate::line::{Line, Settings};
 
 const SECOND: u64 = 1_000_000;

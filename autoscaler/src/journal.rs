@@ -10,6 +10,7 @@ use std::time::Duration;
 use foldhash::fast::FixedState;
 use kaos_core::decide::Verdict;
 use kaos_core::decision::Next;
+use kaos_core::learned::Prewarms;
 use kaos_core::{Decision, Memory, Moment, Observation, Policy, WorkloadId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -120,6 +121,8 @@ pub struct Counts {
     pub decisions: Vec<(&'static str, u64)>,
     /// Wakes from zero that the platform took.
     pub cold_starts: u64,
+    /// Replicas that were started before anybody asked.
+    pub prewarms: Prewarms,
     /// Replica time with requests: `min(ready, ceil(in flight / slots))` replicas at a time.
     pub busy: Duration,
     /// Replica time without: the others, ready or starting.

@@ -1,7 +1,6 @@
 //! The control line: collect, window, decide, scale; and the journal that explains it.
 
 pub mod action;
-mod average;
 #[cfg(test)]
 mod burst_test;
 pub mod collect;
@@ -12,6 +11,9 @@ mod contest_test;
 #[cfg(test)]
 mod desk;
 pub mod journal;
+mod learn;
+#[cfg(test)]
+mod learn_test;
 pub mod line;
 #[cfg(test)]
 mod line_test;

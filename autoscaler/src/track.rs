@@ -4,17 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kaos_core::average::Averages;
 use kaos_core::contest::Contest;
 use kaos_core::decide::Memory;
+use kaos_core::learned::Sight;
 use kaos_core::platform::{Expected, Refusal, Scale};
 use kaos_core::snapshot::{Hold, Phase, Replicas, Workload};
 use kaos_core::zero::{Ask, Descent};
 use kaos_core::{EndpointUid, Moment, Observation, Policy, WorkloadId};
 
 use crate::action::Action;
-use crate::average::Averages;
 use crate::collect::{Collect, Hearing, Total};
 use crate::journal::{Book, Counts};
+use crate::learn::Learn;
 use crate::retry::Retry;
 
 /// What we wrote is believed for so long, though the platform doesn't show it.
@@ -65,6 +67,7 @@ pub(crate) struct Track {
     /// When the count was last written, wakes aside.
     last_scale: Option<Moment>,
     used: Used,
+    pub(crate) learn: Learn,
 }
 
 /// A write in flight.
@@ -159,6 +162,7 @@ impl Track {
             contest: Contest::default(),
             last_scale: None,
             used: Used { since: now, busy: 0, idle: 0 },
+            learn: Learn::default(),
             workload,
         }
     }
@@ -171,6 +175,9 @@ impl Track {
     pub(crate) fn saw(&mut self, workload: &Arc<Workload>, now: Moment) {
         if self.ripens(workload) {
             self.ready_since = now;
+            if self.asked > 0 {
+                self.learn.started(now.since(self.asked_at));
+            }
         }
         let before = self.replicas().desired;
         self.workload = workload.clone();
@@ -302,6 +309,13 @@ impl Track {
     ) -> Observation {
         self.seen |= total.running > 0 || total.waiting > 0 || total.last_activity.is_some();
         let contested = self.contest.is_on(now);
+        let sight = Sight {
+            now,
+            busy: total.running > 0 || total.waiting > 0,
+            last_activity: total.last_activity,
+            ready_since: self.ready_since,
+            desired: self.replicas().desired,
+        };
         Observation {
             leading,
             mode: self.workload.mode.clone(),
@@ -311,6 +325,7 @@ impl Track {
             waiting: total.waiting,
             load: self.averages.as_ref().and_then(Averages::loads),
             last_activity: total.last_activity,
+            warmth: self.learn.look(&self.workload.policy, &sight, &self.book),
             ready_since: self.ready_since,
             heard: hearing.for_window(self.workload.policy.window),
             seen: self.seen,

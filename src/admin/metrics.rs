@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use kaos_autoscaler::journal::Counts as Decided;
 use kaos_core::Workload;
+use kaos_core::learned::Prewarms;
 use kaos_proxy::{COLD_BOUNDS, Counts, DURATION_BOUNDS, Histogram, Totals};
 
 use super::exposition::{Format, Kind, Observed, Page, seconds};
@@ -208,6 +209,16 @@ fn replicas(page: &mut Page, workloads: &[(Arc<Workload>, Decided)]) {
     for (workload, decided) in workloads {
         family.sample(&labels(&workload.id, &[("use", "busy")]), decided.busy.as_secs_f64());
         family.sample(&labels(&workload.id, &[("use", "idle")]), decided.idle.as_secs_f64());
+    }
+    let mut family = page.family(
+        "kaos_prewarms_total",
+        Kind::Counter,
+        "Replicas that were started before anybody asked, and whether a request came while they were there.",
+    );
+    for (workload, decided) in workloads.iter().filter(|(_, decided)| decided.prewarms != Prewarms::default())
+    {
+        family.sample(&labels(&workload.id, &[("used", "true")]), decided.prewarms.used);
+        family.sample(&labels(&workload.id, &[("used", "false")]), decided.prewarms.unused);
     }
 }
 

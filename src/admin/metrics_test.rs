@@ -35,8 +35,12 @@ fn figures() -> Figures {
     );
     let mut workload = Workload::new(id, Policy::local(1));
     workload.replicas = Replicas { desired: 3, ready: 2, starting: 1 };
-    let decided =
-        Decided { decisions: vec![("wake", 2)], busy: Duration::from_millis(1500), ..Decided::default() };
+    let decided = Decided {
+        decisions: vec![("wake", 2)],
+        prewarms: Prewarms { used: 7, unused: 1 },
+        busy: Duration::from_millis(1500),
+        ..Decided::default()
+    };
     Figures {
         totals: Some(totals),
         workloads: Some(vec![(Arc::new(workload), decided)]),
@@ -77,6 +81,8 @@ fn the_page_says_what_was_counted() {
         (format!("kaos_replicas_starting{{{SHOP}}}"), 1.0),
         (format!(r#"kaos_replica_seconds_total{{{SHOP},use="busy"}}"#), 1.5),
         (format!(r#"kaos_decisions_total{{{SHOP},because="wake"}}"#), 2.0),
+        (format!(r#"kaos_prewarms_total{{{SHOP},used="true"}}"#), 7.0),
+        (format!(r#"kaos_prewarms_total{{{SHOP},used="false"}}"#), 1.0),
         (format!(r#"kaos_upstream_connections{{{SHOP},state="idle"}}"#), 3.0),
         (r#"kaos_connections{protocol="http1"}"#.into(), 7.0),
         ("kaos_access_log_dropped_total".into(), 3.0),

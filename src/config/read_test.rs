@@ -68,7 +68,7 @@ max-scale = "1"
     assert_eq!(shop.dir, Path::new("/"));
     assert_eq!(shop.env, [("GREETING".into(), "hi".into()), ("COUNT".into(), "3".into())]);
     assert_eq!((shop.policy.target, shop.policy.target_utilization_percentage), (Some(10.0), 62.5));
-    assert_eq!(shop.policy.idle_timeout, Duration::from_secs(30));
+    assert_eq!(shop.policy.idle_timeout.fixed(), Some(Duration::from_secs(30)));
     assert_eq!(shop.policy.no_wake("/metrics"), Some(404));
     assert_eq!(blog.hosts, [HostPattern::Exact("blog.localhost".into())]);
     assert_eq!((blog.policy.target, blog.policy.max_scale), (Some(5.0), 1));
@@ -123,8 +123,11 @@ fn a_refusal_is_one_line_with_file_line_key_value_and_what_is_allowed() {
 #[test]
 fn a_wrong_key_of_a_function_is_named() {
     for (key, line) in [
-        ("idle-timeout = 30", "kaos.toml:4: idle-timeout = 30: allowed is a duration, 1s to 24h"),
-        ("idle-timeout = true", "kaos.toml:4: idle-timeout = true: allowed is a duration, 1s to 24h"),
+        ("idle-timeout = 30", "kaos.toml:4: idle-timeout = 30: allowed is a duration, 1s to 24h, or learned"),
+        (
+            "idle-timeout = true",
+            "kaos.toml:4: idle-timeout = true: allowed is a duration, 1s to 24h, or learned",
+        ),
         ("readiness = \"probe\"", "kaos.toml:4: readiness = \"probe\": allowed is tcp, or a path"),
         ("protocol = \"grpc\"", "kaos.toml:4: protocol = \"grpc\": allowed is http1 or h2c"),
         ("host = []", "kaos.toml:4: host = []: allowed is a list of hosts"),

@@ -78,7 +78,10 @@ fn everything_that_can_be_said_is_read() {
     assert_eq!(all.port, Some(Port::Number(8080)));
     assert_eq!((all.says_protocol, all.policy.protocol), (true, Protocol::H2c));
     assert_eq!((all.mode, all.accepts_bypass, all.says_readiness), (Asked::Off, true, true));
-    assert_eq!((all.policy.idle_timeout.as_secs(), &all.policy.readiness), (90, &Readiness::Ready));
+    assert_eq!(
+        (all.policy.idle_timeout.fixed().unwrap().as_secs(), &all.policy.readiness),
+        (90, &Readiness::Ready)
+    );
     assert_eq!(all.policy.no_wake("/metrics"), Some(404));
     assert_eq!(adopted(&[("kaos.dev/port", "http")]).port, Some(Port::Name("http".into())));
     assert!(matches!(adopted(&[("kaos.dev/mode", "observe")]).mode, Asked::Observe(_)));
@@ -97,7 +100,7 @@ fn knatives_spellings_are_read_and_kaoss_own_win() {
         20.0
     );
     let idle = |value| policy(&[("autoscaling.knative.dev/scale-to-zero-pod-retention-period", value)]);
-    assert_eq!(idle("5m").idle_timeout.as_secs(), 300);
+    assert_eq!(idle("5m").idle_timeout.fixed().unwrap().as_secs(), 300);
     assert_eq!(idle("5s").idle_timeout, Policy::default().idle_timeout);
     let ignored = adopted(&[("autoscaling.knative.dev/target-burst-capacity", "-1")]);
     assert!(ignored.notes[0].starts_with("autoscaling.knative.dev/target-burst-capacity has no effect"));

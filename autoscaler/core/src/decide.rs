@@ -80,7 +80,7 @@ pub fn decide(policy: &Policy, seen: &Observation, memory: Memory, now: Moment) 
         return (Verdict::stay(Why::Off), memory);
     }
     if seen.replicas.desired == 0 {
-        let (to, because) = first_size(policy, seen, &memory);
+        let (to, because) = first_size(policy, seen, &memory, now);
         return (raise(policy, seen, to, because, now), memory);
     }
     let (opinion, memory) = consult(policy, seen, memory, now);
@@ -94,14 +94,18 @@ pub fn decide(policy: &Policy, seen: &Observation, memory: Memory, now: Moment) 
     (verdict, memory)
 }
 
-/// From zero: enough for those who wait, at least the first size. Nothing else wakes; the windows are stale.
-fn first_size(policy: &Policy, seen: &Observation, memory: &Memory) -> (u32, Because) {
+/// From zero: enough for those who wait, at least the first size; or the least, if a request is due. Nothing else wakes; the
+/// windows are stale.
+fn first_size(policy: &Policy, seen: &Observation, memory: &Memory, now: Moment) -> (u32, Because) {
     if seen.waiting > 0 {
         let initial = if memory.woken { 0 } else { policy.initial_scale };
         return (replicas_for(policy, seen.waiting).max(initial).max(policy.floor()), Because::Wake);
     }
-    let least = if policy.min_scale > 0 { policy.floor() } else { 0 };
-    (least, Because::MinScale)
+    if policy.min_scale > 0 {
+        return (policy.floor(), Because::MinScale);
+    }
+    let due = seen.prewarm().is_some_and(|at| at <= now);
+    (if due { policy.floor() } else { 0 }, Because::Prewarm)
 }
 
 fn replicas_for(policy: &Policy, requests: u64) -> u32 {
@@ -172,7 +176,8 @@ fn most_wanted(policy: &Policy, seen: &Observation, opinion: &Opinion) -> (u32, 
 fn raise(policy: &Policy, seen: &Observation, to: u32, because: Because, now: Moment) -> Verdict {
     let desired = seen.replicas.desired;
     if to == 0 {
-        return Verdict::stay(Why::Asleep);
+        let next = seen.prewarm().map(|at| Next { at, then: Then::Prewarm });
+        return Verdict { next, ..Verdict::stay(Why::Asleep) };
     }
     if !seen.leading && because != Because::Wake {
         return Verdict::stay(Why::Following);

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 
 use crate::decide::{Memory, decide};
 use crate::decision::Decision;
+use crate::learned::Warmth;
 use crate::observation::{Heard, Loads, Observation};
+use crate::policy::IdleTimeout;
 use crate::snapshot::{Mode, Replicas, StartFailure};
 use crate::window::Load;
 use crate::{Moment, Policy};
@@ -35,7 +37,8 @@ fn any_observation() -> impl Strategy<Value = Observation> {
     let moments = (prop::option::of(0u64..150), 0u64..150, 0u64..150, 0u64..150);
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
     let allowance = prop::option::weighted(0.3, 0u32..5);
-    (replicas, load, heard, failure, moments, flags, allowance, 0u64..30, 0u64..30).prop_map(
+    let warmth = prop::option::of((0u64..150, prop::option::of(0u64..150)));
+    (replicas, load, heard, failure, moments, flags, (allowance, warmth), 0u64..30, 0u64..30).prop_map(
         |(
             replicas,
             load,
@@ -43,7 +46,7 @@ fn any_observation() -> impl Strategy<Value = Observation> {
             failure,
             (active, ready, rest, contest),
             flags,
-            allowance,
+            (allowance, warmth),
             running,
             waiting,
         )| {
@@ -65,6 +68,10 @@ fn any_observation() -> impl Strategy<Value = Observation> {
                 rest_until: Moment::from_secs(rest),
                 contested_until: Moment::from_secs(contest.saturating_sub(75)),
                 contender: None,
+                warmth: warmth.map(|(until, prewarm)| Warmth {
+                    until: Moment::from_secs(until),
+                    prewarm: prewarm.map(Moment::from_secs),
+                }),
             }
         },
     )
@@ -79,7 +86,11 @@ fn any_policy() -> impl Strategy<Value = Policy> {
             activation_scale,
             container_concurrency,
             scale_down_delay: Duration::from_secs(delay),
-            idle_timeout: Duration::from_secs(idle),
+            idle_timeout: if idle == 59 {
+                IdleTimeout::Learned
+            } else {
+                IdleTimeout::After(Duration::from_secs(idle))
+            },
             window: Duration::from_secs(20),
             ..Policy::default()
         },
@@ -118,7 +129,11 @@ proptest! {
                 prop_assert!(seen.leading && seen.shown && seen.waiting == 0 && seen.coming() == 0);
                 prop_assert!(to >= policy.min_scale);
                 prop_assert!(matches!(seen.heard, Heard::From(at) if at <= now));
-                let idle = seen.running == 0 && seen.idle_since() + policy.idle_timeout <= now;
+                let ends = match policy.idle_timeout {
+                    IdleTimeout::After(timeout) => Some(seen.idle_since() + timeout),
+                    IdleTimeout::Learned => seen.warmth.map(|warmth| warmth.until),
+                };
+                let idle = seen.running == 0 && ends.is_some_and(|ends| ends <= now);
                 prop_assert_eq!(to == 0, idle && policy.min_scale == 0);
             }
         }

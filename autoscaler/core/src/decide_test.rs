@@ -3,7 +3,9 @@
 use crate::decide::{Memory, Verdict, decide};
 use crate::decision::{Because, Decision, Next, Then, Why};
 use crate::kpa::Kpa;
+use crate::learned::Warmth;
 use crate::observation::{Heard, Loads, Observation};
+use crate::policy::IdleTimeout;
 use crate::snapshot::{Replicas, StartFailure};
 use crate::window::Load;
 use crate::{Moment, Policy};
@@ -124,6 +126,26 @@ fn idle_is_exact_and_says_when() {
     scene.seen.running = 0;
     scene.seen.last_activity = Some(at(500.0));
     assert_eq!(scene.verdict(589.0).next, Some(Next { at: at(590.0), then: Then::Zero }));
+}
+
+#[test]
+fn where_idle_is_learned_it_is_over_when_that_says_so_and_a_start_is_due_when_that_says_so() {
+    let mut scene = Scene::new(&[("idle-timeout", "learned"), ("activation-scale", "2")]);
+    (scene.seen.replicas, scene.seen.last_activity) = (counts(2, 2), Some(at(10.0)));
+    assert_eq!(scene.says(9999.0), (2, "steady"), "nothing is known yet");
+    scene.seen.warmth = Some(Warmth { until: at(30.0), prewarm: Some(at(300.0)) });
+    assert_eq!(scene.verdict(29.0).next, Some(Next { at: at(30.0), then: Then::Zero }));
+    assert_eq!(scene.says(30.0), (0, "idle"));
+    scene.seen.replicas = counts(0, 0);
+    let asleep = scene.verdict(299.0);
+    assert_eq!(asleep.decision, Decision::Stay(Why::Asleep));
+    assert_eq!(asleep.next, Some(Next { at: at(300.0), then: Then::Prewarm }));
+    assert_eq!(scene.says(300.0), (2, "prewarm"));
+    scene.seen.leading = false;
+    assert_eq!(scene.says(300.0), (0, "following"), "two that count differently would start one each");
+    scene.seen.leading = true;
+    scene.seen.contested_until = at(400.0);
+    assert_eq!(scene.says(300.0), (0, "contested"), "nobody waits for it");
 }
 
 #[test]
@@ -311,7 +333,8 @@ fn what_a_burst_began_is_kept_until_it_could_carry_something() {
     assert_eq!(scene.says(17.3).0, 8, "what it carries is measured");
     // Idle is no window's word.
     (scene.seen.running, scene.seen.last_activity) = (0, Some(at(11.0)));
-    (scene.seen.ready_since, scene.policy.idle_timeout) = (at(18.0), std::time::Duration::from_secs(1));
+    (scene.seen.ready_since, scene.policy.idle_timeout) =
+        (at(18.0), IdleTimeout::After(std::time::Duration::from_secs(1)));
     assert_eq!(scene.says(19.0), (0, "idle"));
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::moment::Moment;
 use crate::observation::Observation;
-use crate::policy::Policy;
+use crate::policy::{IdleTimeout, Policy};
 
 /// One decision about one workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,8 @@ pub enum Because {
     Panic,
     /// Nothing was in flight or waiting for the idle time.
     Idle,
+    /// A request is due.
+    Prewarm,
     /// Below `min-scale`.
     MinScale,
     /// Above `max-scale`.
@@ -98,6 +100,7 @@ impl Because {
             Because::Window => "window",
             Because::Panic => "panic",
             Because::Idle => "idle",
+            Because::Prewarm => "prewarm",
             Because::MinScale => "min-scale",
             Because::MaxScale => "max-scale",
             Because::ActivationScale => "activation-scale",
@@ -179,9 +182,13 @@ fn explain_scale(to: u32, because: Because, policy: &Policy, seen: &Observation)
             format!("{load:.2} on average over the last {span} s: panic, {to} are needed")
         }
         Because::Idle => {
-            let idle = crate::duration::format(policy.idle_timeout);
-            format!("nothing in flight or waiting for {idle}: zero")
+            let idle = match policy.idle_timeout {
+                IdleTimeout::After(timeout) => format!("for {}", crate::duration::format(timeout)),
+                IdleTimeout::Learned => "for as long as calls make it worth a replica".to_owned(),
+            };
+            format!("nothing in flight or waiting {idle}: zero")
         }
+        Because::Prewarm => format!("a request is due: starting {to}"),
         Because::MinScale => format!("{desired} are fewer than min-scale: {to}"),
         Because::MaxScale => format!("{desired} are more than max-scale: {to}"),
         Because::ActivationScale => format!("{desired} are fewer than activation-scale: {to}"),
@@ -244,6 +251,8 @@ pub enum Then {
     Start,
     /// The next step down is allowed.
     Down,
+    /// A request is due.
+    Prewarm,
 }
 
 impl Then {
@@ -254,6 +263,7 @@ impl Then {
             Then::Heard => "proxies have been heard for long enough to go down",
             Then::Start => "a start is tried again if requests wait",
             Then::Down => "the next step down is allowed",
+            Then::Prewarm => "a replica is started, for a request is due",
         }
     }
 }

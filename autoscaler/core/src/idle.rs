@@ -5,7 +5,7 @@
 
 use crate::moment::Moment;
 use crate::observation::Observation;
-use crate::policy::Policy;
+use crate::policy::{IdleTimeout, Policy};
 
 /// The moment from which nothing keeps the workload awake, if nothing happens before. `None` while requests are in
 /// flight or wait, or where zero isn't allowed.
@@ -13,5 +13,9 @@ pub fn ends(policy: &Policy, seen: &Observation) -> Option<Moment> {
     if seen.running > 0 || seen.waiting > 0 || policy.min_scale > 0 {
         return None;
     }
-    Some(seen.idle_since() + policy.idle_timeout)
+    Some(match policy.idle_timeout {
+        IdleTimeout::After(timeout) => seen.idle_since() + timeout,
+        // What wasn't told when it is worth its time stays.
+        IdleTimeout::Learned => seen.warmth?.until,
+    })
 }

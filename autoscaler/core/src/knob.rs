@@ -1,9 +1,14 @@
 //! The one table of knobs: the parser, `--help`, the reference page and the error texts are made from it.
 
+mod read;
+
 use std::time::Duration;
 
+use self::read::{
+    above_one, bytes, no_wake_paths, number, readiness, show_no_wake_paths, span, whole, whole_seconds,
+};
 use crate::duration;
-use crate::policy::{Metric, NoWakePath, Policy, Protocol, Readiness};
+use crate::policy::{IdleTimeout, Metric, Policy, Prewarm, Protocol, Readiness};
 
 /// One knob of a workload.
 pub struct Knob {
@@ -47,87 +52,10 @@ pub(crate) fn distance(one: &str, other: &str) -> usize {
     row[other.len()]
 }
 
-fn whole(text: &str, least: u32, most: u32) -> Result<u32, ()> {
-    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().map_err(drop)?;
-    if plain && (least..=most).contains(&number) { Ok(number) } else { Err(()) }
-}
-
-fn bytes(text: &str) -> Result<u64, ()> {
-    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|size| plain && *size <= LARGEST_BODY).ok_or(())
-}
-
-fn number(text: &str, least: f64, most: f64) -> Result<f64, ()> {
-    let number: f64 = text.parse().map_err(drop)?;
-    if number >= least && number <= most { Ok(number) } else { Err(()) }
-}
-
-fn above_one(text: &str) -> Result<f64, ()> {
-    number(text, 1.0, 1_000_000.0).and_then(|rate| if rate > 1.0 { Ok(rate) } else { Err(()) })
-}
-
-fn span(text: &str, least: Duration, most: Duration) -> Result<Duration, ()> {
-    let span = duration::parse(text).map_err(drop)?;
-    if (least..=most).contains(&span) { Ok(span) } else { Err(()) }
-}
-
-fn whole_seconds(text: &str, least: u64, most: u64) -> Result<Duration, ()> {
-    let span = span(text, Duration::from_secs(least), Duration::from_secs(most))?;
-    if span.subsec_nanos() == 0 { Ok(span) } else { Err(()) }
-}
-
-fn readiness(text: &str) -> Result<Readiness, ()> {
-    match text {
-        "probe" => Ok(Readiness::Probe),
-        "tcp" => Ok(Readiness::Tcp),
-        "ready" => Ok(Readiness::Ready),
-        path if path.starts_with('/')
-            && path.len() <= 1024
-            && path.bytes().all(|byte| byte.is_ascii_graphic()) =>
-        {
-            Ok(Readiness::Path(path.to_owned()))
-        }
-        _ => Err(()),
-    }
-}
-
-/// Most paths that don't wake, and the most bytes of one.
-const NO_WAKE_PATHS: usize = 16;
-const NO_WAKE_PATH_BYTES: usize = 256;
-
-fn no_wake_paths(text: &str) -> Result<Box<[NoWakePath]>, ()> {
-    if text == "none" {
-        return Ok(Box::default());
-    }
-    if text.split(',').count() > NO_WAKE_PATHS {
-        return Err(());
-    }
-    let paths: Box<[_]> = text.split(',').map(|one| no_wake_path(one.trim())).collect::<Result<_, _>>()?;
-    let is_twice =
-        |(at, one): (usize, &NoWakePath)| paths.iter().take(at).any(|other| other.path == one.path);
-    if paths.iter().enumerate().any(is_twice) { Err(()) } else { Ok(paths) }
-}
-
-fn no_wake_path(text: &str) -> Result<NoWakePath, ()> {
-    let (path, status) = text.split_once('=').ok_or(())?;
-    let byte = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'=' | b'?' | b'#');
-    let sound = path.starts_with('/') && path.len() <= NO_WAKE_PATH_BYTES && path.bytes().all(byte);
-    // A redirect has nowhere to go, and a 304 speaks of what the client has: neither can be said blindly.
-    let status = whole(status, 200, 599).ok().filter(|status| !(300..400).contains(status));
-    let status = status.and_then(|status| u16::try_from(status).ok()).filter(|_| sound).ok_or(())?;
-    Ok(NoWakePath { path: path.to_owned(), status })
-}
-
-fn show_no_wake_paths(paths: &[NoWakePath]) -> String {
-    let shown: Vec<String> = paths.iter().map(|one| format!("{}={}", one.path, one.status)).collect();
-    if shown.is_empty() { "none".to_owned() } else { shown.join(",") }
-}
-
 const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 const COUNT: u32 = 1_000_000;
-const LARGEST_BODY: u64 = 1 << 40;
 
 macro_rules! knob {
     ($name:literal, $allowed:literal, $default:literal, $doc:literal, $field:ident = $read:expr, $show:expr) => {
@@ -277,10 +205,40 @@ pub const KNOBS: &[Knob] = &[
     ),
     knob!(
         "idle-timeout",
-        "a duration, 1s to 24h",
+        "a duration, 1s to 24h, or learned",
         "1m",
-        "Nothing in flight or waiting for this long: zero replicas.",
-        idle_timeout = |text| span(text, SECOND, DAY),
+        "Nothing in flight or waiting for this long: zero replicas. learned: as long as the workload's own gaps between requests say that it is worth it.",
+        idle_timeout = |text| match text {
+            "learned" => Ok(IdleTimeout::Learned),
+            _ => span(text, SECOND, DAY).map(IdleTimeout::After),
+        },
+        |timeout| match timeout {
+            IdleTimeout::Learned => "learned".to_owned(),
+            IdleTimeout::After(timeout) => show_span(timeout),
+        }
+    ),
+    knob!(
+        "prewarm",
+        "off or earned",
+        "earned",
+        "Where idle-timeout is learned: whether a replica is started when a request is due. earned: while that would have saved more than it cost.",
+        prewarm = |text| match text {
+            "off" => Ok(Prewarm::Off),
+            "earned" => Ok(Prewarm::Earned),
+            _ => Err(()),
+        },
+        |prewarm| match prewarm {
+            Prewarm::Off => "off",
+            Prewarm::Earned => "earned",
+        }
+        .to_owned()
+    ),
+    knob!(
+        "cold-start-cost",
+        "a duration, 0s to 1h",
+        "2m30s",
+        "Where idle-timeout is learned: what one cold start is worth, in time of an idle replica.",
+        cold_start_cost = |text| span(text, Duration::ZERO, HOUR),
         show_span
     ),
     knob!(

@@ -7,6 +7,7 @@
 pub mod annotation;
 #[cfg(test)]
 mod annotation_test;
+pub mod average;
 pub mod budget;
 pub mod contest;
 pub mod decide;
@@ -16,11 +17,13 @@ mod decide_any_test;
 mod decide_test;
 pub mod decision;
 pub mod duration;
+pub mod gaps;
 pub mod host;
 pub mod id;
 pub mod idle;
 pub mod knob;
 pub mod kpa;
+pub mod learned;
 pub mod lease;
 pub mod moment;
 pub mod observation;
@@ -32,6 +35,7 @@ pub mod report;
 pub mod route;
 pub mod snapshot;
 pub mod tune;
+pub mod warm;
 pub mod window;
 pub mod zero;
 #[cfg(test)]

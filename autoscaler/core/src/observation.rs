@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::learned::Warmth;
 use crate::moment::Moment;
 use crate::snapshot::{Mode, Replicas, StartFailure};
 use crate::window::Load;
@@ -28,6 +29,9 @@ pub struct Observation {
     pub last_activity: Option<Moment>,
     /// When a replica last became ready, or was first seen to be.
     pub ready_since: Moment,
+    /// When it is warm, where that is learned. `None`: it isn't, or requests are in flight or wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmth: Option<Warmth>,
     /// Whether what the proxies said is enough to go down on.
     pub heard: Heard,
     /// Whether a request has ever reached it through Kaos, or its sleep needn't be earned.
@@ -75,6 +79,11 @@ impl Observation {
             Some(failure) if failure.known => 0,
             _ => self.replicas.desired.saturating_sub(self.replicas.ready),
         }
+    }
+
+    /// When a replica is to be started though nobody asks, if nobody does before.
+    pub fn prewarm(&self) -> Option<Moment> {
+        self.warmth?.prewarm
     }
 
     /// When the idle clock last restarted.

@@ -40,7 +40,13 @@ pub struct Policy {
     /// The maximum of the desired counts over this span is used.
     pub scale_down_delay: Duration,
     /// Nothing in flight or waiting for this long: zero.
-    pub idle_timeout: Duration,
+    pub idle_timeout: IdleTimeout,
+    /// Where the idle timeout is learned: whether replicas are started before anybody asks.
+    #[serde(default)]
+    pub prewarm: Prewarm,
+    /// Where the idle timeout is learned: what a cold start is worth, in time of an idle replica.
+    #[serde(default = "usual_cold_start_cost")]
+    pub cold_start_cost: Duration,
     /// Paths whose requests wake nothing and keep nothing awake. Each path once, at most 16.
     #[serde(default)]
     pub no_wake_paths: Box<[NoWakePath]>,
@@ -88,6 +94,42 @@ pub enum Metric {
     Rps,
 }
 
+/// How long a workload that nobody uses stays awake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IdleTimeout {
+    /// As long as its own gaps say that it is worth it.
+    Learned,
+    /// So long.
+    After(Duration),
+}
+
+impl IdleTimeout {
+    /// The timeout, where it isn't learned.
+    pub const fn fixed(self) -> Option<Duration> {
+        match self {
+            IdleTimeout::Learned => None,
+            IdleTimeout::After(timeout) => Some(timeout),
+        }
+    }
+}
+
+/// Whether replicas are started before anybody asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Prewarm {
+    /// Never.
+    Off,
+    /// While it would have been worth it.
+    #[default]
+    Earned,
+}
+
+/// What a cold start is worth where nothing else is said.
+const fn usual_cold_start_cost() -> Duration {
+    Duration::from_secs(150)
+}
+
 /// What replicas speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -131,7 +173,9 @@ impl Default for Policy {
             initial_scale: 1,
             activation_scale: 1,
             scale_down_delay: Duration::ZERO,
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: IdleTimeout::After(Duration::from_secs(60)),
+            prewarm: Prewarm::default(),
+            cold_start_cost: usual_cold_start_cost(),
             no_wake_paths: Box::default(),
             start_timeout: Duration::from_secs(600),
             readiness: Readiness::Tcp,

@@ -135,7 +135,9 @@ mod tests {
             ("initial-scale", &["0"]),
             ("activation-scale", &["0"]),
             ("scale-down-delay", &["2h", "500ms"]),
-            ("idle-timeout", &["999ms", "learned", "0"]),
+            ("idle-timeout", &["999ms", "Learned", "0"]),
+            ("prewarm", &["on", ""]),
+            ("cold-start-cost", &["2h", "150"]),
             (
                 "no-wake-paths",
                 &[

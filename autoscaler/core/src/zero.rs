@@ -22,7 +22,7 @@ pub const PATIENCE: Duration = Duration::from_secs(3);
 pub const LATEST: Duration = Duration::from_secs(5);
 
 /// First rest after an attempt that failed; doubles with each in a row.
-const REST: Duration = Duration::from_secs(5);
+pub const REST: Duration = Duration::from_secs(5);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// One workload's way down.

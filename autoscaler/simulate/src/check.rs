@@ -5,6 +5,7 @@ use std::time::Duration;
 use kaos_autoscaler::Action;
 use kaos_autoscaler::collect::SILENCE;
 use kaos_core::decision::Why;
+use kaos_core::learned::LEAST_KEPT;
 use kaos_core::platform::{Expected, Scale};
 use kaos_core::report::HoldState;
 use kaos_core::snapshot::Phase;
@@ -121,7 +122,9 @@ impl World {
                 let count = if scale.to == 0 { &mut self.tally.zeros } else { &mut self.tally.lowered };
                 *count += 1;
                 let worked = self.proxies.iter().filter_map(|proxy| proxy.posts[at].worked).max();
-                let idle = worked.is_none_or(|worked| self.now().since(worked) >= policy.idle_timeout);
+                let idle = worked.is_none_or(|worked| {
+                    self.now().since(worked) >= policy.idle_timeout.fixed().unwrap_or(LEAST_KEPT)
+                });
                 if scale.to == 0 && !idle {
                     self.broken(|world| format!("zero before the idle time was over{}", world.brief(at)));
                 }

@@ -11,12 +11,14 @@ pub mod platform;
 pub mod proxy;
 pub mod queue;
 pub mod random;
+pub mod replay;
 pub mod sabotage;
 pub mod scaler;
 pub mod schedule;
 mod serve;
 pub mod setup;
 pub mod tally;
+pub mod trace;
 mod trouble;
 pub mod world;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kaos_autoscaler::{Action, Journal, Line, line};
+use kaos_core::policy::IdleTimeout;
 use kaos_core::report::HoldAnswer;
 use kaos_core::snapshot::Replicas;
 use kaos_core::{HoldId, Moment, Policy, ProxyId, Report, Snapshot, Sums, WorkloadId};
@@ -152,7 +153,7 @@ fn retouched(picture: &Snapshot, sabotage: Sabotage) -> Snapshot {
             Sabotage::MaxUnknown => workload.policy = Arc::new(Policy { max_scale: 0, ..policy }),
             Sabotage::MinUnknown => workload.policy = Arc::new(Policy { min_scale: 0, ..policy }),
             Sabotage::ImpatientIdle => {
-                let idle_timeout = policy.idle_timeout / 2;
+                let idle_timeout = IdleTimeout::After(policy.idle_timeout.fixed().unwrap_or_default() / 2);
                 workload.policy = Arc::new(Policy { idle_timeout, ..policy });
             }
             _ => {}

@@ -14,7 +14,7 @@ impl World {
         if !self.lively {
             return;
         }
-        let idle = self.setup.policies[at].idle_timeout;
+        let idle = self.setup.policies[at].idle_timeout.fixed().unwrap_or(secs(5));
         let random = &mut self.random;
         let gap = match random.below(100) {
             0..80 => random.spread(micros(500), millis(400)),

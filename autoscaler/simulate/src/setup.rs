@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kaos_core::Policy;
-use kaos_core::policy::Metric;
+use kaos_core::policy::{IdleTimeout, Metric, Prewarm};
 
 use crate::random::Random;
 
@@ -127,7 +127,12 @@ fn policy(random: &mut Random) -> Policy {
         activation_scale: if random.chance(100) { 1 + random.below(u64::from(max_scale)) as u32 } else { 1 },
         initial_scale: if random.chance(100) { 1 + random.below(u64::from(max_scale)) as u32 } else { 1 },
         scale_down_delay: secs(random.of(&[0, 0, 0, 4])),
-        idle_timeout: random.spread(secs(1), secs(12)),
+        idle_timeout: match random.below(3) {
+            0 => IdleTimeout::Learned,
+            _ => IdleTimeout::After(random.spread(secs(1), secs(12))),
+        },
+        prewarm: if random.chance(200) { Prewarm::Off } else { Prewarm::Earned },
+        cold_start_cost: random.spread(secs(1), secs(600)),
         queue_timeout: random.of(&[secs(20), secs(60)]),
         ..Policy::default()
     }

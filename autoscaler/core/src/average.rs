@@ -1,14 +1,21 @@
 //! The averages of one workload that is awake: what flowed in each second, in the stable and the panic window.
 
-use kaos_core::observation::Loads;
-use kaos_core::policy::{Metric, Policy};
-use kaos_core::window::Window;
+use crate::observation::Loads;
+use crate::policy::{Metric, Policy};
+use crate::window::Window;
 
-use crate::collect::Flow;
+/// What came since the last time it was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flow {
+    /// Request-microseconds; negative where more was assumed than was true.
+    pub micros: i64,
+    /// Requests that began to run.
+    pub arrivals: i64,
+}
 
 /// Both windows of a workload.
 #[derive(Debug)]
-pub(crate) struct Averages {
+pub struct Averages {
     stable: Window,
     panic: Window,
     /// The last second whose flow is in the windows.
@@ -18,7 +25,7 @@ pub(crate) struct Averages {
 
 impl Averages {
     /// Empty windows; the first reading will be that of the second after `second`.
-    pub(crate) fn new(policy: &Policy, second: u64) -> Self {
+    pub fn new(policy: &Policy, second: u64) -> Self {
         Averages {
             stable: Window::new(policy.window.as_secs()),
             panic: Window::new(policy.panic_window().as_secs()),
@@ -28,12 +35,12 @@ impl Averages {
     }
 
     /// Whether the flow up to the end of `second` is still to come.
-    pub(crate) fn lacks(&self, second: u64) -> bool {
+    pub fn lacks(&self, second: u64) -> bool {
         second > self.folded
     }
 
     /// Puts what flowed since the last time into the bucket of `second`. Seconds that were skipped had no flow.
-    pub(crate) fn fold(&mut self, policy: &Policy, flow: Flow, second: u64) {
+    pub fn fold(&mut self, policy: &Policy, flow: Flow, second: u64) {
         let value = match policy.metric {
             Metric::Concurrency => flow.micros,
             Metric::Rps => flow.arrivals.saturating_mul(1_000_000),
@@ -58,12 +65,12 @@ impl Averages {
     }
 
     /// The averages as of the last second that is over; `None` before the first.
-    pub(crate) fn loads(&self) -> Option<Loads> {
+    pub fn loads(&self) -> Option<Loads> {
         self.loads
     }
 
     /// Whether nothing flowed for a whole window: then no tick changes anything.
-    pub(crate) fn is_quiet(&self) -> bool {
+    pub fn is_quiet(&self) -> bool {
         self.loads.is_some() && self.stable.is_quiet() && self.panic.is_quiet()
     }
 }
