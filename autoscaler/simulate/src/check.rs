@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kaos_autoscaler::Action;
 use kaos_autoscaler::collect::SILENCE;
-use kaos_core::decision::Why;
+use kaos_core::decision::{Because, Why};
 use kaos_core::learned::LEAST_KEPT;
 use kaos_core::platform::{Expected, Scale};
 use kaos_core::report::HoldState;
@@ -259,6 +259,9 @@ impl World {
         let entries: Vec<_> = books.flat_map(|(_, book)| book.entries()).collect();
         for entry in entries {
             let (again, _) = decide(&entry.policy, &entry.observation, entry.memory.clone(), entry.at);
+            if matches!(entry.decision, Decision::Scale { because: Because::Prewarm, .. }) {
+                self.tally.mark(Kind::Prewarmed);
+            }
             if again.decision != entry.decision {
                 self.broken(|_| format!("decided again: {:?} instead of {entry:?}", again.decision));
             }

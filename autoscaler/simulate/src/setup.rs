@@ -127,12 +127,12 @@ fn policy(random: &mut Random) -> Policy {
         activation_scale: if random.chance(100) { 1 + random.below(u64::from(max_scale)) as u32 } else { 1 },
         initial_scale: if random.chance(100) { 1 + random.below(u64::from(max_scale)) as u32 } else { 1 },
         scale_down_delay: secs(random.of(&[0, 0, 0, 4])),
-        idle_timeout: match random.below(3) {
-            0 => IdleTimeout::Learned,
+        idle_timeout: match random.below(5) {
+            0..3 => IdleTimeout::Learned,
             _ => IdleTimeout::After(random.spread(secs(1), secs(12))),
         },
         prewarm: if random.chance(200) { Prewarm::Off } else { Prewarm::Earned },
-        cold_start_cost: random.spread(secs(1), secs(600)),
+        cold_start_cost: random.spread(secs(10), secs(300)),
         queue_timeout: random.of(&[secs(20), secs(60)]),
         ..Policy::default()
     }

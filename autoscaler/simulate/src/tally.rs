@@ -15,17 +15,20 @@ pub enum Kind {
     Failover,
     /// Somebody else wrote a count.
     ForeignWrite,
+    /// A replica was started before anybody asked.
+    Prewarmed,
 }
 
 impl Kind {
     /// Every one.
-    pub const ALL: [Kind; 6] = [
+    pub const ALL: [Kind; 7] = [
         Kind::HoldCancelled,
         Kind::ReportLost,
         Kind::RestartInHold,
         Kind::FailedStart,
         Kind::Failover,
         Kind::ForeignWrite,
+        Kind::Prewarmed,
     ];
 }
 
@@ -57,7 +60,7 @@ pub struct Tally {
     /// Writes by somebody else.
     pub foreign: u64,
     /// Which kinds of things happened.
-    pub kinds: [bool; 6],
+    pub kinds: [bool; 7],
 }
 
 impl Tally {
