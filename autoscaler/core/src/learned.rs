@@ -243,6 +243,16 @@ mod tests {
         due
     }
 
+    /// A [`timer`] that is slept through until a replica was started for its next call, and is there.
+    fn awaited(scene: &mut Scene) -> Warmth {
+        let due = timer(scene);
+        scene.sight.desired = 0;
+        scene.look(2300);
+        scene.learned.prewarming();
+        (scene.sight.desired, scene.sight.ready_since) = (1, due + Duration::from_secs(2));
+        scene.look(due.secs() + 3).unwrap()
+    }
+
     #[test]
     fn a_timer_is_awaited_once_it_is_known() {
         let mut scene = Scene::new();
@@ -275,12 +285,7 @@ mod tests {
     #[test]
     fn what_was_made_unasked_begins_no_gap_and_is_counted() {
         let mut scene = Scene::new();
-        let due = timer(&mut scene);
-        scene.sight.desired = 0;
-        scene.look(2300);
-        scene.learned.prewarming();
-        (scene.sight.desired, scene.sight.ready_since) = (1, due + Duration::from_secs(2));
-        let until = scene.look(due.secs() + 3).unwrap().until;
+        let until = awaited(&mut scene).until;
         assert!(until > at(2500), "it waits for who is due");
         // Nobody came.
         scene.sight.desired = 0;
@@ -295,12 +300,7 @@ mod tests {
     #[test]
     fn one_that_is_there_when_a_request_comes_was_of_use() {
         let mut scene = Scene::new();
-        let due = timer(&mut scene);
-        scene.sight.desired = 0;
-        scene.look(2300);
-        scene.learned.prewarming();
-        (scene.sight.desired, scene.sight.ready_since) = (1, due + Duration::from_secs(2));
-        scene.look(due.secs() + 3);
+        awaited(&mut scene);
         scene.request(2500);
         assert_eq!(scene.learned.prewarms(), Prewarms { used: 1, unused: 0 });
     }
