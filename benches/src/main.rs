@@ -39,9 +39,9 @@ use peer::{Candidate, Peer, Proxy, Stage};
 #[derive(Debug, Parser)]
 #[command(name = "side-by-side", version, after_help = AFTER)]
 struct Arguments {
-    /// The `kaos` program [default: target/dist/kaos, else target/release/kaos]
+    /// The `kaos` program, or several builds of it to be compared [default: target/dist/kaos, else target/release/kaos]
     #[arg(long, value_name = "PATH")]
-    kaos: Option<PathBuf>,
+    kaos: Vec<PathBuf>,
     /// The `answer` program, for --upstream answer [default: beside this program]
     #[arg(long, value_name = "PATH")]
     answer: Option<PathBuf>,

@@ -53,7 +53,7 @@ pub(crate) fn find(arguments: &Arguments, folder: &Path) -> (Vec<Candidate>, Vec
             }
             Peer::Kaos => (
                 "kaos",
-                kaos_path(arguments).map(|path| installed::look(path, "version")).into_iter().collect(),
+                kaos_paths(arguments).into_iter().map(|path| installed::look(path, "version")).collect(),
             ),
             Peer::Nginx => ("nginx", installed::find_all("nginx", "-v", folder)),
             Peer::Haproxy => ("haproxy", installed::find_all("haproxy", "-v", folder)),
@@ -69,19 +69,30 @@ pub(crate) fn find(arguments: &Arguments, folder: &Path) -> (Vec<Candidate>, Vec
             missing.push(format!("{name} is missing: {how}"));
         }
         candidates.extend(programs.into_iter().map(|program| {
-            let version = if *peer == Peer::Kaos { "" } else { program.number.as_str() };
+            let version =
+                if *peer == Peer::Kaos { build(arguments, &program) } else { program.number.clone() };
             Candidate { peer: *peer, name: format!("{name} {version}").trim().into(), program: Some(program) }
         }));
     }
     (candidates, missing)
 }
 
-fn kaos_path(arguments: &Arguments) -> Option<PathBuf> {
-    let beside = std::env::current_exe().ok()?;
-    let target = beside.parent()?.parent()?;
-    let built = vec![target.join("dist/kaos"), target.join("release/kaos")];
-    let candidates = arguments.kaos.clone().map_or(built, |path| vec![path]);
-    std::path::absolute(candidates.into_iter().find(|path| path.is_file())?).ok()
+/// The builds of Kaos that are measured: those that are asked for, or the best that lies beside this program.
+fn kaos_paths(arguments: &Arguments) -> Vec<PathBuf> {
+    let there = |path: &PathBuf| path.is_file().then(|| std::path::absolute(path).ok()).flatten();
+    if !arguments.kaos.is_empty() {
+        return arguments.kaos.iter().filter_map(there).collect();
+    }
+    let beside = std::env::current_exe().ok();
+    let target = beside.as_deref().and_then(|own| own.parent()?.parent());
+    let built = target.map(|target| [target.join("dist/kaos"), target.join("release/kaos")]);
+    built.into_iter().flatten().find_map(|path| there(&path)).into_iter().collect()
+}
+
+/// What tells a build of Kaos from the others: nothing if there is one alone, else where it lies.
+fn build(arguments: &Arguments, program: &Program) -> String {
+    let alone = arguments.kaos.len() < 2;
+    if alone { String::new() } else { program.path.display().to_string() }
 }
 
 /// What all proxies of a run have in common.
@@ -229,7 +240,7 @@ fn start(candidate: &Candidate, kind: Kind, stage: Stage<'_>) -> Result<Proxy, S
     let Stage { upstream, certificate, folder, core } = stage;
     let program = candidate.program.as_ref().ok_or("no program")?;
     let mut places = Places::free()?;
-    let file = candidate.name.replace(' ', "-");
+    let file = candidate.name.replace([' ', '/'], "-");
     let made = configure(kind, &file, Site { places, upstream, certificate, folder })?;
     let mut words = vec![program.path.to_string_lossy().into_owned()];
     words.extend(made.words);

@@ -270,5 +270,5 @@ fn a_request_that_is_passed_on_is_told_of_once() {
     for rig in &rigs {
         rig.peers.send_replace(BTreeMap::new());
     }
-    rigs.into_iter().for_each(Rig::finish);
+    Rig::finish_all(rigs);
 }

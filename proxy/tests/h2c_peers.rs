@@ -65,5 +65,5 @@ fn whoever_has_the_slot_a_conversation_goes_both_ways_with_trailers() {
     for rig in &rigs {
         rig.peers.send_replace([].into());
     }
-    rigs.into_iter().for_each(Rig::finish);
+    Rig::finish_all(rigs);
 }

@@ -59,7 +59,7 @@ fn end(rigs: [Rig; 2]) {
     for rig in &rigs {
         rig.peers.send_replace([].into());
     }
-    rigs.into_iter().for_each(Rig::finish);
+    Rig::finish_all(rigs);
 }
 
 #[test]

@@ -272,15 +272,26 @@ impl Rig {
         self.finish_after(0);
     }
 
+    /// As [`Rig::finish`], of proxies that share a replica: all have stopped before it is looked at what is still connected to it.
+    pub fn finish_all(rigs: impl IntoIterator<Item = Rig>) {
+        let mut rigs: Vec<_> = rigs.into_iter().collect();
+        rigs.iter_mut().for_each(|rig| rig.stop(0));
+        until("their sockets are closed", || rigs.iter().all(|rig| !rig.holds_sockets()));
+    }
+
     /// As [`Rig::finish`], where so many panics were meant.
     pub fn finish_after(mut self, panics: u64) {
+        self.stop(panics);
+        until("its sockets are closed", || !self.holds_sockets());
+    }
+
+    fn stop(&mut self, panics: u64) {
         until("nothing is in flight", || self.in_flight() == 0);
         until("nothing waits", || self.waiting() == 0);
         until("no connection to a replica is in use", || self.totals().upstream_active == 0);
         assert_eq!(self.totals().panics, panics, "panics");
         let proxy = self.proxy.take().unwrap();
         self.runtime.block_on(proxy.stop(Duration::from_secs(5)));
-        until("its sockets are closed", || !self.holds_sockets());
     }
 }
 
