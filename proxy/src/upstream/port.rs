@@ -184,8 +184,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let start = StartTimes::default();
-        let port =
-            Port::new(Arc::new(Slot::new(EndpointUid::new("a"), 1, address, start, Kind::Replica(1))));
+        let port = Port::new(Arc::new(Slot::new(EndpointUid::new("a"), 1, address, start, Kind::Replica(1))));
         let mut ends = Vec::new();
         for _ in 0..count {
             port.keep(Link::connect(address).await.unwrap(), at(0), &Buffers::default());
