@@ -42,9 +42,9 @@ pub fn bins() -> impl Iterator<Item = (f64, f64)> {
 
 /// Weights of gaps by their length. Without any it takes no room.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Histogram {
-    bins: Vec<f32>,
-    beyond: f32,
+pub(crate) struct Histogram {
+    pub(crate) bins: Vec<f32>,
+    pub(crate) beyond: f32,
 }
 
 impl Histogram {
@@ -61,7 +61,7 @@ impl Histogram {
         self.beyond += share(LONGEST, f64::INFINITY);
     }
 
-    fn total(&self) -> f64 {
+    pub(crate) fn total(&self) -> f64 {
         f64::from(self.bins.iter().sum::<f32>() + self.beyond)
     }
 }
@@ -70,14 +70,23 @@ impl Histogram {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gaps {
     /// All of them.
-    common: Histogram,
+    pub(crate) common: Histogram,
     /// By the kind of the gap before.
-    kinds: [Histogram; KINDS.len() + 1],
+    pub(crate) kinds: [Histogram; KINDS.len() + 1],
     /// The last one's kind.
-    last: Option<usize>,
+    pub(crate) last: Option<usize>,
     /// How many there were.
-    count: u64,
+    pub(crate) count: u64,
+    /// Their mean in seconds, older ones for less.
+    #[serde(default)]
+    pub(crate) mean: f32,
+    /// Their variance about it, in seconds squared.
+    #[serde(default)]
+    pub(crate) variance: f32,
 }
+
+/// Most that the weights of a histogram come to: each gap counts one, and fades.
+pub(crate) const MOST: f64 = 1.0 / (1.0 - FADING as f64);
 
 /// How likely it is that a gap that begins now ends at each time, all in shares of one.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,7 +106,14 @@ impl Gaps {
             kind.add(gap);
         }
         self.last = Some(KINDS.iter().filter(|edge| gap >= **edge).count());
-        self.count += 1;
+        self.count = self.count.saturating_add(1);
+        // Welford's, with the weights of the histograms: 1 + f + f² + … for as many gaps.
+        let faded = f64::from(FADING).powf(self.count as f64);
+        let share = 1.0 / ((1.0 - faded) * MOST);
+        let (mean, variance) = (f64::from(self.mean), f64::from(self.variance));
+        let off = gap - mean;
+        self.mean = (mean + off * share) as f32;
+        self.variance = ((1.0 - share) * (variance + off * off * share)) as f32;
     }
 
     /// How many gaps there were.

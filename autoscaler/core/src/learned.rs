@@ -29,12 +29,18 @@ pub struct Learned {
     record: f64,
     gap: Option<Gap>,
     prewarms: Prewarms,
+    /// How often it was forgotten: what was learned before is never taken for what was learned since.
+    forgotten: u32,
+    /// Whether a request was seen to come or go.
+    seen: bool,
 }
 
 /// The gap that it is in.
 #[derive(Clone, Debug, PartialEq)]
 struct Gap {
     since: Moment,
+    /// Whether that is when it began. Else it is when it was first looked at.
+    whole: bool,
     plan: Plan,
     /// Of a replica that was started in it before anybody asked.
     made: Made,
@@ -84,6 +90,39 @@ pub struct Warmth {
 }
 
 impl Learned {
+    /// What was learned before, by another process maybe: in which gap it is isn't known.
+    pub fn new(gaps: Gaps, record: f64, prewarms: Prewarms, forgotten: u32) -> Self {
+        Learned { gaps, record, prewarms, forgotten, ..Learned::default() }
+    }
+
+    /// Takes over `other` if that knows more, or if this was forgotten there. Whether it does.
+    pub fn recall(&mut self, other: Learned) -> bool {
+        let knows = |learned: &Learned| (learned.forgotten, learned.gaps.count());
+        let more = knows(&other) > knows(self);
+        if more {
+            // A gap that is known to its beginning is one whatever was known before it.
+            let gap = self.gap.take().filter(|gap| gap.whole);
+            *self = Learned { gap, seen: self.seen, ..other };
+        }
+        more
+    }
+
+    /// Begins anew.
+    pub fn forget(&mut self) {
+        let forgotten = self.forgotten.saturating_add(1);
+        *self = Learned { forgotten, seen: self.seen, ..Learned::default() };
+    }
+
+    /// How often it was forgotten.
+    pub fn forgotten(&self) -> u32 {
+        self.forgotten
+    }
+
+    /// What starts before anybody asked would have saved less what they would have cost, in replica-seconds, older ones for less.
+    pub fn record(&self) -> f64 {
+        self.record
+    }
+
     /// What is known of its gaps.
     pub fn gaps(&self) -> &Gaps {
         &self.gaps
@@ -111,6 +150,7 @@ impl Learned {
         self.follow(sight);
         let worked = sight.last_activity.filter(|at| self.gap.as_ref().is_some_and(|gap| *at > gap.since));
         if sight.busy || worked.is_some() {
+            self.seen = true;
             self.end(worked.unwrap_or(sight.now), terms);
         }
         if sight.busy {
@@ -121,7 +161,7 @@ impl Learned {
         let own = self.gap.as_ref().is_some_and(|gap| gap.ripe == Some(since) || since <= gap.since);
         if !own {
             let plan = Plan::new(&self.gaps.outlook(), terms);
-            self.gap = Some(Gap { since, plan, made: Made::None, ripe: None });
+            self.gap = Some(Gap { since, whole: self.seen, plan, made: Made::None, ripe: None });
         }
         self.gap.as_ref().map(|gap| gap.warmth(self.has_earned(), terms, sight.now))
     }
@@ -147,8 +187,9 @@ impl Learned {
         let Some(gap) = self.gap.take() else { return };
         self.prewarms.used += u64::from(gap.made == Made::There);
         let length = at.since(gap.since);
-        // Whatever is planned, a replica is there after so short a gap: it says nothing of what to plan.
-        if length >= LEAST_KEPT {
+        // Whatever is planned, a replica is there after so short a gap: it says nothing of what to plan. Nor does one of which
+        // nobody knows when it began.
+        if gap.whole && length >= LEAST_KEPT {
             self.record = self.record * FADING + worth(&gap.plan, length, terms);
             self.gaps.add(length);
         }
@@ -158,6 +199,13 @@ impl Learned {
 impl Gap {
     fn warmth(&self, earned: bool, terms: &Terms, now: Moment) -> Warmth {
         let keep = self.plan.keep.clamp(LEAST_KEPT, MOST_KEPT);
+        if !self.whole {
+            // It began before: a replica that is there may be kept or pre-warmed, and goes no earlier than it would have.
+            let widths =
+                self.plan.prewarms.iter().map(|stretch| stretch.to - stretch.from + terms.start_time);
+            let longest = widths.filter(|_| earned).fold(keep, Duration::max);
+            return Warmth { until: self.since + longest, prewarm: None };
+        }
         let mut warmth = Warmth { until: self.since + keep, prewarm: None };
         let mut prewarms = self.plan.prewarms.iter().filter(|_| earned);
         if let Some(stretch) = prewarms.find(|stretch| self.since + stretch.to > now) {
@@ -188,165 +236,5 @@ fn worth(plan: &Plan, gap: Duration, terms: &Terms) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TERMS: Terms = Terms {
-        cold_start_cost: Duration::from_secs(150),
-        start_time: Duration::from_secs(2),
-        prewarm: true,
-    };
-
-    fn at(second: u64) -> Moment {
-        Moment::from_secs(second)
-    }
-
-    /// A workload that is shown to what learns of it.
-    struct Scene {
-        learned: Learned,
-        sight: Sight,
-    }
-
-    impl Scene {
-        fn new() -> Self {
-            let sight = Sight {
-                now: Moment::ZERO,
-                busy: false,
-                last_activity: None,
-                ready_since: Moment::ZERO,
-                desired: 1,
-            };
-            Scene { learned: Learned::default(), sight }
-        }
-
-        fn look(&mut self, now: u64) -> Option<Warmth> {
-            self.sight.now = at(now);
-            self.learned.look(&self.sight, &TERMS)
-        }
-
-        /// A request that is there for a second.
-        fn request(&mut self, now: u64) -> Option<Warmth> {
-            (self.sight.busy, self.sight.desired) = (true, 1);
-            assert_eq!(self.look(now), None);
-            (self.sight.busy, self.sight.last_activity) = (false, Some(at(now + 1)));
-            self.look(now + 1)
-        }
-    }
-
-    /// A call each 300 s, the last one at 2200 s, and when the next one is awaited.
-    fn timer(scene: &mut Scene) -> Moment {
-        let warmth = [1000, 1300, 1600, 1900, 2200].map(|second| scene.request(second));
-        assert_eq!(warmth[0], Some(Warmth { until: at(1021), prewarm: None }), "nothing is known yet");
-        let due = warmth[4].and_then(|warmth| warmth.prewarm).unwrap();
-        // Not before a tenth, a bin and a start before it is due.
-        assert!(due >= at(2201 + 269 - 20 - 2) && due <= at(2500), "{due:?}");
-        due
-    }
-
-    /// A [`timer`] that is slept through until a replica was started for its next call, and is there.
-    fn awaited(scene: &mut Scene) -> Warmth {
-        let due = timer(scene);
-        scene.sight.desired = 0;
-        scene.look(2300);
-        scene.learned.prewarming();
-        (scene.sight.desired, scene.sight.ready_since) = (1, due + Duration::from_secs(2));
-        scene.look(due.secs() + 3).unwrap()
-    }
-
-    #[test]
-    fn a_timer_is_awaited_once_it_is_known() {
-        let mut scene = Scene::new();
-        let due = timer(&mut scene);
-        scene.sight.desired = 0;
-        assert_eq!(scene.look(2300).unwrap().prewarm, Some(due), "whenever it is asked");
-        let later = scene.look(due.secs() + 1).unwrap();
-        assert!(later.prewarm == Some(due) && later.until > at(2500), "{later:?}");
-    }
-
-    #[test]
-    fn a_request_that_came_and_went_unseen_ends_the_gap_too() {
-        let mut scene = Scene::new();
-        scene.request(1000);
-        scene.sight.last_activity = Some(at(1600));
-        assert!(scene.look(1601).unwrap().until > at(1600));
-        assert_eq!(scene.learned.gaps().count(), 1);
-    }
-
-    #[test]
-    fn short_gaps_say_nothing() {
-        let mut scene = Scene::new();
-        for step in 1..50 {
-            scene.sight.last_activity = Some(Moment::from_micros(step * 900_000));
-            scene.look(step);
-        }
-        assert_eq!(scene.learned.gaps().count(), 0);
-    }
-
-    #[test]
-    fn what_was_made_unasked_begins_no_gap_and_is_counted() {
-        let mut scene = Scene::new();
-        let until = awaited(&mut scene).until;
-        assert!(until > at(2500), "it waits for who is due");
-        // Nobody came.
-        scene.sight.desired = 0;
-        scene.look(until.secs() + 1);
-        assert_eq!(scene.learned.prewarms(), Prewarms { used: 0, unused: 1 });
-        let gaps = scene.learned.gaps().count();
-        scene.request(2801);
-        assert_eq!(scene.learned.gaps().count(), gaps + 1, "it was one gap");
-        assert_eq!(scene.learned.prewarms(), Prewarms { used: 0, unused: 1 });
-    }
-
-    #[test]
-    fn one_that_is_there_when_a_request_comes_was_of_use() {
-        let mut scene = Scene::new();
-        awaited(&mut scene);
-        scene.request(2500);
-        assert_eq!(scene.learned.prewarms(), Prewarms { used: 1, unused: 0 });
-    }
-
-    #[test]
-    fn who_asked_and_left_is_waited_for_from_when_it_is_ready() {
-        let mut scene = Scene::new();
-        scene.request(1000);
-        scene.sight.busy = true;
-        scene.look(2000);
-        scene.sight.busy = false;
-        scene.look(2010);
-        scene.sight.ready_since = at(2060);
-        assert!(scene.look(2060).unwrap().until > at(2060));
-    }
-
-    #[test]
-    fn a_bad_record_stops_it_and_a_good_one_starts_it_again() {
-        let mut learned = Learned::default();
-        learned.gaps.add(Duration::from_secs(600));
-        learned.record = -1.0;
-        assert!(!learned.has_earned());
-        let plan = Plan {
-            keep: Duration::ZERO,
-            prewarms: vec![crate::warm::Stretch {
-                from: Duration::from_secs(500),
-                to: Duration::from_secs(700),
-            }],
-        };
-        let gap = Gap { since: Moment::ZERO, plan, made: Made::None, ripe: None };
-        assert_eq!(gap.warmth(learned.has_earned(), &TERMS, at(600)).prewarm, None);
-        learned.gap = Some(gap);
-        learned.end(at(600), &TERMS);
-        assert!(learned.has_earned(), "it would have been of use");
-    }
-
-    #[test]
-    fn three_that_nobody_uses_are_the_most() {
-        let stretch = |from| crate::warm::Stretch {
-            from: Duration::from_secs(from),
-            to: Duration::from_secs(from + 10),
-        };
-        let plan = Plan { keep: Duration::ZERO, prewarms: [100, 200, 300].map(stretch).to_vec() };
-        assert_eq!(worth(&plan, Duration::from_secs(4000), &TERMS), -36.0);
-        assert_eq!(worth(&plan, Duration::from_secs(205), &TERMS), 150.0 - 12.0 - 7.0);
-        let gap = Gap { since: Moment::ZERO, plan, made: Made::None, ripe: None };
-        assert_eq!(gap.warmth(true, &TERMS, at(311)).prewarm, None);
-    }
-}
+#[path = "learned_test.rs"]
+mod tests;

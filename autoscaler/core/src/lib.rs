@@ -17,6 +17,7 @@ mod decide_any_test;
 mod decide_test;
 pub mod decision;
 pub mod duration;
+pub mod form;
 pub mod gaps;
 pub mod host;
 pub mod id;

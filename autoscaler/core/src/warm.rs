@@ -117,6 +117,28 @@ fn choices(outlook: &Outlook, terms: &Terms, left: usize) -> Vec<Choice> {
 }
 
 #[cfg(test)]
+impl Plan {
+    /// What it costs, as its definition has it: what is kept, starts, doubts, and cold starts.
+    pub(crate) fn costs(&self, outlook: &Outlook, terms: &Terms) -> f64 {
+        let worth = terms.cold_start_cost.as_secs_f64();
+        let mut survive: f64 = outlook.ends.iter().sum::<f64>() + outlook.beyond;
+        let mut sum = 0.0;
+        for ((from, width), ends) in bins().zip(&outlook.ends) {
+            let within =
+                |stretch: &&Stretch| (stretch.from.as_secs_f64()..stretch.to.as_secs_f64()).contains(&from);
+            let stretch = self.prewarms.iter().find(within);
+            if stretch.is_some_and(|stretch| stretch.from.as_secs_f64() == from) {
+                sum += survive * (terms.start_time.as_secs_f64() + DOUBT * worth);
+            }
+            survive -= ends;
+            let warm = stretch.is_some() || from < self.keep.as_secs_f64();
+            sum += if warm { (survive + ends / 2.0) * width } else { worth * ends };
+        }
+        sum
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
@@ -172,25 +194,6 @@ mod tests {
         assert_eq!(plan(&[20; 20], &free), Plan::default());
     }
 
-    /// What a plan costs, as its definition has it: what is kept, starts, doubts, and cold starts.
-    fn costs(outlook: &Outlook, plan: &Plan, terms: &Terms) -> f64 {
-        let worth = terms.cold_start_cost.as_secs_f64();
-        let mut survive: f64 = outlook.ends.iter().sum::<f64>() + outlook.beyond;
-        let mut sum = 0.0;
-        for ((from, width), ends) in bins().zip(&outlook.ends) {
-            let within =
-                |stretch: &&Stretch| (stretch.from.as_secs_f64()..stretch.to.as_secs_f64()).contains(&from);
-            let stretch = plan.prewarms.iter().find(within);
-            if stretch.is_some_and(|stretch| stretch.from.as_secs_f64() == from) {
-                sum += survive * (terms.start_time.as_secs_f64() + DOUBT * worth);
-            }
-            survive -= ends;
-            let warm = stretch.is_some() || from < plan.keep.as_secs_f64();
-            sum += if warm { (survive + ends / 2.0) * width } else { worth * ends };
-        }
-        sum
-    }
-
     proptest! {
         /// No plan with other edges costs less.
         #[test]
@@ -209,7 +212,7 @@ mod tests {
             prop_assert!(best.prewarms.len() <= MOST);
             let from = keep * 20 + edges.0 * 20;
             let other = Plan { keep: Duration::from_secs(keep * 20), prewarms: vec![secs(from, from + edges.1 * 20)] };
-            let (best, other) = (costs(&outlook, &best, &terms), costs(&outlook, &other, &terms));
+            let (best, other) = (best.costs(&outlook, &terms), other.costs(&outlook, &terms));
             prop_assert!(best <= other + 1e-6, "{best} against {other}");
         }
     }
