@@ -144,6 +144,8 @@ struct Pages {
     entries: VecDeque<Entry>,
     counts: Counts,
     next: Option<Next>,
+    learned: Option<Arc<[u8]>>,
+    forgotten: Option<Moment>,
 }
 
 impl Book {
@@ -200,6 +202,28 @@ impl Book {
 
     pub(crate) fn count(&self, add: impl FnOnce(&mut Counts)) {
         add(&mut self.pages().counts);
+    }
+
+    /// This was learned, as [`Kept`](kaos_core::form::Kept) writes it.
+    pub(crate) fn learned(&self, kept: Arc<[u8]>, prewarms: Prewarms) {
+        let mut pages = self.pages();
+        pages.learned = Some(kept);
+        pages.counts.prewarms = prewarms;
+    }
+
+    /// What was learned was forgotten, for somebody asked for it.
+    pub(crate) fn forgot(&self, now: Moment) {
+        self.pages().forgotten = Some(now);
+    }
+
+    /// What was learned, to be read by [`Kept`](kaos_core::form::Kept); nothing before the first gap.
+    pub fn kept(&self) -> Option<Arc<[u8]>> {
+        self.pages().learned.clone()
+    }
+
+    /// When what was learned was last forgotten on request.
+    pub fn forgotten(&self) -> Option<Moment> {
+        self.pages().forgotten
     }
 
     /// The entries, newest first.

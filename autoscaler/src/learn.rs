@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use kaos_core::Policy;
-use kaos_core::learned::{Learned, Sight, Warmth};
+use kaos_core::form::Kept;
+use kaos_core::learned::{Prewarms, Sight, Warmth};
 use kaos_core::policy::IdleTimeout;
 use kaos_core::warm::Terms;
 
@@ -14,20 +15,34 @@ use crate::journal::Book;
 /// What is learned of one workload.
 #[derive(Debug, Default)]
 pub(crate) struct Learn {
-    learned: Learned,
-    /// What its last start took; none before the first.
-    start_time: Duration,
+    kept: Kept,
+    /// What of it the book has: how often it was forgotten, its gaps, its pre-warms.
+    told: (u32, u64, Prewarms),
 }
 
 impl Learn {
     /// A start took so long.
     pub(crate) fn started(&mut self, took: Duration) {
-        self.start_time = took;
+        self.kept.start_time = took;
     }
 
     /// A replica is asked for before anybody asks.
     pub(crate) fn prewarming(&mut self) {
-        self.learned.prewarming();
+        self.kept.learned.prewarming();
+    }
+
+    /// This was learned before, or is known elsewhere.
+    pub(crate) fn recall(&mut self, kept: Kept, book: &Book) {
+        if self.kept.learned.recall(kept.learned) && self.kept.start_time.is_zero() {
+            self.kept.start_time = kept.start_time;
+        }
+        self.tell(book);
+    }
+
+    /// Begins anew; what starts take is still known.
+    pub(crate) fn forget(&mut self, book: &Book) {
+        self.kept.learned.forget();
+        self.tell(book);
     }
 
     /// When it is warm, where `policy` says that this is learned.
@@ -35,12 +50,18 @@ impl Learn {
         if policy.idle_timeout != IdleTimeout::Learned {
             return None;
         }
-        let before = self.learned.prewarms();
-        let warmth = self.learned.look(sight, &Terms::new(policy, self.start_time));
-        let prewarms = self.learned.prewarms();
-        if prewarms != before {
-            book.count(|counts| counts.prewarms = prewarms);
-        }
+        let warmth = self.kept.learned.look(sight, &Terms::new(policy, self.kept.start_time));
+        self.tell(book);
         warmth
+    }
+
+    /// Tells the book what is news to it.
+    fn tell(&mut self, book: &Book) {
+        let learned = &self.kept.learned;
+        let news = (learned.forgotten(), learned.gaps().count(), learned.prewarms());
+        if news != self.told {
+            self.told = news;
+            book.learned(self.kept.write().into(), learned.prewarms());
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! Learned idle through the whole control line: reports in, counts out.
 
+use std::sync::Arc;
+
+use kaos_core::form::Kept;
 use kaos_core::report::{HoldAnswer, HoldState};
 
 use crate::Action;
@@ -76,9 +79,20 @@ impl Timer {
     }
 
     fn run(knobs: &[(&str, &str)], calls: u64) -> Self {
-        let mut timer = Timer::new(knobs);
-        (1..calls * EVERY + 10).for_each(|second| timer.second(second));
-        timer
+        Timer::new(knobs).runs(calls)
+    }
+
+    fn runs(mut self, calls: u64) -> Self {
+        (1..calls * EVERY + 10).for_each(|second| self.second(second));
+        self
+    }
+
+    fn kept(&self) -> Option<Arc<[u8]>> {
+        self.desk.journal.book(&self.desk.workloads[0].id).unwrap().kept()
+    }
+
+    fn gaps(&self) -> u64 {
+        self.kept().map_or(0, |kept| Kept::read(&kept).unwrap().learned.gaps().count())
     }
 
     fn prewarms(&self) -> (u64, u64) {
@@ -101,4 +115,50 @@ fn a_timer_finds_its_replica_and_is_slept_through() {
 fn without_prewarms_every_call_is_cold_or_the_replica_stays() {
     let timer = Timer::run(&[("idle-timeout", "learned"), ("prewarm", "off")], 6);
     assert_eq!((timer.cold.len(), timer.prewarms()), (6, (0, 0)));
+}
+
+#[test]
+fn another_process_goes_on_where_the_last_one_ended() {
+    let first = Timer::run(&[("idle-timeout", "learned")], 12);
+    let mut second = Timer::new(&[("idle-timeout", "learned")]);
+    let id = second.desk.workloads[0].id.clone();
+    second.desk.line.recall(&id, &first.kept().unwrap()).unwrap();
+    assert_eq!(second.kept(), first.kept(), "nothing is lost on the way");
+    let second = second.runs(6);
+    assert_eq!(second.cold, [1], "only in the gap whose beginning it didn't see");
+    assert_eq!(second.gaps(), first.gaps() + 5);
+}
+
+#[test]
+fn what_was_learned_before_a_workload_is_there_waits_for_it() {
+    let first = Timer::run(&[("idle-timeout", "learned")], 4);
+    let journal = Arc::new(crate::Journal::default());
+    let settings = crate::line::Settings {
+        id: "b".into(),
+        max_starting: 20,
+        earn_sleep: true,
+        gather: std::time::Duration::ZERO,
+    };
+    let mut line = crate::Line::new(settings, journal.clone());
+    let workload = &first.desk.shown[0];
+    line.recall(&workload.id, &first.kept().unwrap()).unwrap();
+    assert!(line.recall(&workload.id, b"\x02").unwrap_err().to_string().contains("version 2"));
+    let workloads = Arc::from([workload.clone()]);
+    line.saw(&kaos_core::Snapshot { version: 1, workloads, ..Default::default() }, kaos_core::Moment::ZERO);
+    assert_eq!(journal.book(&workload.id).unwrap().kept(), first.kept());
+}
+
+#[test]
+fn what_is_forgotten_is_learned_anew() {
+    let mut timer = Timer::run(&[("idle-timeout", "learned")], 6);
+    let old = timer.kept().unwrap();
+    let (id, now) = (timer.desk.workloads[0].id.clone(), timer.desk.now);
+    assert!(timer.desk.line.forget(&id, now));
+    assert!(!timer.desk.line.forget(&kaos_core::WorkloadId::new("local", "nobody"), now));
+    assert_eq!((timer.gaps(), timer.desk.journal.book(&id).unwrap().forgotten()), (0, Some(now)));
+    timer.desk.line.recall(&id, &old).unwrap();
+    assert_eq!(timer.gaps(), 0, "what is from before isn't taken");
+    let known = timer.cold.len();
+    (6 * EVERY + 10..7 * EVERY + 10).for_each(|second| timer.second(second));
+    assert_eq!(timer.cold.len(), known + 1, "it is cold again");
 }

@@ -11,6 +11,9 @@ mod contest_test;
 #[cfg(test)]
 mod desk;
 pub mod journal;
+pub mod keep;
+#[cfg(test)]
+mod keep_test;
 mod learn;
 #[cfg(test)]
 mod learn_test;
@@ -27,4 +30,4 @@ mod write;
 pub use action::Action;
 pub use journal::Journal;
 pub use line::Line;
-pub use run::{Inputs, Settings, run};
+pub use run::{Inputs, ORDERS, Order, Settings, run};

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use kaos_core::budget::Budget;
+use kaos_core::form::{Kept, Unreadable};
 use kaos_core::snapshot::{Replicas, Snapshot};
 use kaos_core::{Moment, ProxyId, Report, WorkloadId};
 
@@ -49,6 +50,8 @@ pub struct Line {
     starting: u64,
     holds: u64,
     journal: Arc<Journal>,
+    /// What was learned of workloads that aren't there yet.
+    recalled: HashMap<WorkloadId, Kept, FixedState>,
 }
 
 /// What a line knows of one workload, its own writes included.
@@ -83,6 +86,7 @@ impl Line {
             starting: 0,
             holds: 0,
             journal,
+            recalled: HashMap::default(),
         }
     }
 
@@ -108,7 +112,10 @@ impl Line {
         }
     }
 
-    fn adopt(&mut self, track: Track) {
+    fn adopt(&mut self, mut track: Track) {
+        if let Some(kept) = self.recalled.remove(&track.workload.id) {
+            track.learn.recall(kept, &track.book);
+        }
         let at = self.free.pop().unwrap_or_else(|| {
             self.tracks.push(None);
             self.tracks.len() - 1
@@ -159,6 +166,30 @@ impl Line {
             self.leading = leading;
             self.touch_all();
         }
+    }
+
+    /// This was learned of `id`, by an earlier process or another autoscaler; whoever knows more is believed. What can't be read
+    /// changes nothing.
+    pub fn recall(&mut self, id: &WorkloadId, kept: &[u8]) -> Result<(), Unreadable> {
+        let kept = Kept::read(kept)?;
+        match self.places.get(id).and_then(|at| Some((*at, self.tracks[*at].as_mut()?))) {
+            Some((at, track)) => {
+                track.learn.recall(kept, &track.book);
+                self.news.insert(at);
+            }
+            None => drop(self.recalled.insert(id.clone(), kept)),
+        }
+        Ok(())
+    }
+
+    /// Forgets what was learned of `id`. Whether there is such a workload.
+    pub fn forget(&mut self, id: &WorkloadId, now: Moment) -> bool {
+        let at = self.places.get(id).copied();
+        let Some((at, track)) = at.and_then(|at| Some((at, self.tracks[at].as_mut()?))) else { return false };
+        track.learn.forget(&track.book);
+        track.book.forgot(now);
+        self.news.insert(at);
+        true
     }
 
     /// What is known and under way for `id`.

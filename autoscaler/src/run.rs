@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kaos_core::platform::{Platform, Refusal};
-use kaos_core::{Moment, ProxyId, Report, Snapshot};
-use tokio::sync::{mpsc, watch};
+use kaos_core::{Moment, ProxyId, Report, Snapshot, WorkloadId};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::action::Action;
 use crate::collect::Use;
@@ -50,7 +50,21 @@ pub struct Inputs {
     pub lead: watch::Receiver<bool>,
     /// The proxies that exist. Empty: those that report.
     pub proxies: watch::Receiver<BTreeSet<ProxyId>>,
+    /// What is said of what was learned.
+    pub orders: mpsc::Receiver<Order>,
 }
+
+/// Something about what was learned. Each is answered once it is done; nobody may wait for that.
+#[derive(Debug)]
+pub enum Order {
+    /// This was learned before. What can't be read is told, and begins anew.
+    Recall(Vec<(WorkloadId, Arc<[u8]>)>, oneshot::Sender<()>),
+    /// It is to be forgotten. Answered with whether there is such a workload.
+    Forget(WorkloadId, oneshot::Sender<bool>),
+}
+
+/// Orders on their way.
+pub const ORDERS: usize = 16;
 
 impl Inputs {
     /// Of the only autoscaler on one machine: it leads, and its proxies are these.
@@ -58,31 +72,32 @@ impl Inputs {
         snapshots: watch::Receiver<Arc<Snapshot>>,
         reports: mpsc::Receiver<Report>,
         proxies: impl IntoIterator<Item = ProxyId>,
+        orders: mpsc::Receiver<Order>,
     ) -> Self {
         let lead = watch::channel(true).1;
         let proxies = watch::channel(proxies.into_iter().collect()).1;
-        Inputs { snapshots, reports, lead, proxies }
+        Inputs { snapshots, reports, lead, proxies, orders }
     }
 }
 
 /// The next value of a channel; never, once its sender is gone.
-async fn changed<T>(channel: &mut watch::Receiver<T>) {
+pub(crate) async fn changed<T>(channel: &mut watch::Receiver<T>) {
     if channel.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-/// The next report; never, once all senders are gone.
-async fn received(reports: &mut mpsc::Receiver<Report>) -> Report {
-    match reports.recv().await {
-        Some(report) => report,
+/// What comes next; never, once all senders are gone.
+async fn received<T>(queue: &mut mpsc::Receiver<T>) -> T {
+    match queue.recv().await {
+        Some(next) => next,
         None => std::future::pending().await,
     }
 }
 
 /// Runs until the platform is gone. Dropping the future stops it and every write in flight.
 pub async fn run<P: Platform>(platform: Arc<P>, inputs: Inputs, journal: Arc<Journal>, settings: Settings) {
-    let Inputs { mut snapshots, mut reports, mut lead, mut proxies } = inputs;
+    let Inputs { mut snapshots, mut reports, mut lead, mut proxies, mut orders } = inputs;
     let Settings { id, max_starting, earn_sleep, gather, origin } = settings;
     let now = || Moment::at(origin, tokio::time::Instant::now().into_std());
     let mut line = Line::new(line::Settings { id, max_starting, earn_sleep, gather }, journal);
@@ -117,6 +132,7 @@ pub async fn run<P: Platform>(platform: Arc<P>, inputs: Inputs, journal: Arc<Jou
                 line.done(&action, &result, now());
             }
             () = changed(&mut lead) => line.lead(*lead.borrow_and_update()),
+            order = received(&mut orders) => obey(&mut line, order, now()),
             () = changed(&mut proxies) => line.proxies(&proxies.borrow_and_update()),
             () = sleep_until(tokio::time::Instant::now() + wait) => {}
         }
@@ -129,6 +145,27 @@ fn take(line: &mut Line, report: &Report, now: Moment) {
         Use::Stale => debug!(proxy = %report.proxy, sequence = report.sequence, "late report ignored"),
         Use::Unreadable => {
             warn!(proxy = %report.proxy, version = report.version, "report of an unknown version ignored");
+        }
+    }
+}
+
+fn obey(line: &mut Line, order: Order, now: Moment) {
+    // Who gave the order may not wait for its answer.
+    match order {
+        Order::Recall(all, done) => {
+            for (workload, kept) in all {
+                if let Err(why) = line.recall(&workload, &kept) {
+                    warn!(%workload, %why, "what was learned of it can't be read: it begins anew");
+                }
+            }
+            let _ = done.send(());
+        }
+        Order::Forget(workload, done) => {
+            let known = line.forget(&workload, now);
+            if known {
+                info!(%workload, "what was learned of it is forgotten");
+            }
+            let _ = done.send(known);
         }
     }
 }

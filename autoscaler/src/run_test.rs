@@ -159,7 +159,7 @@ impl World {
         let (reports, received) = mpsc::channel(16);
         let origin = Instant::now();
         let proxy_id = ProxyId::new("one");
-        let inputs = Inputs::alone(fake.shown.subscribe(), received, [proxy_id.clone()]);
+        let inputs = Inputs::alone(fake.shown.subscribe(), received, [proxy_id.clone()], mpsc::channel(1).1);
         let journal = Arc::new(Journal::default());
         let settings = Settings {
             id: "a".into(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use kaos_autoscaler::Inputs;
+use kaos_autoscaler::{Inputs, ORDERS};
 use kaos_kubernetes::change::{self, Changing, Choices, Clients, Kubernetes};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -135,6 +135,7 @@ fn start(
         reports: reported,
         lead: changing.leading(),
         proxies: known,
+        orders: mpsc::channel(ORDERS).1,
     };
     let settings = kaos_autoscaler::Settings {
         // Another after each restart, also where the pod keeps its name.

@@ -29,6 +29,9 @@ pub(crate) struct Settings {
     /// Where metrics, health and state are read [default: 127.0.0.1:9090; if that is taken, a free port]
     #[arg(long, env = "KAOS_ADMIN", value_name = "ADDR", value_parser = address)]
     pub(crate) admin: Option<SocketAddr>,
+    /// Where what was learned is kept [default: a folder for this kaos.toml, or this directory, in the user's state folder]
+    #[arg(long, env = "KAOS_STATE", value_name = "DIR", value_parser = path)]
+    pub(crate) state: Option<PathBuf>,
     /// Most replicas, of all functions together, that start at once [default: the CPU cores]
     #[arg(long, env = "KAOS_MAX_STARTING", value_name = "N", allow_negative_numbers = true, value_parser = max_starting)]
     pub(crate) max_starting: Option<usize>,
@@ -89,13 +92,14 @@ pub(crate) enum AccessLog {
 }
 
 /// Names of the settings, in the order of the reference.
-pub(crate) const NAMES: [&str; 18] = [
+pub(crate) const NAMES: [&str; 19] = [
     "listen",
     "listen-tls",
     "tls-cert",
     "tls-key",
     "tls-dir",
     "admin",
+    "state",
     "max-starting",
     "error-detail",
     "max-header-size",
@@ -125,6 +129,7 @@ impl Settings {
             "tls-key" => self.tls_key = Some(paths(text)?),
             "tls-dir" => self.tls_dir = Some(path(text)?),
             "admin" => self.admin = Some(address(text)?),
+            "state" => self.state = Some(path(text)?),
             "max-starting" => self.max_starting = Some(max_starting(text)?),
             "error-detail" => self.error_detail = Some(error_detail(text)?),
             "max-header-size" => self.max_header_size = Some(header_size(text)?),
@@ -154,6 +159,7 @@ impl Settings {
             tls_cert: self.tls_cert.map(within),
             tls_key: self.tls_key.map(within),
             tls_dir: self.tls_dir.map(|dir| folder.join(dir)),
+            state: self.state.map(|dir| folder.join(dir)),
             ..self
         }
     }
@@ -167,6 +173,7 @@ impl Settings {
             self.tls_key == other.tls_key,
             self.tls_dir == other.tls_dir,
             self.admin == other.admin,
+            self.state == other.state,
             self.max_starting == other.max_starting,
             self.error_detail == other.error_detail,
             self.max_header_size == other.max_header_size,
@@ -192,6 +199,7 @@ impl Settings {
             tls_key: self.tls_key.as_ref().or(other.tls_key.as_ref()).cloned(),
             tls_dir: self.tls_dir.as_ref().or(other.tls_dir.as_ref()).cloned(),
             admin: self.admin.or(other.admin),
+            state: self.state.as_ref().or(other.state.as_ref()).cloned(),
             max_starting: self.max_starting.or(other.max_starting),
             error_detail: self.error_detail.or(other.error_detail),
             max_header_size: self.max_header_size.or(other.max_header_size),

@@ -9,6 +9,7 @@ fn every_setting_is_read_within_its_bounds() {
         ("tls-key", "a.key", ","),
         ("tls-dir", "certificates", ""),
         ("admin", "http://127.0.0.1:9090/", "localhost"),
+        ("state", "state", ""),
         ("max-starting", "4", "0"),
         ("error-detail", "brief", "some"),
         ("max-header-size", "64KiB", "2MiB"),

@@ -4,6 +4,7 @@
 mod output;
 mod reload;
 mod run;
+mod state;
 mod status;
 
 use std::num::NonZero;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kaos_autoscaler::Inputs;
+use kaos_autoscaler::{Inputs, ORDERS};
 use kaos_core::{EndpointUid, Policy, ProxyId, Report, WorkloadId};
 use kaos_local::{Launcher, Local};
 use kaos_proxy::{Bound, Proxy};
@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use super::reload::Watched;
+use super::state::Keeping;
 use super::status::Status;
 use super::{DRAIN, output};
 use crate::access_log::{self, Opened, Writing};
@@ -53,6 +54,7 @@ struct Running {
     local: Arc<Local>,
     proxy: Arc<Proxy>,
     autoscaler: AbortHandle,
+    keeping: Option<Keeping>,
     draining: watch::Sender<bool>,
     reload: mpsc::Sender<()>,
     access_log: Option<Writing>,
@@ -103,7 +105,6 @@ impl Run {
     ) -> Result<Running, Failure> {
         let origin = clock.origin();
         let failed = |error: std::io::Error| Failure::Failed(error.to_string());
-        let max_starting = self.chosen.config.settings.max_starting.unwrap_or(self.cores);
         let functions = self.chosen.config.functions.iter().map(placed).collect();
         let local = Local::start(Launcher::own(GUARDIAN), functions, origin).await.map_err(failed)?;
         let local = Arc::new(local);
@@ -120,14 +121,10 @@ impl Run {
         let journal = Arc::new(tell::journal(clock));
         let (draining, is_draining) = watch::channel(false);
         let shown = snapshots.clone();
-        let inputs = Inputs::alone(snapshots.clone(), reports, [ProxyId::new(PROXY)]);
-        let settings = kaos_autoscaler::Settings {
-            id: format!("local-{}-{}", instance.pid, clock.began().as_microsecond()),
-            max_starting: u32::try_from(max_starting).unwrap_or(u32::MAX),
-            earn_sleep: false,
-            gather: Duration::ZERO,
-            origin,
-        };
+        let (orders, ordered) = mpsc::channel(ORDERS);
+        let keeping = Keeping::start(&self.chosen, journal.clone(), orders);
+        let inputs = Inputs::alone(snapshots.clone(), reports, [ProxyId::new(PROXY)], ordered);
+        let settings = self.deciding(&instance, &clock);
         let deciding = kaos_autoscaler::run(local.clone(), inputs, journal.clone(), settings);
         let (autoscaler, deciding) = vital("the autoscaler", deciding);
         let desk = Desk {
@@ -165,7 +162,16 @@ impl Run {
         tokio::spawn(status.run());
         tokio::spawn(memory::give_back());
         let reload = self.watch(local.clone());
-        Ok(Running { local, proxy, autoscaler, draining, reload, access_log: None, _registered: registered })
+        Ok(Running {
+            local,
+            proxy,
+            autoscaler,
+            keeping,
+            draining,
+            reload,
+            access_log: None,
+            _registered: registered,
+        })
     }
 
     /// Says where it is reached.
@@ -178,6 +184,18 @@ impl Run {
         let mut out = std::io::stdout().lock();
         let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         said.map_err(|error| Failure::Failed(format!("stdout: {error}")))
+    }
+
+    /// How the only autoscaler of this machine decides.
+    fn deciding(&self, instance: &Instance, clock: &Clock) -> kaos_autoscaler::Settings {
+        let max_starting = self.chosen.config.settings.max_starting.unwrap_or(self.cores);
+        kaos_autoscaler::Settings {
+            id: format!("local-{}-{}", instance.pid, clock.began().as_microsecond()),
+            max_starting: u32::try_from(max_starting).unwrap_or(u32::MAX),
+            earn_sleep: false,
+            gather: Duration::ZERO,
+            origin: clock.origin(),
+        }
     }
 
     /// Watches the file, if there is one.
@@ -198,7 +216,7 @@ impl Run {
 
 impl Running {
     /// Lets requests finish, then stops replicas.
-    async fn end(&self, drain: Duration) {
+    async fn end(&mut self, drain: Duration) {
         self.draining.send_replace(true);
         self.proxy.drain();
         if tokio::time::timeout(drain, self.proxy.emptied()).await.is_err() {
@@ -207,6 +225,9 @@ impl Running {
         if let Some(access_log) = &self.access_log {
             self.proxy.flush().await;
             access_log.finish();
+        }
+        if let Some(keeping) = &mut self.keeping {
+            keeping.end().await;
         }
         self.autoscaler.abort();
         self.local.shutdown().await;

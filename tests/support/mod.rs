@@ -28,7 +28,7 @@ pub fn kaos(runtime: &Path) -> Command {
             command.env_remove(name);
         }
     }
-    command.env_remove("KUBECONFIG").env("HOME", runtime);
+    command.env_remove("KUBECONFIG").env_remove("XDG_STATE_HOME").env("HOME", runtime);
     command.env("XDG_RUNTIME_DIR", runtime).current_dir(runtime).stdin(Stdio::null());
     command
 }

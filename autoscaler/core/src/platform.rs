@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,22 @@ pub trait Platform: Send + Sync + 'static {
         hold: Option<Hold>,
     ) -> impl Future<Output = Result<u64, Refusal>> + Send;
 }
+
+/// Where what was learned outlives processes: an entry of bytes per workload.
+pub trait Shelf: Send + 'static {
+    /// Entries that others have written since the last look; at the first, all.
+    fn look(&mut self) -> impl Future<Output = Result<Vec<Entry>, Refusal>> + Send;
+
+    /// Writes entries, and takes away those without bytes. After a [`Refusal::Conflict`], or when it isn't known what was
+    /// written, the next look shows all of it again.
+    fn put(
+        &mut self,
+        entries: &[(WorkloadId, Option<Arc<[u8]>>)],
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+}
+
+/// What is on a [`Shelf`] of one workload.
+pub type Entry = (WorkloadId, Arc<[u8]>);
 
 /// One write of a replica count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,6 +16,7 @@ mod ports;
 mod probe;
 mod publish;
 mod replica;
+mod shelf;
 mod streak;
 mod supervise;
 
@@ -23,6 +24,7 @@ pub use function::{Function, Launcher};
 pub use linux::guard;
 pub use local::{Busy, Local};
 pub use logs::{Feed, Item, Line, Logs, Stream};
+pub use shelf::StateFile;
 
 /// The variable that marks every process of a replica with the replica's uid.
 pub(crate) const MARK: &str = "KAOS_REPLICA";
