@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 
 use kaos_autoscaler::journal::{Book, Entry};
+use kaos_core::form::Kept;
+use kaos_core::habit::Habit;
 use kaos_core::host::HostPattern;
+use kaos_core::policy::IdleTimeout;
 use kaos_core::snapshot::{Phase, StartFailure, Targets, Workload};
 use kaos_core::{Decision, Endpoint, Moment, Policy};
 use serde_json::{Map, Value, json};
@@ -35,6 +38,7 @@ pub(crate) fn shown(
         "waiting": load.waiting,
         "policy": policy(&workload.policy),
         "last_request_at": at(load.last_activity),
+        "learned": book.and_then(|book| learned(book, &workload.policy, clock)),
         "last_wake": book.and_then(|book| last_wake(book, workload, clock)),
         "next": next,
         "failure": workload.failure.as_ref().map(|failure| failed(failure, clock)),
@@ -123,6 +127,18 @@ fn last_wake(book: &Book, workload: &Workload, clock: &Clock) -> Option<Value> {
         "because": told.because,
         "ready_at": ready.map(|at| clock.rfc3339(at)),
     }))
+}
+
+/// What was learned of its calls, where that decides.
+fn learned(book: &Book, policy: &Policy, clock: &Clock) -> Option<Value> {
+    if policy.idle_timeout != IdleTimeout::Learned {
+        return None;
+    }
+    // What this process wrote itself can be read.
+    let kept = book.kept().and_then(|kept| Kept::read(&kept).ok()).unwrap_or_default();
+    let mut habit = json!(Habit::new(&kept, policy));
+    habit["forgotten_at"] = json!(book.forgotten().map(|at| clock.rfc3339(at)));
+    Some(habit)
 }
 
 /// The journal of a workload, newest first.

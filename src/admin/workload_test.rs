@@ -97,3 +97,29 @@ fn moments_in_an_observation_become_timestamps() {
     assert!(observed["heard"]["from"].as_str().unwrap().ends_with('Z'));
     assert!(!observed.contains_key("rest_until"));
 }
+
+#[test]
+fn what_was_learned_is_told_where_it_decides() {
+    let (journal, clock) = (kaos_autoscaler::Journal::default(), Clock::new(Instant::now()));
+    let settings = kaos_autoscaler::line::Settings {
+        id: "a".into(),
+        max_starting: 1,
+        earn_sleep: false,
+        gather: std::time::Duration::ZERO,
+    };
+    let journal = std::sync::Arc::new(journal);
+    let mut line = kaos_autoscaler::Line::new(settings, journal.clone());
+    let mut workload = workload();
+    let workloads = std::sync::Arc::from([std::sync::Arc::new(workload.clone())]);
+    line.saw(&kaos_core::Snapshot { version: 1, workloads, ..Default::default() }, Moment::ZERO);
+    let book = journal.book(&workload.id).unwrap();
+    let told =
+        |workload: &Workload| shown(workload, Load::default(), Some(&book), None, &clock)["learned"].clone();
+    workload.policy = std::sync::Arc::new(workload.policy.with([("idle-timeout", "1m")]).unwrap());
+    assert_eq!(told(&workload), Value::Null, "it has no say");
+    workload.policy = std::sync::Arc::new(workload.policy.with([("idle-timeout", "learned")]).unwrap());
+    assert_eq!((&told(&workload)["gaps"], &told(&workload)["forgotten_at"]), (&json!(0), &Value::Null));
+    assert_eq!(told(&workload)["sentences"][0], "nothing is known of its calls yet");
+    assert!(line.forget(&workload.id, Moment::ZERO));
+    assert!(told(&workload)["forgotten_at"].as_str().unwrap().ends_with('Z'));
+}

@@ -48,6 +48,18 @@ fn lines(workload: &Value, journal: &[Value]) -> String {
         None => writeln!(out, "{}", why(workload, journal)),
     };
     let _ = writeln!(out, "{}", next(workload));
+    for (at, sentence) in list(workload, "/learned/sentences").iter().filter_map(Value::as_str).enumerate() {
+        let _ = writeln!(out, "{}{sentence}", if at == 0 { "Learned: " } else { "         " });
+    }
+    let forgotten = text(workload, "/learned/forgotten_at");
+    if !forgotten.is_empty() {
+        let _ = writeln!(
+            out,
+            "What was learned before was forgotten at {} ({}).",
+            time(forgotten),
+            distance(forgotten)
+        );
+    }
     for note in list(workload, "/notes") {
         let _ = writeln!(out, "{}: {}", text(note, "/reason"), text(note, "/text"));
     }
@@ -125,6 +137,7 @@ mod tests {
             "namespace": "local", "name": "shop", "state": "serving", "in_flight": 14, "waiting": 0,
             "replicas": { "desired": 2, "ready": 2, "starting": 0 },
             "next": { "at": "2026-01-01T00:01:00Z", "then": "zero unless a request comes" },
+            "learned": { "sentences": ["a call comes", "after a call"], "forgotten_at": "2026-01-01T00:00:00Z" },
         });
         let journal = [
             entry("stay", 2, 2, "steady", "2 carry 14 in flight"),
@@ -142,6 +155,12 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("\n2 replicas because 14 waiting, more than 1 replicas"), "{text}");
+        assert!(
+            text.contains(
+                "\nLearned: a call comes\n         after a call\nWhat was learned before was forgotten at"
+            ),
+            "{text}"
+        );
         assert!(text.contains("zero unless a request comes") && text.contains("1 → 2"), "{text}");
     }
 

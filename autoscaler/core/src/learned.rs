@@ -10,12 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::gaps::Gaps;
 use crate::moment::Moment;
-use crate::warm::{Plan, Terms};
+use crate::warm::{LEAST_KEPT, Plan, Terms};
 
-/// A replica is kept for so long at least: whoever decides hears of a request's end up to a second later.
-pub const LEAST_KEPT: Duration = Duration::from_secs(1);
-/// And for so long at most, before the first pre-warm.
-const MOST_KEPT: Duration = Duration::from_secs(30 * 60);
 /// Gaps that must be known before a replica is started unasked.
 const ENOUGH: u64 = 1;
 /// What remains of the record with each gap.
@@ -198,7 +194,7 @@ impl Learned {
 
 impl Gap {
     fn warmth(&self, earned: bool, terms: &Terms, now: Moment) -> Warmth {
-        let keep = self.plan.keep.clamp(LEAST_KEPT, MOST_KEPT);
+        let keep = self.plan.kept();
         if !self.whole {
             // It began before: a replica that is there may be kept or pre-warmed, and goes no earlier than it would have.
             let widths =

@@ -19,6 +19,7 @@ pub mod decision;
 pub mod duration;
 pub mod form;
 pub mod gaps;
+pub mod habit;
 pub mod host;
 pub mod id;
 pub mod idle;

@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::gaps::{BINS, Outlook, bins};
 use crate::policy::{Policy, Prewarm};
 
+/// A replica is kept for so long at least: whoever decides hears of a request's end up to a second later.
+pub const LEAST_KEPT: Duration = Duration::from_secs(1);
+/// And for so long at most, before the first pre-warm.
+const MOST_KEPT: Duration = Duration::from_secs(30 * 60);
 /// Most pre-warms in one gap: none after so many that nobody used.
 const MOST: usize = 3;
 /// A pre-warm must be expected to save this share of a cold start's worth beyond its own cost: what is known is never exact,
@@ -49,7 +53,7 @@ pub struct Stretch {
 /// When a replica is warm in a gap.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// At first it is kept for so long.
+    /// At first it is worth keeping for so long.
     pub keep: Duration,
     /// Then one is started for each of these, in this order, until a request comes. At most three.
     pub prewarms: Vec<Stretch>,
@@ -68,6 +72,11 @@ struct Choice {
 }
 
 impl Plan {
+    /// For how long a replica is kept at first.
+    pub fn kept(&self) -> Duration {
+        self.keep.clamp(LEAST_KEPT, MOST_KEPT)
+    }
+
     /// The plan for a gap that may end as `outlook` says.
     pub fn new(outlook: &Outlook, terms: &Terms) -> Plan {
         let mut left = if terms.prewarm { MOST } else { 0 };

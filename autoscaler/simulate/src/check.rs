@@ -5,10 +5,10 @@ use std::time::Duration;
 use kaos_autoscaler::Action;
 use kaos_autoscaler::collect::SILENCE;
 use kaos_core::decision::{Because, Why};
-use kaos_core::learned::LEAST_KEPT;
 use kaos_core::platform::{Expected, Scale};
 use kaos_core::report::HoldState;
 use kaos_core::snapshot::Phase;
+use kaos_core::warm::LEAST_KEPT;
 use kaos_core::{Decision, Moment, Report, decide};
 
 use crate::platform::Moved;
