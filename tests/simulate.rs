@@ -43,7 +43,7 @@ fn policies_stand_side_by_side() {
 
 #[test]
 fn a_timer_is_awaited_where_idle_is_learned() {
-    let arguments = ["--output", "json", "--policy", "kaos", "--set", "idle-timeout=learned"];
+    let arguments = ["--output", "json", "--policy", "kaos"];
     let (code, text, errors) = simulate(&timer(), &arguments);
     assert_eq!((code, errors.as_str()), (Some(0), ""), "{text}");
     let told: Value = serde_json::from_str(&text).unwrap();

@@ -24,7 +24,8 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new(count: usize, max_starting: u32, knobs: &[(&str, &str)]) -> Self {
-        let policy = Arc::new(Policy::default().with(knobs.iter().copied()).unwrap());
+        let usual = [("idle-timeout", "1m")];
+        let policy = Arc::new(Policy::default().with(usual.iter().chain(knobs).copied()).unwrap());
         let workload = |at: usize| Workload::new(WorkloadId::new("local", &format!("w{at}")), policy.clone());
         let journal = Arc::new(Journal::default());
         let settings = Settings { id: "a".into(), max_starting, earn_sleep: false, gather: Duration::ZERO };

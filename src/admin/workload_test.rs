@@ -38,7 +38,7 @@ fn every_promised_member_is_there() {
     assert_eq!(shown["url"], "http://shop.localhost:8080/cart");
     assert_eq!(shown["replicas"], json!({ "desired": 1, "ready": 1, "starting": 0 }));
     assert_eq!(shown["policy"]["max-scale"], 4);
-    assert_eq!(shown["policy"]["idle-timeout"], "1m");
+    assert_eq!(shown["policy"]["idle-timeout"], "learned");
     assert_eq!(shown["policy"]["target"], "default");
     assert_eq!(shown["endpoints"][0]["phase"], "ready");
     assert!(shown["endpoints"][0]["ready_at"].as_str().unwrap().ends_with('Z'));

@@ -13,7 +13,8 @@ pub(crate) fn text(name: &str, count: u64, age: Duration) -> String {
     } else {
         format!(
             "This replica was warm: it began {} ago, and this is its request number {count}.\n\
-             When nobody asks for a minute (--idle-timeout) it is stopped; then nothing runs until somebody does.",
+             When nobody has asked for a while it is stopped (--idle-timeout: 20 s, until Kaos knows how often you ask); then \
+             nothing runs until somebody does.",
             span(age)
         )
     };

@@ -113,10 +113,7 @@ fn curves(trace: &Trace, settings: &Settings) -> Vec<Curve> {
     });
     vec![
         Curve { name: "fixed, by timeout".to_owned(), points: fixed.into() },
-        Curve {
-            name: "kaos with idle-timeout=learned, by cold-start-cost".to_owned(),
-            points: learned.into(),
-        },
+        Curve { name: "kaos, idle time learned, by cold-start-cost".to_owned(), points: learned.into() },
     ]
 }
 

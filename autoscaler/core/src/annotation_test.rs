@@ -101,7 +101,8 @@ fn knatives_spellings_are_read_and_kaoss_own_win() {
     );
     let idle = |value| policy(&[("autoscaling.knative.dev/scale-to-zero-pod-retention-period", value)]);
     assert_eq!(idle("5m").idle_timeout.fixed().unwrap().as_secs(), 300);
-    assert_eq!(idle("5s").idle_timeout, Policy::default().idle_timeout);
+    assert_eq!(idle("5s").idle_timeout.fixed().unwrap().as_secs(), 60);
+    assert_eq!(idle("0s").idle_timeout, Policy::default().idle_timeout);
     let ignored = adopted(&[("autoscaling.knative.dev/target-burst-capacity", "-1")]);
     assert!(ignored.notes[0].starts_with("autoscaling.knative.dev/target-burst-capacity has no effect"));
     let hpa = adopted(&[

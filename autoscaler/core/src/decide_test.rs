@@ -38,7 +38,8 @@ impl Scene {
             seen: true,
             ..Observation::default()
         };
-        let policy = Policy::default().with(knobs.iter().copied()).unwrap();
+        let usual = [("idle-timeout", "1m")];
+        let policy = Policy::default().with(usual.iter().chain(knobs).copied()).unwrap();
         Scene { policy, seen, memory: Memory::default() }
     }
 

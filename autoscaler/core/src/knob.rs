@@ -206,8 +206,8 @@ pub const KNOBS: &[Knob] = &[
     knob!(
         "idle-timeout",
         "a duration, 1s to 24h, or learned",
-        "1m",
-        "Nothing in flight or waiting for this long: zero replicas. learned: as long as the workload's own gaps between requests say that it is worth it.",
+        "learned",
+        "Nothing in flight or waiting for this long: zero replicas. learned: as long as the workload's own gaps between requests say that it is worth it; 20s before any is known.",
         idle_timeout = |text| match text {
             "learned" => Ok(IdleTimeout::Learned),
             _ => span(text, SECOND, DAY).map(IdleTimeout::After),

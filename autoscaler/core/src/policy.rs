@@ -173,7 +173,7 @@ impl Default for Policy {
             initial_scale: 1,
             activation_scale: 1,
             scale_down_delay: Duration::ZERO,
-            idle_timeout: IdleTimeout::After(Duration::from_secs(60)),
+            idle_timeout: IdleTimeout::Learned,
             prewarm: Prewarm::default(),
             cold_start_cost: usual_cold_start_cost(),
             no_wake_paths: Box::default(),

@@ -105,7 +105,9 @@ async fn outage(seconds: usize) {
     let plane = ControlPlane::start().await.unwrap();
     let cold = shops(1);
     let scene = scene(&plane, &cold).await;
-    scene.deploy("warm", 1, json!({"kaos.dev/enabled": "true"}), |_, _| {}).await;
+    scene
+        .deploy("warm", 1, json!({"kaos.dev/enabled": "true", "kaos.dev/idle-timeout": "1m"}), |_, _| {})
+        .await;
     scene.answers("warm").await;
     let patient = json!({"metadata": {"annotations": {"kaos.dev/queue-timeout": "5m"}}});
     scene.merge(&cold[0], "test", patient).await;

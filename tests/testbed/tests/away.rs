@@ -15,7 +15,9 @@ use support::scene::{Scene, sleepy};
 async fn an_outage_of_the_api_server_fails_no_request() {
     let plane = ControlPlane::start().await.unwrap();
     let scene = Scene::start(&plane, "away", 2, 2).await;
-    scene.deploy("warm", 1, json!({"kaos.dev/enabled": "true"}), |_, _| {}).await;
+    scene
+        .deploy("warm", 1, json!({"kaos.dev/enabled": "true", "kaos.dev/idle-timeout": "1m"}), |_, _| {})
+        .await;
     scene.deploy("cold", 1, sleepy(), |_, _| {}).await;
     scene.answers("warm").await;
     scene.answers("cold").await;

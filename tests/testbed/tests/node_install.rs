@@ -30,7 +30,7 @@ async fn one_annotation_and_a_deployment_sleeps_and_wakes() {
     shop(&client, &namespace, 1, json!({"env": env, "readinessProbe": probe})).await;
     ready(&client, &namespace, 1).await;
 
-    annotate(&client, &namespace, json!({"kaos.dev/enabled": "true"})).await;
+    annotate(&client, &namespace, json!({"kaos.dev/enabled": "true", "kaos.dev/idle-timeout": "1m"})).await;
     let host = format!("shop.{namespace}.localhost");
     let warm = eventually("it is adopted", async || {
         kaos.get(&host, "/").await.filter(|answer| answer.status == 200)

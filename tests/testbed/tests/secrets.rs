@@ -44,7 +44,8 @@ impl<'a> Scene<'a> {
         let probe = json!({"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 1});
         shop(&client, &namespace, 1, json!({"readinessProbe": probe})).await;
         ready(&client, &namespace, 1).await;
-        annotate(&client, &namespace, json!({"kaos.dev/enabled": "true"})).await;
+        annotate(&client, &namespace, json!({"kaos.dev/enabled": "true", "kaos.dev/idle-timeout": "1m"}))
+            .await;
 
         let system = plane.namespace("kaos").await.unwrap();
         let secret = format!("{vault}/cert");

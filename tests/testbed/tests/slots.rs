@@ -105,8 +105,8 @@ async fn client(seen: &Seen, host: &str, listed: &Mutex<Vec<SocketAddr>>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_has_one_request_at_a_time_whichever_proxies_there_are() {
-    let limited =
-        json!({"kaos.dev/enabled": "true", "kaos.dev/container-concurrency": "1", "kaos.dev/max-scale": "3"});
+    let limited = json!({"kaos.dev/enabled": "true", "kaos.dev/container-concurrency": "1", "kaos.dev/max-scale": "3",
+        "kaos.dev/idle-timeout": "1m"});
     let mut scene = two_proxies("slots", limited).await;
     let listen = |scene: &Scene<'_>, at: usize| scene.kaos.proxies[at].listen;
     let (seen, host) = (Seen::default(), scene.host("shop"));

@@ -55,7 +55,7 @@ impl Scene {
         annotate(
             &client,
             &namespace,
-            json!({"kaos.dev/enabled": "true", "kaos.dev/container-concurrency": "1"}),
+            json!({"kaos.dev/enabled": "true", "kaos.dev/container-concurrency": "1", "kaos.dev/idle-timeout": "1m"}),
         )
         .await;
         eventually("it is adopted", async || {

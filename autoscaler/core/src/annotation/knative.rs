@@ -3,12 +3,16 @@
 //! Kaos's own spelling of the same knob wins; what it overrides isn't looked at. Units and suffixes are the same.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{Asked, PREFIX, Read, invalid};
-use crate::{duration, knob};
+use crate::duration;
 
 /// What the names of the annotations of Knative's autoscaler begin with.
 pub(super) const KNATIVE: &str = "autoscaling.knative.dev/";
+
+/// Knative's stable window, if nothing else is said.
+const WINDOW: Duration = Duration::from_secs(60);
 
 /// Knobs of the same name and meaning, with their older spelling.
 const SAME: [(&str, &str); 11] = [
@@ -78,13 +82,12 @@ impl Read {
         }
     }
 
-    /// The last replica stays at least so long: never less than the usual `idle-timeout`.
+    /// The last replica stays at least so long, and not less than Knative's stable window: it begins to count then. What is learned
+    /// may be less, so it isn't where this is said.
     fn retention(&mut self, annotation: &str, value: &str) {
-        let Some(idle) = knob::find("idle-timeout") else { return };
-        let usual = duration::parse(&(idle.show)(&self.policy)).unwrap_or_default();
         match duration::parse(value) {
-            Ok(retention) if retention <= usual => {}
-            Ok(retention) => self.knob(annotation, "idle-timeout", &duration::format(retention)),
+            Ok(Duration::ZERO) => {}
+            Ok(retention) => self.knob(annotation, "idle-timeout", &duration::format(retention.max(WINDOW))),
             Err(_) => self.wrong.push(invalid(annotation, value, "a duration, such as 90s or 1m30s")),
         }
     }
