@@ -45,6 +45,20 @@ impl Desk {
         desk
     }
 
+    /// Another process takes over, with what was learned.
+    pub(crate) fn restart(&mut self) {
+        let old = std::mem::take(&mut self.journal);
+        let settings =
+            Settings { id: "b".into(), max_starting: 20, earn_sleep: false, gather: Duration::ZERO };
+        self.line = Line::new(settings, self.journal.clone());
+        self.line.lead(true);
+        self.show();
+        for (id, book) in old.all() {
+            book.kept().into_iter().for_each(|kept| self.line.recall(&id, &kept).unwrap());
+        }
+        self.report();
+    }
+
     pub(crate) fn show(&mut self) {
         // What hasn't changed is the same picture: only what has is looked at.
         let shown = self.workloads.iter().enumerate().map(|(at, workload)| match self.shown.get(at) {

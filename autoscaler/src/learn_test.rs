@@ -162,3 +162,34 @@ fn what_is_forgotten_is_learned_anew() {
     (6 * EVERY + 10..7 * EVERY + 10).for_each(|second| timer.second(second));
     assert_eq!(timer.cold.len(), known + 1, "it is cold again");
 }
+
+/// The first second without a replica from `second` on, of a timer whose line is begun anew then if that is asked for; the call
+/// after it isn't made.
+fn asleep_from(second: u64, restart: bool) -> u64 {
+    // A short window: who has heard its proxies for that long may go down.
+    let mut timer = Timer::new(&[("idle-timeout", "learned"), ("window", "6s")]);
+    (1..second).for_each(|second| timer.second(second));
+    if restart {
+        timer.desk.restart();
+    }
+    let asleep = timer.asleep;
+    let call = second.next_multiple_of(EVERY);
+    (second..call + 2 * EVERY)
+        .find(|second| {
+            // From the next call on nobody comes.
+            if second % EVERY > 0 {
+                timer.second(*second);
+            }
+            timer.asleep > asleep
+        })
+        .unwrap()
+}
+
+#[test]
+fn a_restart_takes_no_replica_that_would_have_stayed() {
+    // After a call, awaiting the next, and when that is late.
+    for second in [8 * EVERY + 2, 9 * EVERY - 30, 9 * EVERY - 5, 9 * EVERY + 10, 9 * EVERY + 35] {
+        let (with, without) = (asleep_from(second, true), asleep_from(second, false));
+        assert!(with >= without, "restarted at {second}: asleep from {with} on, {without} without");
+    }
+}

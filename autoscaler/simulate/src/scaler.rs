@@ -70,6 +70,11 @@ impl Scaler {
         }
     }
 
+    /// What it has learned, as it outlives the process.
+    pub fn kept(&self) -> Vec<(WorkloadId, Arc<[u8]>)> {
+        self.journal.all().into_iter().filter_map(|(id, book)| Some((id, book.kept()?))).collect()
+    }
+
     /// Shows it a picture.
     pub fn saw(&mut self, picture: Arc<Snapshot>, sabotage: Option<Sabotage>, now: Moment) {
         match sabotage {

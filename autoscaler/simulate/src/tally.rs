@@ -17,11 +17,13 @@ pub enum Kind {
     ForeignWrite,
     /// A replica was started before anybody asked.
     Prewarmed,
+    /// An autoscaler began with what another had learned.
+    Recalled,
 }
 
 impl Kind {
     /// Every one.
-    pub const ALL: [Kind; 7] = [
+    pub const ALL: [Kind; 8] = [
         Kind::HoldCancelled,
         Kind::ReportLost,
         Kind::RestartInHold,
@@ -29,6 +31,7 @@ impl Kind {
         Kind::Failover,
         Kind::ForeignWrite,
         Kind::Prewarmed,
+        Kind::Recalled,
     ];
 }
 
@@ -60,7 +63,7 @@ pub struct Tally {
     /// Writes by somebody else.
     pub foreign: u64,
     /// Which kinds of things happened.
-    pub kinds: [bool; 7],
+    pub kinds: [bool; 8],
 }
 
 impl Tally {

@@ -115,7 +115,14 @@ impl World {
 
     fn revive_scaler(&mut self, at: usize) {
         let incarnation = self.process();
+        let kept = self.scalers[at].kept();
         self.scalers[at] = Scaler::new(at, incarnation, self.setup.max_starting);
+        for (id, kept) in kept {
+            self.tally.mark(Kind::Recalled);
+            if let Err(why) = self.scalers[at].line.recall(&id, &kept) {
+                self.broken(|_| format!("what was learned of {id} can't be read again: {why}"));
+            }
+        }
         let alone = (0..self.scalers.len()).all(|other| other == at || !self.scalers[other].up);
         self.begin_scaler(at, alone);
     }
