@@ -17,6 +17,7 @@ mod image;
 #[cfg(feature = "kubernetes")]
 mod install;
 mod instance;
+mod keeping;
 mod mark;
 mod process;
 #[cfg(feature = "kubernetes")]

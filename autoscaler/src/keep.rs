@@ -95,6 +95,10 @@ struct Keeper<S> {
 impl<S: Shelf> Keeper<S> {
     /// A look, and a write where this one leads.
     async fn pass(&mut self, leads: bool) -> Result<(), Refusal> {
+        if !leads && self.read {
+            // What the leader keeps is looked at again by who comes to lead.
+            return Ok(());
+        }
         let mut last = Ok(());
         for _ in 0..TRIES {
             self.look().await?;

@@ -1,6 +1,7 @@
 //! The life of `kaos autoscaler`: watch, listen, decide, let another lead.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use crate::cluster::{self, Originals, Watched};
 use crate::config::Settings;
 use crate::failure::Failure;
 use crate::instance::{Instance, REVISION, VERSION};
+use crate::keeping::Keeping;
 use crate::process::part::vital;
 use crate::process::signals::{Signals, Told};
 use crate::process::{daemon, ports};
@@ -40,6 +42,7 @@ struct Running {
     _watched: Watched,
     changing: Changing,
     deciding: AbortHandle,
+    keeping: Keeping,
     draining: watch::Sender<bool>,
 }
 
@@ -54,13 +57,15 @@ pub(crate) async fn run(args: &Autoscaler) -> Result<(), Failure> {
     let watched = cluster::watch(&args.member, clock, Some(on_record)).await?;
     let (wakes, _) = cluster::reach(&args.member.kubeconfig).await?;
     let clients = Clients { others: watched.client.clone(), wakes: Some(wakes) };
-    let running = start(args, &name, clock, watched, clients, listener)?;
+    let mut running = start(args, &name, clock, watched, clients, listener)?;
     tokio::spawn(pass_on(running.changing.originals(), originals));
     while signals.next().await == Told::Reload {
         tracing::info!("SIGHUP: there is no file to read again");
     }
     running.draining.send_replace(true);
     running.deciding.abort();
+    // While it still leads.
+    running.keeping.end().await;
     let ended = tokio::select! {
         released = tokio::time::timeout(FAREWELL, running.changing.stop()) => {
             if released.is_err() {
@@ -104,15 +109,7 @@ fn start(
     listener: TcpListener,
 ) -> Result<Running, Failure> {
     let admin = listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
-    let instance = Arc::new(Instance {
-        listen: None,
-        listen_tls: None,
-        admin,
-        pid: std::process::id(),
-        version: VERSION.into(),
-        revision: REVISION.into(),
-        started_at: rfc3339(clock.began()),
-    });
+    let instance = Arc::new(instance(admin, &clock));
     tracing::info!(id = name, %admin, version = VERSION, "this autoscaler has begun");
     let changing = Changing::start(
         clients,
@@ -130,12 +127,15 @@ fn start(
     let listen = Listen { reports, heard: heard.clone(), clock };
     let (_, listening) = vital("listening to the proxies", listen.run(watched.admins(), proxies));
     let journal = Arc::new(tell::journal(clock));
+    let (orders, ordered) = mpsc::channel(ORDERS);
+    let soon = Arc::default();
+    let keeping = Keeping::start(changing.learned(), journal.clone(), orders, changing.leading(), soon);
     let inputs = Inputs {
         snapshots: watched.snapshots.clone(),
         reports: reported,
         lead: changing.leading(),
         proxies: known,
-        orders: mpsc::channel(ORDERS).1,
+        orders: ordered,
     };
     let settings = kaos_autoscaler::Settings {
         // Another after each restart, also where the pod keeps its name.
@@ -172,5 +172,17 @@ fn start(
         followers: admin::followers(),
     };
     tokio::spawn(admin::serve(listener, Arc::new(desk)));
-    Ok(Running { _watched: watched, changing, deciding, draining })
+    Ok(Running { _watched: watched, changing, deciding, keeping, draining })
+}
+
+fn instance(admin: SocketAddr, clock: &Clock) -> Instance {
+    Instance {
+        listen: None,
+        listen_tls: None,
+        admin,
+        pid: std::process::id(),
+        version: VERSION.into(),
+        revision: REVISION.into(),
+        started_at: rfc3339(clock.began()),
+    }
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use kaos_kubernetes::SecretName;
-use kaos_kubernetes::change::{LEASE, SHARDS, shard_name};
+use kaos_kubernetes::change::{LEASE, configmaps};
 use kaos_kubernetes::rights::{self, Right};
 use serde_json::{Value, json};
 
@@ -110,7 +110,7 @@ fn what_is_granted_is_what_the_code_uses() {
         let found = of_kind(&all, kind).into_iter().find(|role| role["metadata"]["name"] == name);
         granted(found.unwrap_or_else(|| panic!("no {kind} {name}")))
     };
-    let shards: Vec<String> = (0..SHARDS).map(shard_name).collect();
+    let shards = configmaps();
     assert_eq!(role("ClusterRole", "kaos-proxy.kaos-system"), used(&rights::READ, ""));
     let autoscaler = [&rights::READ[..], &rights::SCALE].concat();
     assert_eq!(role("ClusterRole", "kaos-autoscaler.kaos-system"), used(&autoscaler, ""));
@@ -123,7 +123,9 @@ fn what_is_granted_is_what_the_code_uses() {
         of_kind(&all, "ConfigMap").iter().map(|map| &map["metadata"]["name"]).collect();
     assert_eq!(json!(shipped), json!(shards));
     // What others write there must survive a second `apply`.
-    assert!(of_kind(&all, "ConfigMap").iter().all(|map| map["data"].is_null()));
+    assert!(
+        of_kind(&all, "ConfigMap").iter().all(|map| map["data"].is_null() && map["binaryData"].is_null())
+    );
     assert!(of_kind(&all, "Lease").iter().all(|lease| lease["spec"].is_null()));
 }
 

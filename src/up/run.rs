@@ -5,16 +5,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kaos_autoscaler::{Inputs, ORDERS};
-use kaos_core::{EndpointUid, Policy, ProxyId, Report, WorkloadId};
+use kaos_autoscaler::{Inputs, Journal, ORDERS, Order};
+use kaos_core::{EndpointUid, Policy, ProxyId, Report, Snapshot, WorkloadId};
 use kaos_local::{Launcher, Local};
 use kaos_proxy::{Bound, Proxy};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 
 use super::reload::Watched;
-use super::state::Keeping;
+use super::state;
 use super::status::Status;
 use super::{DRAIN, output};
 use crate::access_log::{self, Opened, Writing};
@@ -24,6 +24,7 @@ use crate::clock::{Clock, rfc3339};
 use crate::config::{Chosen, Config, Function};
 use crate::failure::Failure;
 use crate::instance::{Instance, REVISION, Registered, VERSION, register};
+use crate::keeping::Keeping;
 use crate::process::part::vital;
 use crate::process::signals::{Signals, Told};
 use crate::process::terminal::Terminal;
@@ -122,7 +123,7 @@ impl Run {
         let (draining, is_draining) = watch::channel(false);
         let shown = snapshots.clone();
         let (orders, ordered) = mpsc::channel(ORDERS);
-        let keeping = Keeping::start(&self.chosen, journal.clone(), orders);
+        let keeping = self.keep(&journal, orders, Arc::default());
         let inputs = Inputs::alone(snapshots.clone(), reports, [ProxyId::new(PROXY)], ordered);
         let settings = self.deciding(&instance, &clock);
         let deciding = kaos_autoscaler::run(local.clone(), inputs, journal.clone(), settings);
@@ -152,14 +153,7 @@ impl Run {
         tokio::spawn(admin::serve(admin, Arc::new(desk)));
         let registered = registered(&instance);
         self.announce(&instance)?;
-        let status = Status {
-            terminal: self.terminal.clone(),
-            snapshots,
-            proxy: Arc::downgrade(&proxy),
-            journal,
-            clock,
-        };
-        tokio::spawn(status.run());
+        tokio::spawn(self.status(snapshots, &proxy, journal, clock).run());
         tokio::spawn(memory::give_back());
         let reload = self.watch(local.clone());
         Ok(Running {
@@ -196,6 +190,27 @@ impl Run {
             gather: Duration::ZERO,
             origin: clock.origin(),
         }
+    }
+
+    /// Keeps what is learned, if there is a place for it.
+    fn keep(
+        &self,
+        journal: &Arc<Journal>,
+        orders: mpsc::Sender<Order>,
+        soon: Arc<Notify>,
+    ) -> Option<Keeping> {
+        let lead = watch::channel(true).1;
+        state::open(&self.chosen).map(|file| Keeping::start(file, journal.clone(), orders, lead, soon))
+    }
+
+    fn status(
+        &self,
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+        proxy: &Arc<Proxy>,
+        journal: Arc<Journal>,
+        clock: Clock,
+    ) -> Status {
+        Status { terminal: self.terminal.clone(), snapshots, proxy: Arc::downgrade(proxy), journal, clock }
     }
 
     /// Watches the file, if there is one.

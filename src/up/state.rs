@@ -3,49 +3,15 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
-use kaos_autoscaler::keep::{Signals, keep};
-use kaos_autoscaler::{Journal, Order};
 use kaos_local::StateFile;
-use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 use crate::config::Chosen;
 
-/// Longest wait for the last write.
-const LAST: Duration = Duration::from_secs(3);
-
-/// What keeps.
-pub(crate) struct Keeping {
-    end: watch::Sender<bool>,
-    keeper: JoinHandle<()>,
-}
-
-impl Keeping {
-    /// Begins, if there is a folder for it; else that is said, and nothing is kept.
-    pub(crate) fn start(
-        chosen: &Chosen,
-        journal: Arc<Journal>,
-        orders: mpsc::Sender<Order>,
-    ) -> Option<Keeping> {
-        let opened = folder(chosen).and_then(|dir| StateFile::open(&dir));
-        let shelf = opened.inspect_err(|why| tracing::warn!("{why}: what is learned isn't kept")).ok()?;
-        let (end, ends) = watch::channel(false);
-        let signals = Signals { lead: watch::channel(true).1, soon: Arc::new(Notify::new()), end: ends };
-        let keeper = tokio::spawn(keep(shelf, journal, orders, signals));
-        Some(Keeping { end, keeper })
-    }
-
-    /// Writes a last time.
-    pub(crate) async fn end(&mut self) {
-        self.end.send_replace(true);
-        if timeout(LAST, &mut self.keeper).await.is_err() {
-            tracing::warn!("what was learned last can't be kept: the disk doesn't answer");
-        }
-    }
+/// The file there, if there can be one; else that is said, and nothing is kept.
+pub(crate) fn open(chosen: &Chosen) -> Option<StateFile> {
+    let opened = folder(chosen).and_then(|dir| StateFile::open(&dir));
+    opened.inspect_err(|why| tracing::warn!("{why}: what is learned isn't kept")).ok()
 }
 
 /// The folder. `Err`: there is none, and why.

@@ -38,6 +38,10 @@ mod restore;
 mod scale;
 #[cfg(test)]
 mod scale_test;
+mod shards;
+mod shelf;
+#[cfg(test)]
+mod shelf_test;
 #[cfg(test)]
 mod testing;
 mod uninstall;
@@ -52,6 +56,8 @@ pub use events::Reason;
 pub use object::{Selector, encode};
 pub use originals::{SHARDS, shard_name};
 pub use restore::Restoration;
+pub use shards::configmaps;
+pub use shelf::{Learned, place as learned_place};
 pub use uninstall::{Plan, Trouble, Uninstall};
 
 use crate::directory::Directory;
@@ -115,6 +121,7 @@ pub struct Changing {
     platform: Arc<Kubernetes>,
     leading: watch::Receiver<bool>,
     lead: Lead,
+    namespace: String,
     tasks: JoinSet<()>,
     parts: Vec<AbortHandle>,
 }
@@ -160,7 +167,7 @@ impl Changing {
         };
         let mut tasks = JoinSet::new();
         let id = format!("{pod}_{:032x}", fastrand::u128(..));
-        let candidate = Candidate { namespace, lease, id };
+        let candidate = Candidate { namespace: namespace.clone(), lease, id };
         let parts = vec![
             tasks.spawn(api.clone().stay_warm(candidate.path())),
             tasks.spawn(events::send(api.clone(), notices, pod, dropped)),
@@ -171,7 +178,7 @@ impl Changing {
         ];
         let lead = Lead::start(api, candidate, leadership, leads);
         let parts = parts.into_iter().chain([lead.handle()]).collect();
-        Changing { platform, leading, lead, tasks, parts }
+        Changing { platform, leading, lead, namespace, tasks, parts }
     }
 
     /// Whether every part still runs: none ends before all are stopped.
@@ -183,6 +190,11 @@ impl Changing {
     /// Where the autoscaler writes.
     pub fn platform(&self) -> Arc<Kubernetes> {
         self.platform.clone()
+    }
+
+    /// Where what was learned is kept.
+    pub fn learned(&self) -> Learned {
+        Learned::new(self.platform.api.clone(), &self.namespace, self.platform.leadership.clone())
     }
 
     /// Whether this autoscaler leads.

@@ -59,7 +59,7 @@ pub const CHOOSE: [Right; 1] = [PATCH_POD_STATUS];
 /// What autoscalers do to the Lease, by its name.
 pub const LEAD: [Right; 2] = [GET_LEASE, UPDATE_LEASE];
 
-/// What autoscalers do to the ConfigMaps where counts are kept, by their names.
+/// What autoscalers do to the ConfigMaps where counts and what was learned are kept, by their names.
 pub const KEEP: [Right; 2] = [GET_CONFIGMAP, PATCH_CONFIGMAP];
 
 pub(crate) const LIST_PODS: Right = right("list", "", "pods");

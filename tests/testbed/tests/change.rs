@@ -14,7 +14,9 @@ use k8s_openapi::api::events::v1::Event;
 use kaos_core::platform::{Expected, Platform, Refusal, Scale};
 use kaos_core::snapshot::{Hold, Mode, Targets};
 use kaos_core::{EndpointUid, HoldId, Snapshot, WorkloadId};
-use kaos_kubernetes::change::{Changing, Clock, LEASE, SHARDS, Settings, Sources, Uninstall, shard_name};
+use kaos_kubernetes::change::{
+    Changing, Clock, LEASE, SHARDS, Settings, Sources, Uninstall, configmaps, shard_name,
+};
 use kaos_kubernetes::directory::Entry;
 use kaos_kubernetes::{Directory, Notes};
 use kaos_testbed::{AuditEntry, Behaviour, ControlPlane, Kubelet, PATIENCE, eventually};
@@ -58,9 +60,8 @@ impl<'a> Scene<'a> {
         let lease =
             json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": LEASE}});
         create(&admin, &format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"), &lease).await;
-        for shard in 0..SHARDS {
-            let map =
-                json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": shard_name(shard)}});
+        for name in configmaps() {
+            let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
             create(&admin, &format!("/api/v1/namespaces/{namespace}/configmaps"), &map).await;
         }
         shop(&admin, &namespace, replicas, json!({})).await;

@@ -58,13 +58,26 @@ pub(crate) struct Ask {
     /// Path and query.
     pub(crate) path: String,
     pub(crate) content_type: &'static str,
+    /// In which form it is answered.
+    accept: &'static str,
     pub(crate) body: Vec<u8>,
 }
+
+/// The object as it is.
+const WHOLE: &str = "application/json";
+/// Its metadata alone.
+const HEAD: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 impl Ask {
     /// Reads what is at `path`.
     pub(crate) fn get(right: Right, path: String) -> Self {
-        Ask { right, method: Method::GET, path, content_type: "application/json", body: Vec::new() }
+        let content_type = "application/json";
+        Ask { right, method: Method::GET, path, content_type, accept: WHOLE, body: Vec::new() }
+    }
+
+    /// Reads the metadata of what is at `path`.
+    pub(crate) fn head(right: Right, path: String) -> Self {
+        Ask { accept: HEAD, ..Ask::get(right, path) }
     }
 
     /// A request with a body.
@@ -75,7 +88,7 @@ impl Ask {
         content_type: &'static str,
         body: &serde_json::Value,
     ) -> Self {
-        Ask { right, method, path, content_type, body: body.to_string().into_bytes() }
+        Ask { right, method, path, content_type, accept: WHOLE, body: body.to_string().into_bytes() }
     }
 
     /// A JSON merge patch (RFC 7386).
@@ -193,7 +206,7 @@ impl Api {
         if !ask.body.is_empty() {
             request = request.header(header::CONTENT_TYPE, ask.content_type);
         }
-        let request = request.header(header::ACCEPT, "application/json").body(Body::from(ask.body.clone()));
+        let request = request.header(header::ACCEPT, ask.accept).body(Body::from(ask.body.clone()));
         let Clients { others, wakes } = &self.clients;
         Self::exchange(wakes.as_ref().filter(|_| turn == Turn::Wake).unwrap_or(others), request).await
     }

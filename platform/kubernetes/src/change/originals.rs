@@ -1,9 +1,8 @@
 //! The counts found at adoption, for the day a workload leaves: in a few ConfigMaps of Kaos's own namespace.
 //!
-//! Their names are fixed and ship with the manifests, so that no right to create any is needed. Written on transitions
-//! only, by the leader, each against the version it read. Nothing is lowered before its count is kept here.
+//! Written on transitions only, by the leader, each against the version it read. Nothing is lowered before its count is kept here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -14,15 +13,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::call::{Api, Ask, DEADLINE, Turn};
-use super::fault::{Fault, cut};
-use super::object::{Meta, encode, managed};
+use super::fault::Fault;
+use super::object::managed;
+use super::shards::{ConfigMap, key, missing, path, shard_of};
 use crate::rights;
 
 /// How many ConfigMaps there are: each may have 1 MiB, and an entry takes about 150 bytes.
 pub const SHARDS: usize = 8;
-
-/// Longest key of a ConfigMap, in bytes.
-const KEY: usize = 253;
 
 /// The ConfigMap's name of a shard.
 pub fn shard_name(shard: usize) -> String {
@@ -94,13 +91,6 @@ pub(crate) struct Originals {
     versions: Vec<String>,
 }
 
-#[derive(Deserialize)]
-struct ConfigMap {
-    metadata: Meta,
-    #[serde(default)]
-    data: BTreeMap<String, String>,
-}
-
 impl Originals {
     /// Those in `namespace`, shown through `kept`.
     pub(crate) fn new(api: Arc<Api>, namespace: &str, kept: Kept) -> Self {
@@ -115,7 +105,7 @@ impl Originals {
                 .api
                 .read(rights::GET_CONFIGMAP, self.path(shard))
                 .await
-                .map_err(|fault| missing(fault, shard))?;
+                .map_err(|fault| missing(fault, &shard_name(shard)))?;
             versions.push(map.metadata.resource_version);
             let readable = map.data.values().filter_map(|value| serde_json::from_str::<Original>(value).ok());
             all.extend(readable.map(|original| (original.workload.clone(), original)));
@@ -131,7 +121,7 @@ impl Originals {
         let mut failed = None;
         for shard in 0..SHARDS {
             let ours: Vec<&Change> =
-                changes.iter().filter(|(workload, _)| shard_of(workload) == shard).collect();
+                changes.iter().filter(|(workload, _)| shard_of(workload, SHARDS) == shard).collect();
             if !ours.is_empty()
                 && let Err(fault) = self.write_shard(shard, &ours, &may).await
                 && failed != Some(Fault::Conflict)
@@ -155,7 +145,8 @@ impl Originals {
         let ask = Ask::merge(rights::PATCH_CONFIGMAP, managed(&self.path(shard)), &body);
         let deadline = Instant::now() + DEADLINE;
         let wrote = self.api.call::<ConfigMap>(&ask, Turn::Other, deadline, may).await;
-        self.versions[shard] = wrote.map_err(|fault| missing(fault, shard))?.metadata.resource_version;
+        self.versions[shard] =
+            wrote.map_err(|fault| missing(fault, &shard_name(shard)))?.metadata.resource_version;
         let mut all = (*self.kept.all()).clone();
         for (workload, change) in changes {
             match change {
@@ -168,64 +159,11 @@ impl Originals {
     }
 
     fn path(&self, shard: usize) -> String {
-        format!("/api/v1/namespaces/{}/configmaps/{}", encode(&self.namespace), shard_name(shard))
+        path(&self.namespace, &shard_name(shard))
     }
-}
-
-fn missing(fault: Fault, shard: usize) -> Fault {
-    if fault == Fault::Gone {
-        let name = shard_name(shard);
-        return Fault::Failed(format!(
-            "ConfigMap {name} isn't there; it is among what `kaos install` prints"
-        ));
-    }
-    fault
 }
 
 fn entry(workload: &WorkloadId, change: Option<&Original>) -> (String, Value) {
     let value = change.and_then(|original| serde_json::to_string(original).ok());
     (key(workload), value.map_or(Value::Null, Value::String))
-}
-
-/// Which ConfigMap: by a hash that stays the same for ever.
-fn shard_of(workload: &WorkloadId) -> usize {
-    usize::try_from(fnv(workload) % SHARDS as u64).unwrap_or(0)
-}
-
-/// `namespace.name`; one that would be too long ends in its hash.
-fn key(workload: &WorkloadId) -> String {
-    let whole = format!("{}.{}", workload.namespace(), workload.name());
-    if whole.len() <= KEY { whole } else { format!("{}.{:016x}", cut(&whole, KEY - 17), fnv(workload)) }
-}
-
-/// FNV-1a, 64 bits.
-fn fnv(workload: &WorkloadId) -> u64 {
-    let bytes = workload.namespace().bytes().chain([b'/']).chain(workload.name().bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_workload_stays_in_its_shard_under_its_key() {
-        let shop = WorkloadId::new("prod", "shop");
-        assert_eq!((shard_of(&shop), key(&shop)), (shard_of(&shop.clone()), "prod.shop".to_owned()));
-        assert_eq!(fnv(&WorkloadId::new("a", "b")), fnv(&WorkloadId::new("a", "b")));
-        let long = WorkloadId::new(&"n".repeat(63), &"x".repeat(253));
-        assert_eq!(key(&long).len(), KEY);
-        assert_ne!(key(&long), key(&WorkloadId::new(&"n".repeat(63), &"x".repeat(252))));
-    }
-
-    #[test]
-    fn shards_are_filled_alike_and_hashes_never_change() {
-        let mut counts = [0; SHARDS];
-        for at in 0..8000 {
-            counts[shard_of(&WorkloadId::new("ns", &format!("workload-{at}")))] += 1;
-        }
-        assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
-        // FNV-1a of "/" alone, worked out by another program.
-        assert_eq!(fnv(&WorkloadId::new("", "")), 0xaf63_a24c_8601_89fe);
-    }
 }

@@ -1,6 +1,6 @@
 //! The rules of a Role for those who write.
 
-use kaos_kubernetes::change::{LEASE, SHARDS, shard_name};
+use kaos_kubernetes::change::{LEASE, configmaps};
 use kaos_kubernetes::rights::{self, Right};
 use kube::Client;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ pub fn rules(with_pods: bool) -> Value {
         }
         rule
     };
-    let (shards, lease): (Vec<String>, _) = ((0..SHARDS).map(shard_name).collect(), [LEASE.to_owned()]);
+    let (shards, lease) = (configmaps(), [LEASE.to_owned()]);
     let mut rules: Vec<Value> =
         rights::READ.iter().chain(&rights::SCALE).map(|right| rule(right, &[])).collect();
     rules.extend(rights::LEAD.iter().map(|right| rule(right, &lease)));

@@ -142,12 +142,17 @@ impl Objects {
         if is_stale(&found, &seen.body) {
             return no(409);
         }
-        for (key, value) in seen.body["data"].as_object().unwrap() {
-            let data = found["data"].as_object_mut().unwrap();
-            if value.is_null() {
-                data.remove(key);
-            } else {
-                data.insert(key.clone(), value.clone());
+        for part in ["data", "binaryData"] {
+            let Some(changes) = seen.body[part].as_object() else { continue };
+            if found[part].is_null() {
+                found[part] = json!({});
+            }
+            let data = found[part].as_object_mut().unwrap();
+            for (key, value) in changes {
+                match value.is_null() {
+                    true => drop(data.remove(key)),
+                    false => drop(data.insert(key.clone(), value.clone())),
+                }
             }
         }
         ok(&self.put(path, found))
@@ -201,8 +206,8 @@ impl Stage {
     /// A cluster with `cart` at `replicas`, each with a ready pod, and an autoscaler that leads once it has the Lease.
     pub(crate) fn new(replicas: u32) -> Stage {
         let mut objects = Objects::default();
-        for shard in 0..crate::change::SHARDS {
-            let path = format!("/api/v1/namespaces/kaos-system/configmaps/{}", shard_name(shard));
+        for name in crate::change::configmaps() {
+            let path = format!("/api/v1/namespaces/kaos-system/configmaps/{name}");
             objects.put(&path, json!({"metadata": {}, "data": {}}));
         }
         let lease = "/apis/coordination.k8s.io/v1/namespaces/kaos-system/leases/kaos-autoscaler";
