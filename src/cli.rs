@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Describe(AskOne),
     /// Say why a function has the replicas that it has, and what comes next
     Explain(AskOne),
+    /// Forget what was learned of a function's calls, and learn it anew
+    Forget(AskOne),
     /// Show what the replicas of a function have written
     Logs(Logs),
     /// Send a request to a function by its name

@@ -23,6 +23,9 @@ pub(crate) struct Instance {
     pub(crate) listen_tls: Option<SocketAddr>,
     /// Where it is asked.
     pub(crate) admin: SocketAddr,
+    /// Where this user gives it orders, if it takes any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) control: Option<PathBuf>,
     /// Its process.
     pub(crate) pid: u32,
     /// Its version.
@@ -53,6 +56,7 @@ impl Drop for Registered {
     fn drop(&mut self) {
         // A file that stays is found to be left over.
         let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(socket_of(&self.path));
     }
 }
 
@@ -70,6 +74,16 @@ pub(crate) fn register(instance: &Instance) -> Result<Registered, String> {
     file.write_all(text.as_bytes()).map_err(told)?;
     fs::rename(&draft, &path).map_err(told)?;
     Ok(Registered { path, _locked: file })
+}
+
+/// Where the Kaos of process `pid` is given orders, if there is a folder that only this user can use.
+pub(crate) fn control(pid: u32) -> Option<PathBuf> {
+    let dir = folder();
+    own(&dir).ok().map(|()| socket_of(&dir.join(format!("{pid}.json"))))
+}
+
+fn socket_of(file: &Path) -> PathBuf {
+    file.with_extension("sock")
 }
 
 /// Every Kaos of this user that runs on this machine, by process number. Left-over files are removed.
@@ -91,6 +105,7 @@ fn alive(path: &Path) -> Option<Instance> {
     let file = File::open(path).ok()?;
     if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
         let _ = fs::remove_file(path);
+        let _ = fs::remove_file(socket_of(path));
         return None;
     }
     let mut text = String::new();
@@ -146,6 +161,7 @@ mod tests {
             listen: Some(address),
             listen_tls: None,
             admin: address,
+            control: None,
             pid: 7,
             version: VERSION.into(),
             revision: REVISION.into(),

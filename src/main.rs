@@ -81,6 +81,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Ls(ask) => ask::ls(&ask),
         Command::Describe(one) => ask::describe(&one),
         Command::Explain(one) => ask::explain(&one),
+        Command::Forget(one) => ask::forget(&one),
         Command::Logs(logs) => ask::logs(&logs),
         Command::Invoke(invoke) => ask::invoke(&invoke),
         Command::Simulate(args) => simulate::simulate(&args),

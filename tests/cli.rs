@@ -21,7 +21,7 @@ fn every_command_in_the_help_has_help() {
     let commands: Vec<&str> = commands.map_while(|line| line.split_whitespace().next()).collect();
     let cluster = ["proxy", "autoscaler", "install", "uninstall", "image"];
     let here: Vec<&str> = commands.iter().copied().filter(|name| !cluster.contains(name)).collect();
-    assert_eq!(here, ["up", "ls", "describe", "explain", "logs", "invoke", "simulate", "version"]);
+    assert_eq!(here, ["up", "ls", "describe", "explain", "forget", "logs", "invoke", "simulate", "version"]);
     let in_a_cluster = commands.len() - here.len();
     assert_eq!(in_a_cluster, if cfg!(feature = "kubernetes") { cluster.len() } else { 0 });
     for command in commands {
@@ -182,9 +182,14 @@ fn knobs_of_one_function_are_not_for_a_file_of_several() {
 
 #[test]
 fn asking_where_nothing_runs_is_1_and_says_what_to_do() {
-    for arguments in
-        [&["ls"][..], &["describe", "shop"], &["explain", "shop"], &["logs", "shop"], &["invoke", "shop"]]
-    {
+    for arguments in [
+        &["ls"][..],
+        &["describe", "shop"],
+        &["explain", "shop"],
+        &["forget", "shop"],
+        &["logs", "shop"],
+        &["invoke", "shop"],
+    ] {
         let (code, out, errors) = run(arguments);
         assert!(code == Some(1) && out.is_empty() && errors.contains("`kaos up` starts one"), "{errors}");
     }

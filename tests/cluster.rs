@@ -166,6 +166,25 @@ fn the_autoscaler_that_leads_is_asked_through_the_api_server() {
     assert!(server.asked().iter().all(|asked| asked.starts_with("GET ")), "{:?}", server.asked());
 }
 
+/// With the user's own rights to what is kept, and from there to the autoscaler: no port takes orders.
+#[test]
+fn what_was_learned_is_forgotten_where_it_is_kept() {
+    let (map, _) = kaos_kubernetes::change::learned_place(&kaos_core::WorkloadId::new("shops", "shop"));
+    let map = format!("/api/v1/namespaces/kaos-system/configmaps/{map}");
+    let server = ApiServer::start(&[
+        lease(),
+        // Its idle time is set: whether the autoscaler has taken it isn't told.
+        (format!("{LEADER}/v1/workloads/shops/shop"), shop()),
+        (map.clone(), json!({ "metadata": { "resourceVersion": "7" }, "binaryData": {} })),
+    ]);
+    let wrong = server.ask(&["forget", "cart"]);
+    assert!(!wrong.status.success() && String::from_utf8_lossy(&wrong.stderr).contains("cart"), "{wrong:?}");
+    assert!(server.asked().iter().all(|asked| asked.starts_with("GET ")), "{:?}", server.asked());
+    let told = stdout(&server.ask(&["forget", "shop"]));
+    assert!(told.starts_with("What was learned of shops/shop is forgotten where it is kept"), "{told}");
+    assert!(server.asked().contains(&format!("PATCH {map}")), "{:?}", server.asked());
+}
+
 #[test]
 fn logs_are_those_of_every_pod() {
     let server = served();

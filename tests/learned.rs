@@ -77,3 +77,34 @@ fn a_folder_that_is_in_use_is_told_and_by_itself_each_project_has_its_own() {
     let (code, _, errors) = said(&kaos(own.dir.path()).args(["up", "--state", ""]).output().unwrap());
     assert!(code == Some(2) && errors.contains("allowed is a path"), "{errors}");
 }
+
+#[test]
+fn what_is_forgotten_begins_anew_here_and_on_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let kaos = up(dir.path());
+    a_gap(&kaos);
+    eventually("a gap is known", || (kaos.workload("shop")["learned"]["gaps"] == 1).then_some(()));
+    // What only asks changes nothing, and what changes something isn't asked for here.
+    let order = b"POST /v1/forget/local/shop HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let refused = String::from_utf8_lossy(&support::raw(kaos.admin, order)).into_owned();
+    assert!(refused.starts_with("HTTP/1.1 405 "), "{refused}");
+    let (code, text, errors) = said(&kaos.command(&["forget", "shop"]));
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    assert_eq!(text, "What was learned of shop is forgotten; it begins anew.\n");
+    let learned = kaos.workload("shop")["learned"].clone();
+    assert_eq!((&learned["gaps"], &learned["forgotten"]), (&0.into(), &1.into()), "{learned}");
+    let (_, text, _) = said(&kaos.command(&["explain", "shop"]));
+    assert!(
+        text.contains("Learned: nothing is known of its calls yet") && text.contains("was forgotten at"),
+        "{text}"
+    );
+    let unknown = |command| said(&kaos.command(&[command, "shoe"]));
+    let (forget, explain) = (unknown("forget"), unknown("explain"));
+    assert_eq!((forget.0, &forget.2), (Some(1), &explain.2), "as the others say it");
+    let (_, text, _) = said(&kaos.command(&["forget", "shop", "--output", "json"]));
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&told["name"], &told["forgotten"]), (&"shop".into(), &true.into()));
+    assert!(kaos.stderr().contains("is forgotten, as somebody has asked for"));
+    let kept = end(kaos, dir.path());
+    assert_eq!((kept.learned.forgotten(), kept.learned.gaps().count()), (2, 0));
+}

@@ -54,7 +54,9 @@ impl Desk {
         self.line.lead(true);
         self.show();
         for (id, book) in old.all() {
-            book.kept().into_iter().for_each(|kept| self.line.recall(&id, &kept).unwrap());
+            if let Some(kept) = book.kept() {
+                self.line.recall(&id, &kept, self.now).unwrap();
+            }
         }
         self.report();
     }

@@ -31,12 +31,15 @@ impl Learn {
         self.kept.learned.prewarming();
     }
 
-    /// This was learned before, or is known elsewhere.
-    pub(crate) fn recall(&mut self, kept: Kept, book: &Book) {
+    /// This was learned before, or is known elsewhere. Whether what was known here is forgotten by that.
+    pub(crate) fn recall(&mut self, kept: Kept, book: &Book) -> bool {
+        let known = &self.kept.learned;
+        let anew = known.gaps().count() > 0 && known.forgotten() < kept.learned.forgotten();
         if self.kept.learned.recall(kept.learned) && self.kept.start_time.is_zero() {
             self.kept.start_time = kept.start_time;
         }
         self.tell(book);
+        anew
     }
 
     /// Begins anew; what starts take is still known.

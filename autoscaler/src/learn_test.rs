@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kaos_core::Moment;
 use kaos_core::form::Kept;
 use kaos_core::report::{HoldAnswer, HoldState};
 
@@ -122,7 +123,7 @@ fn another_process_goes_on_where_the_last_one_ended() {
     let first = Timer::run(&[("idle-timeout", "learned")], 12);
     let mut second = Timer::new(&[("idle-timeout", "learned")]);
     let id = second.desk.workloads[0].id.clone();
-    second.desk.line.recall(&id, &first.kept().unwrap()).unwrap();
+    second.desk.line.recall(&id, &first.kept().unwrap(), Moment::ZERO).unwrap();
     assert_eq!(second.kept(), first.kept(), "nothing is lost on the way");
     let second = second.runs(6);
     assert_eq!(second.cold, [1], "only in the gap whose beginning it didn't see");
@@ -141,10 +142,10 @@ fn what_was_learned_before_a_workload_is_there_waits_for_it() {
     };
     let mut line = crate::Line::new(settings, journal.clone());
     let workload = &first.desk.shown[0];
-    line.recall(&workload.id, &first.kept().unwrap()).unwrap();
-    assert!(line.recall(&workload.id, b"\x02").unwrap_err().to_string().contains("version 2"));
+    line.recall(&workload.id, &first.kept().unwrap(), Moment::ZERO).unwrap();
+    assert!(line.recall(&workload.id, b"\x02", Moment::ZERO).unwrap_err().to_string().contains("version 2"));
     let workloads = Arc::from([workload.clone()]);
-    line.saw(&kaos_core::Snapshot { version: 1, workloads, ..Default::default() }, kaos_core::Moment::ZERO);
+    line.saw(&kaos_core::Snapshot { version: 1, workloads, ..Default::default() }, Moment::ZERO);
     assert_eq!(journal.book(&workload.id).unwrap().kept(), first.kept());
 }
 
@@ -156,7 +157,7 @@ fn what_is_forgotten_is_learned_anew() {
     assert!(timer.desk.line.forget(&id, now));
     assert!(!timer.desk.line.forget(&kaos_core::WorkloadId::new("local", "nobody"), now));
     assert_eq!((timer.gaps(), timer.desk.journal.book(&id).unwrap().forgotten()), (0, Some(now)));
-    timer.desk.line.recall(&id, &old).unwrap();
+    timer.desk.line.recall(&id, &old, now).unwrap();
     assert_eq!(timer.gaps(), 0, "what is from before isn't taken");
     let known = timer.cold.len();
     (6 * EVERY + 10..7 * EVERY + 10).for_each(|second| timer.second(second));
@@ -192,4 +193,14 @@ fn a_restart_takes_no_replica_that_would_have_stayed() {
         let (with, without) = (asleep_from(second, true), asleep_from(second, false));
         assert!(with >= without, "restarted at {second}: asleep from {with} on, {without} without");
     }
+}
+
+#[test]
+fn what_is_forgotten_elsewhere_is_forgotten_here() {
+    let mut timer = Timer::run(&[("idle-timeout", "learned")], 6);
+    let (id, now) = (timer.desk.workloads[0].id.clone(), timer.desk.now);
+    let anew = Kept::forgotten(1).write();
+    assert_eq!(timer.desk.line.recall(&id, &anew, now), Ok(true));
+    assert_eq!((timer.gaps(), timer.desk.journal.book(&id).unwrap().forgotten()), (0, Some(now)));
+    assert_eq!(timer.desk.line.recall(&id, &anew, now), Ok(false), "once");
 }

@@ -169,17 +169,23 @@ impl Line {
     }
 
     /// This was learned of `id`, by an earlier process or another autoscaler; whoever knows more is believed. What can't be read
-    /// changes nothing.
-    pub fn recall(&mut self, id: &WorkloadId, kept: &[u8]) -> Result<(), Unreadable> {
+    /// changes nothing. Returns whether what was known here is forgotten, as somebody has asked for there.
+    pub fn recall(&mut self, id: &WorkloadId, kept: &[u8], now: Moment) -> Result<bool, Unreadable> {
         let kept = Kept::read(kept)?;
         match self.places.get(id).and_then(|at| Some((*at, self.tracks[*at].as_mut()?))) {
             Some((at, track)) => {
-                track.learn.recall(kept, &track.book);
                 self.news.insert(at);
+                let anew = track.learn.recall(kept, &track.book);
+                if anew {
+                    track.book.forgot(now);
+                }
+                Ok(anew)
             }
-            None => drop(self.recalled.insert(id.clone(), kept)),
+            None => {
+                self.recalled.insert(id.clone(), kept);
+                Ok(false)
+            }
         }
-        Ok(())
     }
 
     /// Forgets what was learned of `id`. Whether there is such a workload.

@@ -149,13 +149,19 @@ fn take(line: &mut Line, report: &Report, now: Moment) {
     }
 }
 
+const FORGOTTEN: &str = "what was learned of it is forgotten, as somebody has asked for";
+
 fn obey(line: &mut Line, order: Order, now: Moment) {
     // Who gave the order may not wait for its answer.
     match order {
         Order::Recall(all, done) => {
             for (workload, kept) in all {
-                if let Err(why) = line.recall(&workload, &kept) {
-                    warn!(%workload, %why, "what was learned of it can't be read: it begins anew");
+                match line.recall(&workload, &kept, now) {
+                    Ok(false) => {}
+                    Ok(true) => info!(%workload, "{FORGOTTEN}"),
+                    Err(why) => {
+                        warn!(%workload, %why, "what was learned of it can't be read: it begins anew");
+                    }
                 }
             }
             let _ = done.send(());
@@ -163,7 +169,7 @@ fn obey(line: &mut Line, order: Order, now: Moment) {
         Order::Forget(workload, done) => {
             let known = line.forget(&workload, now);
             if known {
-                info!(%workload, "what was learned of it is forgotten");
+                info!(%workload, "{FORGOTTEN}");
             }
             let _ = done.send(known);
         }

@@ -1,6 +1,7 @@
 //! The admin port: metrics, health, state and journal. Read-only: what it shows, others own.
 
 mod answer;
+mod control;
 mod exposition;
 mod health;
 mod logs;
@@ -31,6 +32,7 @@ use crate::report::{Heard, Hub, Load};
 use crate::tls::Kept;
 use problem::Problem;
 
+pub(crate) use control::{Control, bind_control};
 pub(crate) use health::Check;
 pub(crate) use serve::{bind, serve};
 pub(crate) use workload::told;

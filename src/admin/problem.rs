@@ -12,6 +12,10 @@ pub(crate) enum Problem {
     Misdirected(String),
     /// It wants to change something.
     MethodNotAllowed,
+    /// It only asks where orders are given.
+    NoOrder,
+    /// This process is about to end.
+    Ending,
     /// Nothing is there.
     NoSuchPath,
     /// There is no such workload. With its name.
@@ -35,9 +39,10 @@ impl Problem {
             Problem::Misdirected(_) => {
                 (StatusCode::MISDIRECTED_REQUEST, "misdirected", "The request is for another host")
             }
-            Problem::MethodNotAllowed => {
+            Problem::MethodNotAllowed | Problem::NoOrder => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed")
             }
+            Problem::Ending => (StatusCode::SERVICE_UNAVAILABLE, "draining", "This Kaos is about to end"),
             Problem::NoSuchPath => (StatusCode::NOT_FOUND, "no-route", "Nothing is at this path"),
             Problem::NoSuchWorkload(_) => (StatusCode::NOT_FOUND, "no-workload", "There is no such workload"),
             Problem::TooManyFollowers(_) => {
@@ -70,6 +75,8 @@ impl Problem {
                 "This port listens on loopback only and answers to its own address and loopback names, not to {host:?}."
             ),
             Problem::MethodNotAllowed => "This port is read-only: GET and HEAD.".to_owned(),
+            Problem::NoOrder => "Orders are given with POST.".to_owned(),
+            Problem::Ending => "Nothing takes orders any more.".to_owned(),
             Problem::NoSuchPath => {
                 "There are /metrics, /livez, /readyz, /v1/instance, /v1/workloads, /v1/journal/NAMESPACE/NAME, \
                  /v1/logs/NAMESPACE/NAME and /v1/reports."

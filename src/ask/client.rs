@@ -12,7 +12,7 @@ use super::exchange::{Answer, exchange};
 use crate::failure::Failure;
 
 /// Longest wait for an answer of the admin port.
-const ANSWER: Duration = Duration::from_secs(15);
+pub(super) const ANSWER: Duration = Duration::from_secs(15);
 /// Longest answer.
 const LONGEST: usize = 256 * 1024 * 1024;
 

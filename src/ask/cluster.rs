@@ -9,7 +9,7 @@ use hyper::header::CONTENT_TYPE;
 use hyper::{Request, Response, StatusCode};
 use kaos_kubernetes::Client;
 use kaos_kubernetes::change::LEASE;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::exchange::Answer;
@@ -36,6 +36,7 @@ pub(crate) struct Leader {
     cluster: Cluster,
     base: String,
     pod: String,
+    namespace: String,
 }
 
 /// Whether there is a kubeconfig where `kubectl` looks for one.
@@ -58,24 +59,27 @@ impl Cluster {
 
     /// Sets the Deployment at `path` to no replicas. Whether it is there.
     pub(crate) async fn stop(&self, path: &str) -> Result<bool, Failure> {
-        let none = br#"{"spec":{"replicas":0}}"#.to_vec();
-        let request =
-            Request::patch(format!("{path}/scale")).header(CONTENT_TYPE, "application/merge-patch+json");
-        let request =
-            request.body(none.into()).map_err(|error| Failure::Failed(format!("{path}: {error}")))?;
-        let answer = timeout(PATIENCE, self.client.send(request)).await;
-        let answer =
-            answer.map_err(|_| Failure::Failed("the API server didn't answer within 15 s".into()))?;
-        let status = answer
-            .map_err(|error| Failure::Failed(format!("the API server can't be asked: {error}")))?
-            .status();
-        match status {
+        let none = json!({ "spec": { "replicas": 0 } });
+        match self.merge(&format!("{path}/scale"), &none).await? {
             StatusCode::NOT_FOUND => Ok(false),
             status if status.is_success() => Ok(true),
             status => {
                 Err(Failure::Failed(format!("{path}: the API server doesn't scale it to zero: {status}")))
             }
         }
+    }
+
+    /// Merges `patch` into what is at `path`. The status of the answer.
+    pub(crate) async fn merge(&self, path: &str, patch: &Value) -> Result<StatusCode, Failure> {
+        let request = Request::patch(path).header(CONTENT_TYPE, "application/merge-patch+json");
+        let request = request.body(patch.to_string().into_bytes().into());
+        let request = request.map_err(|error| Failure::Failed(format!("{path}: {error}")))?;
+        let answer = timeout(PATIENCE, self.client.send(request)).await;
+        let answer =
+            answer.map_err(|_| Failure::Failed("the API server didn't answer within 15 s".into()))?;
+        let answer =
+            answer.map_err(|error| Failure::Failed(format!("the API server can't be asked: {error}")))?;
+        Ok(answer.status())
     }
 
     /// The namespace that the kubeconfig means.
@@ -129,12 +133,17 @@ impl Leader {
             )));
         };
         let base = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{ADMIN}/proxy");
-        Ok(Leader { pod: format!("{namespace}/{pod}"), cluster, base })
+        Ok(Leader { pod: format!("{namespace}/{pod}"), namespace: namespace.clone(), cluster, base })
     }
 
     /// The API server behind which it is.
     pub(crate) fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// The namespace of its Kaos.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// How it is called in messages.

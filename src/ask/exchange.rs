@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -22,11 +23,19 @@ pub(crate) type Answer = UnsyncBoxBody<Bytes, String>;
 pub(crate) async fn exchange(
     address: &str,
     host: &str,
-    mut request: Request<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
 ) -> Result<Response<Incoming>, String> {
     let connecting = timeout(CONNECT, TcpStream::connect(address));
     let stream = connecting.await.map_err(|_| "no connection within 5 s".to_owned())?;
-    let stream = stream.map_err(|error| error.to_string())?;
+    talk(stream.map_err(|error| error.to_string())?, host, request).await
+}
+
+/// The same over a connection that is there.
+pub(crate) async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    host: &str,
+    mut request: Request<Full<Bytes>>,
+) -> Result<Response<Incoming>, String> {
     let host = HeaderValue::from_str(host).map_err(|error| error.to_string())?;
     request.headers_mut().insert(HOST, host);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))

@@ -8,6 +8,7 @@ mod cluster;
 mod describe;
 mod exchange;
 mod explain;
+mod forget;
 mod invoke;
 mod logs;
 mod ls;
@@ -26,6 +27,7 @@ pub(crate) use describe::describe;
 #[cfg(feature = "kubernetes")]
 pub(crate) use exchange::exchange;
 pub(crate) use explain::explain;
+pub(crate) use forget::forget;
 pub(crate) use invoke::invoke;
 pub(crate) use logs::logs;
 pub(crate) use ls::ls;

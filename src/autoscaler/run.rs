@@ -180,6 +180,7 @@ fn instance(admin: SocketAddr, clock: &Clock) -> Instance {
         listen: None,
         listen_tls: None,
         admin,
+        control: None,
         pid: std::process::id(),
         version: VERSION.into(),
         revision: REVISION.into(),

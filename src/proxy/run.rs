@@ -118,6 +118,7 @@ fn instance(bound: &Bound, admin: std::net::SocketAddr, clock: Clock) -> Arc<Ins
         listen: Some(bound.address()),
         listen_tls: bound.tls_address(),
         admin,
+        control: None,
         pid: std::process::id(),
         version: VERSION.into(),
         revision: REVISION.into(),

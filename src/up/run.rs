@@ -18,12 +18,12 @@ use super::state;
 use super::status::Status;
 use super::{DRAIN, output};
 use crate::access_log::{self, Opened, Writing};
-use crate::admin::{self, Check, Data, Desk};
+use crate::admin::{self, Check, Control, Data, Desk};
 use crate::cli::GUARDIAN;
 use crate::clock::{Clock, rfc3339};
 use crate::config::{Chosen, Config, Function};
 use crate::failure::Failure;
-use crate::instance::{Instance, REVISION, Registered, VERSION, register};
+use crate::instance::{Instance, REVISION, Registered, VERSION, control, register};
 use crate::keeping::Keeping;
 use crate::process::part::vital;
 use crate::process::signals::{Signals, Told};
@@ -123,7 +123,8 @@ impl Run {
         let (draining, is_draining) = watch::channel(false);
         let shown = snapshots.clone();
         let (orders, ordered) = mpsc::channel(ORDERS);
-        let keeping = self.keep(&journal, orders, Arc::default());
+        let soon = Arc::new(Notify::new());
+        let keeping = self.keep(&journal, orders.clone(), soon.clone());
         let inputs = Inputs::alone(snapshots.clone(), reports, [ProxyId::new(PROXY)], ordered);
         let settings = self.deciding(&instance, &clock);
         let deciding = kaos_autoscaler::run(local.clone(), inputs, journal.clone(), settings);
@@ -151,6 +152,7 @@ impl Run {
         };
         tokio::spawn(output::output(local.logs().follow(), self.terminal.clone()));
         tokio::spawn(admin::serve(admin, Arc::new(desk)));
+        take_orders(&instance, Control { orders, soon });
         let registered = registered(&instance);
         self.announce(&instance)?;
         tokio::spawn(self.status(snapshots, &proxy, journal, clock).run());
@@ -286,6 +288,17 @@ fn told(functions: &[Function], instance: &Instance) -> String {
     text
 }
 
+/// Takes orders of this user, if there is a place for a socket.
+fn take_orders(instance: &Instance, control: Control) {
+    let Some(path) = instance.control.clone() else { return };
+    match admin::bind_control(&path) {
+        Ok(listener) => drop(tokio::spawn(control.serve(listener))),
+        Err(error) => {
+            tracing::warn!("{}: {error}: `kaos forget` can't reach this Kaos", path.display());
+        }
+    }
+}
+
 /// The file where other commands find this Kaos, if there can be one.
 fn registered(instance: &Instance) -> Option<Registered> {
     let tell = |why: &String| {
@@ -299,6 +312,7 @@ fn instance(bound: &Bound, admin: SocketAddr, clock: &Clock) -> Instance {
         listen: Some(bound.address()),
         listen_tls: bound.tls_address(),
         admin,
+        control: control(std::process::id()),
         pid: std::process::id(),
         version: VERSION.into(),
         revision: REVISION.into(),

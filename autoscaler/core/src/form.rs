@@ -70,6 +70,12 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// What is left of what was forgotten so often: that, and nothing else.
+    pub fn forgotten(times: u32) -> Kept {
+        let learned = Learned::new(Gaps::default(), 0.0, Prewarms::default(), times);
+        Kept { learned, start_time: Duration::ZERO }
+    }
+
     /// As bytes, at most [`LONGEST`].
     pub fn write(&self) -> Box<[u8]> {
         let (gaps, prewarms) = (self.learned.gaps(), self.learned.prewarms());

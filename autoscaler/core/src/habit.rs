@@ -43,6 +43,8 @@ pub struct Habit {
     /// What such replicas would have saved less what they would have cost, in replica-seconds, older gaps for less. Below zero
     /// none is started.
     pub record_seconds: f64,
+    /// How often what was known before was forgotten.
+    pub forgotten: u32,
     /// All of that in sentences.
     pub sentences: Vec<String>,
 }
@@ -89,6 +91,7 @@ impl Habit {
             prewarms_used: used,
             prewarms_unused: unused,
             record_seconds: learned.record(),
+            forgotten: learned.forgotten(),
             sentences,
         }
     }

@@ -115,11 +115,11 @@ impl World {
 
     fn revive_scaler(&mut self, at: usize) {
         let incarnation = self.process();
-        let kept = self.scalers[at].kept();
+        let (kept, now) = (self.scalers[at].kept(), self.now());
         self.scalers[at] = Scaler::new(at, incarnation, self.setup.max_starting);
         for (id, kept) in kept {
             self.tally.mark(Kind::Recalled);
-            if let Err(why) = self.scalers[at].line.recall(&id, &kept) {
+            if let Err(why) = self.scalers[at].line.recall(&id, &kept, now) {
                 self.broken(|_| format!("what was learned of {id} can't be read again: {why}"));
             }
         }

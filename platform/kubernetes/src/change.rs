@@ -57,7 +57,7 @@ pub use object::{Selector, encode};
 pub use originals::{SHARDS, shard_name};
 pub use restore::Restoration;
 pub use shards::configmaps;
-pub use shelf::{Learned, place as learned_place};
+pub use shelf::{Learned, forget, place as learned_place};
 pub use uninstall::{Plan, Trouble, Uninstall};
 
 use crate::directory::Directory;

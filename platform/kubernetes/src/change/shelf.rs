@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use k8s_openapi::ByteString;
 use kaos_core::WorkloadId;
+use kaos_core::form::Kept;
 use kaos_core::platform::{Entry, Refusal, Shelf};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -31,6 +32,19 @@ pub(super) fn shard_name(shard: usize) -> String {
 /// Where what was learned of `workload` is: the ConfigMap's name, and the key of its binary data.
 pub fn place(workload: &WorkloadId) -> (String, String) {
     (shard_name(shard_of(workload, SHARDS)), key(workload))
+}
+
+/// What is to be merged into `map`, the ConfigMap of `workload` as the API server gave it, so that what was learned of it is
+/// forgotten; and how often it was then. `known`: how often it was so far, as an autoscaler tells.
+pub fn forget(workload: &WorkloadId, map: &Value, known: u64) -> (Value, u64) {
+    let key = key(workload);
+    let present: Option<ByteString> = serde_json::from_value(map["binaryData"][&key].clone()).ok();
+    let kept = present.and_then(|ByteString(kept)| Kept::read(&kept).ok()).unwrap_or_default();
+    let times = kept.learned.forgotten().max(u32::try_from(known).unwrap_or(u32::MAX)).saturating_add(1);
+    let anew = ByteString(Kept::forgotten(times).write().into());
+    let version = &map["metadata"]["resourceVersion"];
+    let patch = json!({"metadata": {"resourceVersion": version}, "binaryData": {key: anew}});
+    (patch, times.into())
 }
 
 /// The ConfigMaps.

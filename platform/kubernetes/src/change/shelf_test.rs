@@ -8,7 +8,7 @@ use kaos_core::platform::{Refusal, Shelf};
 use serde_json::json;
 
 use super::lead::Leadership;
-use super::shelf::{Learned, SHARDS, place, shard_name};
+use super::shelf::{Learned, SHARDS, forget, place, shard_name};
 use super::testing::cluster::Objects;
 use super::testing::{Jumping, Log, fake_api};
 
@@ -124,6 +124,29 @@ async fn one_that_is_missing_or_refused_is_named_and_what_was_read_isnt_lost() {
         2 * SHARDS,
         "all others"
     );
+}
+
+/// As `kaos forget` does it.
+#[tokio::test(start_paused = true)]
+async fn what_is_to_be_forgotten_is_news_and_nothing_is_written_over_it() {
+    let scene = Scene::new();
+    let mut shelf = scene.shelf();
+    shelf.look().await.unwrap();
+    let (name, path) = (place(&shop(1)).0, |name: &str| format!("{MAPS}/{name}"));
+    for (known, times) in [(0, 1), (0, 2), (7, 8)] {
+        let map = scene.objects.lock().unwrap().object(&path(&name)).unwrap().clone();
+        let (patch, told) = forget(&shop(1), &map, known);
+        assert_eq!(patch["metadata"]["resourceVersion"], map["metadata"]["resourceVersion"]);
+        scene
+            .objects
+            .lock()
+            .unwrap()
+            .change(&path(&name), |map| map["binaryData"] = patch["binaryData"].clone());
+        assert_eq!(shelf.put(&[(shop(1), kept(&[1]))]).await, Err(Refusal::Conflict));
+        let news = shelf.look().await.unwrap();
+        let read = kaos_core::form::Kept::read(&news[0].1).unwrap();
+        assert_eq!((told, read.learned.forgotten(), read.learned.gaps().count()), (times, times as u32, 0));
+    }
 }
 
 /// 10,000 workloads that have learned as much as can be.
