@@ -61,6 +61,9 @@ struct Share {
     sequence: u64,
     /// When the reading was taken, in the proxy's microseconds.
     at: u64,
+    /// The last activity on our clock, as it was when it was heard: were it to move as clocks are tuned, each report would be
+    /// activity that never was.
+    active: Option<Moment>,
     /// Request-microseconds and requests that are in the windows already.
     counted: u64,
     arrived: u64,
@@ -178,7 +181,8 @@ impl Collect {
         if stale { Use::Stale } else { Use::News(news) }
     }
 
-    /// Takes the readings that are newer than those known. Returns whether the report was one of everything.
+    /// Takes the readings that are newer than those known; one that says the same is no news. Returns whether the report was one
+    /// of everything.
     fn take(&mut self, report: &Report, now: Moment, news: &mut Vec<WorkloadId>) -> bool {
         let Some(proxy) = self.proxies.get_mut(&report.proxy) else { return false };
         // What a proxy did before it was first heard can't be told apart by seconds: it stays out of the windows.
@@ -193,13 +197,21 @@ impl Collect {
             match shares.iter_mut().find(|share| share.proxy == report.proxy) {
                 Some(share) if sequence <= share.sequence => continue,
                 Some(share) => {
-                    (share.reading, share.at, share.sequence) = (reading.clone(), report.at, sequence);
+                    (share.at, share.sequence) = (report.at, sequence);
+                    if share.reading == *reading {
+                        continue;
+                    }
+                    if share.reading.last_activity != reading.last_activity {
+                        share.active = reading.last_activity.map(|at| proxy.ours(at));
+                    }
+                    share.reading.clone_from(reading);
                 }
                 None => shares.push(Share {
                     proxy: report.proxy.clone(),
                     reading: reading.clone(),
                     sequence,
                     at: report.at,
+                    active: reading.last_activity.map(|at| proxy.ours(at)),
                     counted: if known { 0 } else { reading.running.integral(theirs.max(report.at)) },
                     arrived: if known { 0 } else { reading.running.started },
                 }),
@@ -212,14 +224,11 @@ impl Collect {
         report.full
     }
 
-    /// What a full report doesn't name, its proxy doesn't know any more.
+    /// What a full report doesn't name, its proxy doesn't know any more. What it does has been taken, and is as new.
     fn drop_absent(&mut self, report: &Report, news: &mut Vec<WorkloadId>) {
-        let named: BTreeSet<&WorkloadId> = report.workloads.iter().map(|(id, _)| id).collect();
         self.totals.retain(|id, shares| {
             let before = shares.len();
-            shares.retain(|share| {
-                share.proxy != report.proxy || share.sequence > report.sequence || named.contains(id)
-            });
+            shares.retain(|share| share.proxy != report.proxy || share.sequence >= report.sequence);
             if shares.len() < before {
                 news.push(id.clone());
             }
@@ -293,9 +302,7 @@ impl Collect {
         for share in self.totals.get(id).into_iter().flatten() {
             total.running = total.running.saturating_add(share.reading.running.open());
             total.waiting = total.waiting.saturating_add(share.reading.waiting.open());
-            if let (Some(at), Some(proxy)) = (share.reading.last_activity, self.proxies.get(&share.proxy)) {
-                total.last_activity = total.last_activity.max(Some(proxy.ours(at)));
-            }
+            total.last_activity = total.last_activity.max(share.active);
         }
         total
     }

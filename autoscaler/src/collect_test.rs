@@ -197,6 +197,27 @@ fn the_truest_difference_of_two_clocks_is_the_least() {
 }
 
 #[test]
+fn what_says_the_same_is_no_news_and_no_activity() {
+    let mut collect = Collect::default();
+    let report = |age: f64, sequence: u64| {
+        let mut report = report("a", 1, sequence, age, open(1, 0));
+        report.workloads[0].1.last_activity = Some(SECOND / 2);
+        report
+    };
+    assert_eq!(collect.heard(&report(1.0, 1), at(11.0)), Use::News(vec![shop()]));
+    let last = collect.total(&shop()).last_activity;
+    assert_eq!(last, Some(at(10.5)));
+    // Each comes a little later than the one before, as on a busy machine: clocks are tuned, what was stays where it was.
+    for late in 1..9 {
+        let came = at(11.0 + late as f64 * 1.0004);
+        assert_eq!(collect.heard(&report(1.0 + late as f64, 1 + late), came), Use::News(vec![]));
+        assert_eq!(collect.total(&shop()).last_activity, last);
+    }
+    // It is still open.
+    assert_eq!(collect.flow(&shop(), at(19.0)).micros, 9_000_000);
+}
+
+#[test]
 fn every_known_proxy_has_to_answer_a_hold() {
     let mut collect = Collect::default();
     collect.list(&BTreeSet::from([ProxyId::new("a"), ProxyId::new("c")]));
