@@ -146,6 +146,23 @@ struct Pages {
     next: Option<Next>,
     learned: Option<Arc<[u8]>>,
     forgotten: Option<Moment>,
+    used: Used,
+}
+
+/// How many replicas are busy and idle since when.
+#[derive(Debug, Default)]
+struct Used {
+    since: Moment,
+    busy: u32,
+    idle: u32,
+}
+
+impl Used {
+    fn add(&self, counts: &mut Counts, now: Moment) {
+        let span = now.since(self.since);
+        counts.busy += span * self.busy;
+        counts.idle += span * self.idle;
+    }
 }
 
 impl Book {
@@ -226,14 +243,24 @@ impl Book {
         self.pages().forgotten
     }
 
+    /// So many replicas are busy and idle from `now` on.
+    pub(crate) fn uses(&self, busy: u32, idle: u32, now: Moment) {
+        let Pages { counts, used, .. } = &mut *self.pages();
+        used.add(counts, now);
+        *used = Used { since: now, busy, idle };
+    }
+
     /// The entries, newest first.
     pub fn entries(&self) -> Vec<Entry> {
         self.pages().entries.iter().rev().cloned().collect()
     }
 
-    /// The sums.
-    pub fn counts(&self) -> Counts {
-        self.pages().counts.clone()
+    /// The sums up to `now`: who is idle isn't looked at for as long as it is, and costs all the same.
+    pub fn counts(&self, now: Moment) -> Counts {
+        let pages = self.pages();
+        let mut counts = pages.counts.clone();
+        pages.used.add(&mut counts, now);
+        counts
     }
 
     /// What comes next if nothing happens.
@@ -297,6 +324,19 @@ mod tests {
     use kaos_core::decision::Because;
 
     use super::*;
+
+    #[test]
+    fn replica_time_goes_on_while_nobody_looks() {
+        let book = Book::default();
+        book.uses(1, 2, Moment::from_secs(10));
+        let times = |second| {
+            let counts = book.counts(Moment::from_secs(second));
+            (counts.busy.as_secs(), counts.idle.as_secs())
+        };
+        assert_eq!((times(10), times(15), times(20)), ((0, 0), (5, 10), (10, 20)));
+        book.uses(0, 1, Moment::from_secs(20));
+        assert_eq!(times(23), (10, 23));
+    }
 
     #[test]
     fn a_change_is_told_once_its_outcome_is_known() {

@@ -98,7 +98,7 @@ impl Timer {
 
     fn prewarms(&self) -> (u64, u64) {
         let id = &self.desk.workloads[0].id;
-        let prewarms = self.desk.journal.book(id).unwrap().counts().prewarms;
+        let prewarms = self.desk.journal.book(id).unwrap().counts(self.desk.now).prewarms;
         (prewarms.used, prewarms.unused)
     }
 }

@@ -228,7 +228,7 @@ async fn a_request_wakes_and_idle_ends_in_zero() {
         let (again, _) = decide(&read.policy, &read.observation, read.memory, read.at);
         assert_eq!(again.decision, entry.decision, "{stored}");
     }
-    let counts = book.counts();
+    let counts = book.counts(Moment::from_micros(world.proxy.micros()));
     assert_eq!(counts.cold_starts, 1);
     assert!(counts.busy >= Duration::from_secs(9) && counts.busy < Duration::from_secs(11), "{counts:?}");
 }

@@ -15,7 +15,7 @@ use kaos_core::{EndpointUid, Moment, Observation, Policy, WorkloadId};
 
 use crate::action::Action;
 use crate::collect::{Collect, Hearing, Total};
-use crate::journal::{Book, Counts};
+use crate::journal::Book;
 use crate::learn::Learn;
 use crate::retry::Retry;
 
@@ -66,7 +66,6 @@ pub(crate) struct Track {
     contest: Contest,
     /// When the count was last written, wakes aside.
     last_scale: Option<Moment>,
-    used: Used,
     pub(crate) learn: Learn,
 }
 
@@ -122,14 +121,6 @@ struct Belief {
     at: Moment,
 }
 
-/// How many replicas were busy and idle since when.
-#[derive(Debug)]
-struct Used {
-    since: Moment,
-    busy: u32,
-    idle: u32,
-}
-
 /// Whether a count that isn't ours is somebody's who contends for it. Another autoscaler's is not, nor is one of starts that
 /// fail and that a platform gives up.
 fn contends(workload: &Workload) -> bool {
@@ -161,7 +152,6 @@ impl Track {
             seen: earned,
             contest: Contest::default(),
             last_scale: None,
-            used: Used { since: now, busy: 0, idle: 0 },
             learn: Learn::default(),
             workload,
         }
@@ -340,20 +330,12 @@ impl Track {
         }
     }
 
-    /// Counts replica time up to `now`, and remembers how many are in use from here on.
-    pub(crate) fn account(&mut self, seen: &Observation, now: Moment) {
-        let span = now.since(self.used.since);
-        let (busy, idle) = (span * self.used.busy, span * self.used.idle);
-        if busy + idle > Duration::ZERO {
-            self.book.count(|counts: &mut Counts| {
-                counts.busy += busy;
-                counts.idle += idle;
-            });
-        }
+    /// Tells how many replicas are in use from `now` on.
+    pub(crate) fn account(&self, seen: &Observation, now: Moment) {
         let slots = u64::from(self.policy().slots());
         let Replicas { ready, starting, .. } = seen.replicas;
         let busy = u32::try_from(seen.running.div_ceil(slots)).unwrap_or(u32::MAX).min(ready);
-        self.used = Used { since: now, busy, idle: (ready - busy).saturating_add(starting) };
+        self.book.uses(busy, (ready - busy).saturating_add(starting), now);
     }
 
     /// So many more replicas are asked for.

@@ -49,9 +49,10 @@ pub(crate) struct Certificates {
 pub(crate) async fn page(desk: &Desk, format: Format) -> Result<String, Problem> {
     let totals = desk.totals().await?;
     let snapshot = desk.snapshots.borrow().clone();
+    let now = desk.clock.now();
     let decided = |workload: &Arc<Workload>| {
         let book = desk.book(&workload.id);
-        (workload.clone(), book.map(|book| book.counts()).unwrap_or_default())
+        (workload.clone(), book.map(|book| book.counts(now)).unwrap_or_default())
     };
     let figures = Figures {
         totals,
