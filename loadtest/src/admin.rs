@@ -53,20 +53,31 @@ impl Admin {
         Ok(Admin { address: resolve(url)? })
     }
 
-    /// The local function `name`. The error says what the admin port answered instead.
-    pub async fn workload(&self, name: &str) -> Result<Workload, String> {
+    /// The admin port at `address`.
+    pub fn at(address: SocketAddr) -> Admin {
+        Admin { address }
+    }
+
+    /// The answer to GET `path`. The error says what the admin port answered instead.
+    async fn get(&self, path: &str) -> Result<Vec<u8>, String> {
         let address = self.address;
-        let wrong = |why: String| format!("admin port {address}, function {name:?}: {why}");
-        let head = format!(
-            "GET /v1/workloads/local/{name} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
-        );
+        let wrong = |why: String| format!("admin port {address}, {path}: {why}");
+        let head = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
         let answer = tokio::time::timeout(PATIENCE, async { exchange(address, &head).await }).await;
         let answer = answer.map_err(|_late| wrong(format!("no answer within {} s", PATIENCE.as_secs())))?;
         let answer = answer.map_err(|failure| wrong(failure.to_string()))?;
-        if answer.status != 200 {
-            return Err(wrong(format!("status {}", answer.status)));
-        }
-        serde_json::from_slice(&answer.body).map_err(|error| wrong(error.to_string()))
+        if answer.status == 200 { Ok(answer.body) } else { Err(wrong(format!("status {}", answer.status))) }
+    }
+
+    /// The page of metrics.
+    pub async fn metrics(&self) -> Result<String, String> {
+        Ok(String::from_utf8_lossy(&self.get("/metrics").await?).into_owned())
+    }
+
+    /// The local function `name`. The error says what the admin port answered instead.
+    pub async fn workload(&self, name: &str) -> Result<Workload, String> {
+        let body = self.get(&format!("/v1/workloads/local/{name}")).await?;
+        serde_json::from_slice(&body).map_err(|error| format!("function {name:?}: {error}"))
     }
 
     /// Returns when `count` requests wait for the function `name`. The error says how many did at the deadline.

@@ -1,5 +1,6 @@
 //! The command `loadtest`: arguments in, exit code out. 0: as expected; 1: an expectation isn't met; 2: usage.
 
+mod live;
 mod measure;
 mod replay;
 mod scenarios;
@@ -32,6 +33,8 @@ enum Command {
     Cycles(measure::Cycles),
     /// Send recorded traffic of a hundred functions again
     Trace(replay::Trace),
+    /// Send recorded traffic to a Kaos of its own, and compare with what `kaos simulate` says of it
+    Live(live::Live),
 }
 
 /// Where Kaos is, and how to print.
@@ -85,6 +88,7 @@ pub fn main() -> ExitCode {
             Command::Cold(cold) => cold.run().await,
             Command::Cycles(cycles) => cycles.run().await,
             Command::Trace(trace) => trace.run().await,
+            Command::Live(live) => live.run().await,
         }
     });
     let (code, why) = match done {

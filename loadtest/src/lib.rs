@@ -15,6 +15,7 @@ pub mod failure;
 pub mod flood;
 pub mod frames;
 pub mod lines;
+pub mod live;
 pub mod overtake;
 pub mod pace;
 pub mod phases;

@@ -1,5 +1,7 @@
 //! What Kaos says of a request in its answer: whether it waited for a start, and how long each phase took.
 
+use std::time::Duration;
+
 use http::HeaderMap;
 
 const COLD: &str = "x-kaos-cold-start";
@@ -17,6 +19,15 @@ pub fn is_cold(headers: &HeaderMap) -> bool {
 pub fn phases(headers: &HeaderMap) -> Vec<(String, f64)> {
     let values = headers.get_all(TIMING).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).filter_map(phase).take(MOST).collect()
+}
+
+/// From asked for to ready of the start that the request waited for. `None`: it waited for none, or for one that was asked for
+/// before it came, of which it has seen only a part.
+pub fn start(headers: &HeaderMap) -> Option<Duration> {
+    let phases = phases(headers);
+    let millis = |name: &str| phases.iter().find(|(phase, _)| phase == name).map(|(_, millis)| *millis);
+    let whole = is_cold(headers) && millis("decide")? > 0.0;
+    whole.then(|| Duration::try_from_secs_f64((millis("start")? + millis("ready")?) / 1000.0).ok())?
 }
 
 fn phase(text: &str) -> Option<(String, f64)> {
@@ -43,5 +54,8 @@ mod tests {
         assert!(!is_cold(&headers));
         headers.insert(COLD, "true".parse().unwrap());
         assert!(is_cold(&headers));
+        assert_eq!(start(&headers), Some(Duration::from_millis(11)));
+        headers.insert(TIMING, "cold;dur=5, decide;dur=0.0, start;dur=0, ready;dur=5".parse().unwrap());
+        assert_eq!(start(&headers), None, "it came in the middle of it");
     }
 }

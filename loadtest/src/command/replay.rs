@@ -18,6 +18,17 @@ use crate::trace::replay::{Replay, Sent, config, csv, plan, run};
 /// Kinds of failure that are told apart.
 const MOST_KINDS: usize = 50;
 
+/// What was recorded.
+#[derive(Debug, Args)]
+pub(super) struct Files {
+    /// Counts by minute
+    #[arg(long, value_name = "CSV", default_value = "loadtest/traces/azure-2019-sample-100-invocations.csv")]
+    invocations: PathBuf,
+    /// Average durations
+    #[arg(long, value_name = "CSV", default_value = "loadtest/traces/azure-2019-sample-100-durations.csv")]
+    durations: PathBuf,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct Trace {
     /// Where Kaos listens
@@ -26,12 +37,8 @@ pub(super) struct Trace {
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Output::Human)]
     output: Output,
-    /// Counts by minute
-    #[arg(long, value_name = "CSV", default_value = "loadtest/traces/azure-2019-sample-100-invocations.csv")]
-    invocations: PathBuf,
-    /// Average durations
-    #[arg(long, value_name = "CSV", default_value = "loadtest/traces/azure-2019-sample-100-durations.csv")]
-    durations: PathBuf,
+    #[command(flatten)]
+    files: Files,
     /// The first minute, from 0
     #[arg(long, value_name = "K", default_value_t = 0)]
     from_minute: usize,
@@ -61,14 +68,27 @@ pub(super) struct Trace {
     answer: Option<PathBuf>,
 }
 
-fn connections(text: &str) -> Result<usize, String> {
+pub(super) fn connections(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (1..=100_000).contains(number));
     number.ok_or_else(|| format!("{text:?}: expected 1 to 100000"))
 }
 
+impl Files {
+    pub(super) fn functions(&self) -> Result<Vec<Function>, Stop> {
+        let load = |file: &PathBuf| {
+            std::fs::read_to_string(file).map_err(|error| Stop::Usage(format!("{}: {error}", file.display())))
+        };
+        let wrong = |why| {
+            let files = format!("{} and {}", self.invocations.display(), self.durations.display());
+            Stop::Usage(format!("{files}: {why}"))
+        };
+        read(&load(&self.invocations)?, &load(&self.durations)?).map_err(wrong)
+    }
+}
+
 impl Trace {
     pub(super) async fn run(self) -> Result<(), Stop> {
-        let functions = self.functions()?;
+        let functions = self.files.functions()?;
         if let (Some(file), Some(answer)) = (&self.write_config, &self.answer) {
             let answer = std::path::absolute(answer).map_err(|error| Stop::Usage(error.to_string()))?;
             let text = config(functions.len(), &answer.to_string_lossy());
@@ -100,17 +120,6 @@ impl Trace {
             Output::Json => print_json(&totals)?,
         }
         met(&totals.unmet())
-    }
-
-    fn functions(&self) -> Result<Vec<Function>, Stop> {
-        let load = |file: &PathBuf| {
-            std::fs::read_to_string(file).map_err(|error| Stop::Usage(format!("{}: {error}", file.display())))
-        };
-        let wrong = |why| {
-            let files = format!("{} and {}", self.invocations.display(), self.durations.display());
-            Stop::Usage(format!("{files}: {why}"))
-        };
-        read(&load(&self.invocations)?, &load(&self.durations)?).map_err(wrong)
     }
 }
 
