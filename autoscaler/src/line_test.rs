@@ -6,7 +6,7 @@ use std::time::Duration;
 use kaos_core::platform::{Expected, Refusal, Scale};
 use kaos_core::report::{HoldAnswer, HoldState};
 use kaos_core::snapshot::{Hold, Mode};
-use kaos_core::{Snapshot, WorkloadId};
+use kaos_core::{Moment, Snapshot, WorkloadId};
 
 use crate::Action;
 use crate::desk::Desk;
@@ -230,4 +230,33 @@ fn what_is_switched_off_is_not_decided() {
     assert_eq!(desk.told(), [""; 0]);
     let entry = desk.journal.book(&WorkloadId::new("local", "w0")).unwrap().entries().remove(0);
     assert_eq!(entry.decision.word(), "off");
+}
+
+#[test]
+fn one_short_request_after_a_wake_is_no_panic() {
+    let knobs = [("container-concurrency", "1"), ("window", "6s"), ("idle-timeout", "5s")];
+    let mut desk = Desk::new(1, 20, &knobs);
+    let at = |micros: u64| Moment::from_micros(10_000_000 + micros);
+    // The autoscaler's second begins, and a moment later the proxy reports: each time what was half a second ago.
+    desk.now = at(400_000);
+    desk.one_waits(0);
+    let actions = desk.turn();
+    assert_eq!(actions.len(), 1, "{actions:?}");
+    desk.done(&actions[0]);
+    desk.counts(0, 1, 1);
+    assert_eq!(desk.turn(), []);
+    desk.readings[0].waiting.finish(at(500_000).micros());
+    desk.readings[0].running.start(at(500_000).micros());
+    for second in 1..7 {
+        desk.now = at(second * 1_000_000);
+        assert_eq!(desk.turn(), [], "in second {second}");
+        if second == 2 {
+            desk.readings[0].running.finish(at(1_100_000).micros());
+            desk.readings[0].last_activity = Some(at(1_100_000).micros());
+        }
+        desk.now = at(second * 1_000_000 + 5_000);
+        desk.report();
+        assert_eq!(desk.turn(), [], "in second {second}");
+    }
+    assert_eq!(desk.word(0), "warm");
 }

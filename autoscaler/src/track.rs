@@ -29,6 +29,9 @@ const CONTEST_PAUSE: Duration = Duration::from_secs(60);
 /// ready, a cluster that is full or a broken image can make as many as may start at once.
 const START: Duration = Duration::from_secs(30);
 
+/// What happened this long ago is in the averages.
+const UNTOLD: Duration = Duration::from_secs(3);
+
 /// One workload.
 #[derive(Debug)]
 pub(crate) struct Track {
@@ -268,23 +271,27 @@ impl Track {
         self.belief.as_ref().map(|belief| belief.at + BELIEF)
     }
 
-    /// Brings the averages up to the last second that is over. At zero there are none: what was before a sleep says
-    /// nothing of what comes after.
+    /// Brings the averages up to the last second of which every proxy has told. At zero there are none: what was before a sleep
+    /// says nothing of what comes after.
     pub(crate) fn measure(&mut self, collect: &mut Collect, now: Moment) {
         if self.replicas().desired == 0 {
             self.averages = None;
             return;
         }
-        let Some(second) = now.secs().checked_sub(1) else { return };
+        let Some(over) = now.secs().checked_sub(1) else { return };
         let (id, policy) = (&self.workload.id, &self.workload.policy);
         match &mut self.averages {
-            Some(averages) if averages.lacks(second) => {
-                averages.fold(policy, collect.flow(id, Moment::from_secs(now.secs())), second);
+            Some(averages) => {
+                // Proxies tell each second. Of the second that is just over some haven't yet, and a short request that was open
+                // when they last did would count as a whole one: one alone after a wake, where a replica takes one, as a panic.
+                let told = over.saturating_sub(1);
+                if averages.lacks(told) {
+                    averages.fold(policy, collect.flow(id, Moment::from_secs(told + 1)), told);
+                }
             }
-            Some(_) => {}
             None => {
                 collect.flow(id, now);
-                self.averages = Some(Averages::new(policy, second));
+                self.averages = Some(Averages::new(policy, over));
             }
         }
     }
@@ -361,8 +368,11 @@ impl Track {
     }
 
     /// Whether a tick each second changes anything.
-    pub(crate) fn ticks(&self, seen: &Observation) -> bool {
-        let moving = |averages: &Averages| seen.running > 0 || !averages.is_quiet();
+    pub(crate) fn ticks(&self, seen: &Observation, now: Moment) -> bool {
+        let untold = seen.last_activity.is_some_and(|at| now.since(at) < UNTOLD);
+        // Above the least, what keeps a count (a panic, the way out of it, a delay) ends by itself.
+        let kept = untold || seen.replicas.desired > self.policy().floor();
+        let moving = |averages: &Averages| seen.running > 0 || kept || !averages.is_quiet();
         seen.replicas.desired > 0 && self.averages.as_ref().is_some_and(moving)
     }
 }

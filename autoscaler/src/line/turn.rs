@@ -229,7 +229,7 @@ impl Line {
                 }
             }
         }
-        let tick = track.ticks(seen).then(|| Moment::from_secs(now.secs() + 1));
+        let tick = track.ticks(seen, now).then(|| Moment::from_secs(now.secs() + 1));
         let retries = [track.scale_retry.after, track.hold_retry.after, track.gathering];
         let next = verdict.next.map(|next| next.at);
         let later = [next, tick, track.descent.due(), track.ages(), track.late_at()];
