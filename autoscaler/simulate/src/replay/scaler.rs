@@ -39,8 +39,11 @@ pub(crate) struct Kaos {
     policy: Policy,
     memory: Memory,
     averages: Option<Averages>,
-    /// What is in the averages already.
+    /// What is in the averages already: request-microseconds, and requests.
     counted: (u64, u64),
+    /// The last second that was over at a look, and what had been by then: in the averages a second later, as proxies tell each
+    /// second.
+    over: Option<(u64, (u64, u64))>,
     /// While replicas are held: until when.
     patience: Option<u64>,
     rest_until: Moment,
@@ -58,32 +61,32 @@ impl Kaos {
             memory: Memory::default(),
             averages: None,
             counted: (0, 0),
+            over: None,
             patience: None,
             rest_until: Moment::ZERO,
         }
     }
 
-    /// Brings the averages up to the last second that is over.
+    /// Brings the averages up to the last second that proxies would have told of.
     fn measure(&mut self, pool: &Pool) {
         if pool.desired() == 0 {
-            self.averages = None;
+            (self.averages, self.over) = (None, None);
             return;
         }
-        let Some(second) = (pool.now() / SECOND).checked_sub(1) else { return };
+        let Some(over) = (pool.now() / SECOND).checked_sub(1) else { return };
         let total = (pool.areas().0, pool.begun());
-        match &mut self.averages {
-            Some(averages) if averages.lacks(second) => {
+        let Some(averages) = &mut self.averages else {
+            self.averages = Some(Averages::new(&self.policy, over));
+            (self.counted, self.over) = (total, None);
+            return;
+        };
+        if self.over.is_none_or(|(second, _)| over > second) {
+            if let Some((told, total)) =
+                self.over.replace((over, total)).filter(|(told, _)| averages.lacks(*told))
+            {
                 let (micros, arrivals) = (total.0 - self.counted.0, total.1 - self.counted.1);
-                averages.fold(
-                    &self.policy,
-                    Flow { micros: micros as i64, arrivals: arrivals as i64 },
-                    second,
-                );
-                self.counted = total;
-            }
-            Some(_) => {}
-            None => {
-                self.averages = Some(Averages::new(&self.policy, second));
+                let flow = Flow { micros: micros as i64, arrivals: arrivals as i64 };
+                averages.fold(&self.policy, flow, told);
                 self.counted = total;
             }
         }
@@ -171,7 +174,9 @@ impl Scaler for Kaos {
             // What comes next is decided once it is written.
             return pool.now() + 1;
         }
-        let moving = |averages: &Averages| pool.running() > 0 || !averages.is_quiet();
+        let untold = pool.last_activity().is_some_and(|at| pool.now() - at < 3 * SECOND);
+        let kept = untold || pool.desired() > self.policy.floor();
+        let moving = |averages: &Averages| pool.running() > 0 || kept || !averages.is_quiet();
         let ticks = pool.desired() > 0 && self.averages.as_ref().is_none_or(moving);
         let tick = if ticks { (pool.now() / SECOND + 1) * SECOND } else { NEVER };
         let next = verdict.next.map_or(NEVER, |next| next.at.micros());
