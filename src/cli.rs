@@ -46,7 +46,7 @@ pub(crate) enum Command {
     /// Show one function: state, replicas, knobs
     Describe(AskOne),
     /// Say why a function has the replicas that it has, and what comes next
-    Explain(AskOne),
+    Explain(Explain),
     /// Forget what was learned of a function's calls, and learn it anew
     Forget(AskOne),
     /// Show what the replicas of a function have written
@@ -149,6 +149,16 @@ pub(crate) struct AskOne {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) ask: Ask,
+}
+
+/// `kaos explain`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Explain {
+    /// Say how much it slept, or would have slept where it is only observed, and which idle timeout would cost less
+    #[arg(long)]
+    pub(crate) advice: bool,
+    #[command(flatten)]
+    pub(crate) one: AskOne,
 }
 
 /// `kaos logs`.

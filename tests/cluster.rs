@@ -103,6 +103,17 @@ fn shop() -> Value {
     })
 }
 
+fn advice() -> Value {
+    json!({
+        "namespace": "shops", "name": "shop", "mode": "observe", "idle_timeout": "1m",
+        "watched": {
+            "since": "2026-01-01T00:00:00Z", "watched_seconds": 604_800, "slept_seconds": 429_408,
+            "cold_starts": 34, "verdict": { "word": "set", "idle_timeout_seconds": 240 },
+            "offers": [{ "idle_timeout_seconds": 240, "slept_seconds": 399_168, "cold_starts": 9 }],
+        },
+    })
+}
+
 fn lease() -> (String, Value) {
     (LEASE.into(), json!({ "spec": { "holderIdentity": "kaos-autoscaler-7d9f-abcde_0123456789" } }))
 }
@@ -124,6 +135,7 @@ fn served() -> ApiServer {
         (format!("{LEADER}/v1/workloads"), json!([shop()])),
         (format!("{LEADER}/v1/workloads/shops/shop"), shop()),
         (format!("{LEADER}/v1/journal/shops/shop"), json!([entry])),
+        (format!("{LEADER}/v1/advice/shops/shop"), advice()),
         (
             format!("{LEADER}/v1/instance"),
             json!({ "started_at": "2026-01-01T00:00:00Z", "version": "0.1.0" }),
@@ -161,6 +173,10 @@ fn the_autoscaler_that_leads_is_asked_through_the_api_server() {
     let explained = stdout(&server.ask(&["explain", "shop"]));
     assert!(explained.contains("3 replicas because 14 waiting [backlog]"), "{explained}");
     assert!(explained.contains("The autoscaler that leads knows this since"), "{explained}");
+    let advised = stdout(&server.ask(&["explain", "shop", "--advice"]));
+    assert!(advised.starts_with("shops/shop: only observed, nothing is changed; watched since"), "{advised}");
+    assert!(advised.contains("Would have slept 71 % of 7d 0h, 34 cold starts"), "{advised}");
+    assert!(advised.contains("Suggests idle-timeout 4m in place of 1m"), "{advised}");
     let json: Value = serde_json::from_str(&stdout(&server.ask(&["explain", "shop", "-o", "json"]))).unwrap();
     assert_eq!(json["since"], "2026-01-01T00:00:00Z");
     assert!(server.asked().iter().all(|asked| asked.starts_with("GET ")), "{:?}", server.asked());

@@ -50,6 +50,8 @@ struct Proxy {
     /// When its first report of this epoch came. `None`: it told of the proxy's whole life.
     since: Option<Moment>,
     last: Moment,
+    /// Up to when it has told what ran, on our clock. It does so each second; what it tells in between is of who waits.
+    told: Moment,
 }
 
 /// One proxy's part of one workload.
@@ -122,6 +124,7 @@ impl Proxy {
             offset: micros(now).saturating_sub_unsigned(report.at),
             since: (!from_birth).then_some(now),
             last: now,
+            told: Moment::ZERO,
         }
     }
 
@@ -191,6 +194,7 @@ impl Collect {
             proxy.whole = Some(report.sequence);
         }
         let theirs = proxy.theirs(now);
+        let mut ran = report.full || report.workloads.is_empty();
         for (id, reading) in &report.workloads {
             let shares = self.totals.entry(id.clone()).or_default();
             let sequence = report.sequence;
@@ -201,6 +205,7 @@ impl Collect {
                     if share.reading == *reading {
                         continue;
                     }
+                    ran |= share.reading.running != reading.running;
                     if share.reading.last_activity != reading.last_activity {
                         share.active = reading.last_activity.map(|at| proxy.ours(at));
                     }
@@ -217,6 +222,9 @@ impl Collect {
                 }),
             }
             news.push(id.clone());
+        }
+        if ran {
+            proxy.told = proxy.ours(report.at);
         }
         if report.full {
             self.drop_absent(report, news);
@@ -294,6 +302,11 @@ impl Collect {
             None => Hearing::Always,
             Some(since) => Hearing::Since(since),
         }
+    }
+
+    /// Up to when every proxy has told what ran.
+    pub fn told(&self) -> Moment {
+        self.proxies.values().map(|proxy| proxy.told).min().unwrap_or(Moment::ZERO)
     }
 
     /// Everything together of `id`.

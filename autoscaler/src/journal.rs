@@ -15,6 +15,8 @@ use kaos_core::{Decision, Memory, Moment, Observation, Policy, WorkloadId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use crate::watched::Watched;
+
 /// Entries kept per workload.
 pub const KEPT: usize = 64;
 
@@ -133,6 +135,7 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub struct Book {
     pages: Mutex<Pages>,
+    pub(crate) watched: Mutex<Option<Watched>>,
     told: Option<(WorkloadId, Transitions)>,
 }
 
@@ -309,8 +312,11 @@ impl Journal {
     }
 
     pub(crate) fn open(&self, id: &WorkloadId) -> Arc<Book> {
-        let book =
-            || Book { pages: Mutex::default(), told: self.told.clone().map(|told| (id.clone(), told)) };
+        let book = || Book {
+            pages: Mutex::default(),
+            watched: Mutex::default(),
+            told: self.told.clone().map(|told| (id.clone(), told)),
+        };
         self.books().entry(id.clone()).or_insert_with(|| Arc::new(book())).clone()
     }
 

@@ -24,10 +24,13 @@ mod retry;
 pub mod run;
 #[cfg(test)]
 mod run_test;
+mod shadow;
 mod track;
+mod watched;
 mod write;
 
 pub use action::Action;
 pub use journal::Journal;
 pub use line::Line;
 pub use run::{Inputs, ORDERS, Order, Settings, run};
+pub use watched::{ASSUMED_START, Watched};

@@ -46,6 +46,8 @@ pub struct Line {
     free: Vec<usize>,
     news: BTreeSet<usize>,
     due: BTreeSet<(Moment, usize)>,
+    /// Those whose idle time is over as far as is known, which proxies haven't told of to its end.
+    untold: BTreeSet<usize>,
     budget: Budget<usize>,
     starting: u64,
     holds: u64,
@@ -82,6 +84,7 @@ impl Line {
             free: Vec::new(),
             news: BTreeSet::new(),
             due: BTreeSet::new(),
+            untold: BTreeSet::new(),
             budget: Budget::default(),
             starting: 0,
             holds: 0,
@@ -135,13 +138,18 @@ impl Line {
         }
         self.budget.withdraw(&at);
         self.news.remove(&at);
+        self.untold.remove(&at);
         self.free.push(at);
         self.journal.close(id);
     }
 
     /// A proxy reports.
     pub fn heard(&mut self, report: &Report, now: Moment) -> Use {
+        let told = self.collect.told();
         let used = self.collect.heard(report, now);
+        if self.collect.told() > told {
+            self.news.append(&mut self.untold);
+        }
         if let Use::News(ids) = &used {
             self.touch(ids);
         }

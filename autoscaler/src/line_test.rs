@@ -260,3 +260,31 @@ fn one_short_request_after_a_wake_is_no_panic() {
     }
     assert_eq!(desk.word(0), "warm");
 }
+
+#[test]
+fn who_comes_all_the_time_is_not_idle_between_two_reports() {
+    let mut desk = Desk::new(1, 20, &[("idle-timeout", "1s")]);
+    desk.one_waits(0);
+    let actions = desk.turn();
+    desk.done(&actions[0]);
+    desk.counts(0, 1, 1);
+    desk.nobody_waits(0);
+    let reports = |second: u64| Moment::from_micros(second * 1_001_000);
+    for second in 1..9 {
+        desk.now = reports(second);
+        let sums = &mut desk.readings[0].running;
+        sums.start(desk.now.micros() - 100_000);
+        sums.finish(desk.now.micros());
+        desk.readings[0].last_activity = Some(desk.now.micros());
+        desk.report();
+        assert_eq!(desk.turn(), [], "in second {second}");
+        // A second after the last request that is known, and a moment before the next ones are.
+        desk.now = desk.now + Duration::from_secs(1);
+        assert_eq!(desk.turn(), [], "in second {second}");
+        assert_eq!(desk.word(0), "no-data");
+    }
+    // Nobody comes any more.
+    desk.now = reports(9);
+    desk.report();
+    assert_eq!(desk.told(), ["w0 hold"]);
+}

@@ -14,10 +14,16 @@ use kaos_core::zero::{Ask, Descent};
 use kaos_core::{EndpointUid, Moment, Observation, Policy, WorkloadId};
 
 use crate::action::Action;
-use crate::collect::{Collect, Hearing, Total};
+use crate::collect::{Hearing, Total};
 use crate::journal::Book;
 use crate::learn::Learn;
 use crate::retry::Retry;
+use crate::shadow::Shadow;
+
+mod told;
+mod watch;
+
+pub(crate) use told::{UNTOLD, awaits};
 
 /// What we wrote is believed for so long, though the platform doesn't show it.
 const BELIEF: Duration = Duration::from_secs(60);
@@ -28,9 +34,6 @@ const CONTEST_PAUSE: Duration = Duration::from_secs(60);
 /// A replica that isn't ready this long after it was asked for keeps nobody else from starting: of those that never get
 /// ready, a cluster that is full or a broken image can make as many as may start at once.
 const START: Duration = Duration::from_secs(30);
-
-/// What happened this long ago is in the averages.
-const UNTOLD: Duration = Duration::from_secs(3);
 
 /// One workload.
 #[derive(Debug)]
@@ -70,6 +73,12 @@ pub(crate) struct Track {
     /// When the count was last written, wakes aside.
     last_scale: Option<Moment>,
     pub(crate) learn: Learn,
+    /// What its last start took.
+    took: Option<Duration>,
+    /// When a request asked for the replica that it waits for.
+    woke: Option<Moment>,
+    /// Where it is only observed.
+    shadow: Option<Box<Shadow>>,
 }
 
 /// A write in flight.
@@ -156,6 +165,9 @@ impl Track {
             contest: Contest::default(),
             last_scale: None,
             learn: Learn::default(),
+            took: None,
+            woke: None,
+            shadow: None,
             workload,
         }
     }
@@ -169,8 +181,11 @@ impl Track {
         if self.ripens(workload) {
             self.ready_since = now;
             if self.asked > 0 {
-                self.learn.started(now.since(self.asked_at));
+                let took = now.since(self.asked_at);
+                self.learn.started(took);
+                self.took = Some(took);
             }
+            self.woken(now);
         }
         let before = self.replicas().desired;
         self.workload = workload.clone();
@@ -271,31 +286,6 @@ impl Track {
         self.belief.as_ref().map(|belief| belief.at + BELIEF)
     }
 
-    /// Brings the averages up to the last second of which every proxy has told. At zero there are none: what was before a sleep
-    /// says nothing of what comes after.
-    pub(crate) fn measure(&mut self, collect: &mut Collect, now: Moment) {
-        if self.replicas().desired == 0 {
-            self.averages = None;
-            return;
-        }
-        let Some(over) = now.secs().checked_sub(1) else { return };
-        let (id, policy) = (&self.workload.id, &self.workload.policy);
-        match &mut self.averages {
-            Some(averages) => {
-                // Proxies tell each second. Of the second that is just over some haven't yet, and a short request that was open
-                // when they last did would count as a whole one: one alone after a wake, where a replica takes one, as a panic.
-                let told = over.saturating_sub(1);
-                if averages.lacks(told) {
-                    averages.fold(policy, collect.flow(id, Moment::from_secs(told + 1)), told);
-                }
-            }
-            None => {
-                collect.flow(id, now);
-                self.averages = Some(Averages::new(policy, over));
-            }
-        }
-    }
-
     /// Everything that a decision is made from.
     pub(crate) fn observe(
         &mut self,
@@ -365,14 +355,5 @@ impl Track {
     /// When those on their way stop counting, if they aren't ready before.
     pub(crate) fn late_at(&self) -> Option<Moment> {
         (self.asked > 0).then(|| self.asked_at + START)
-    }
-
-    /// Whether a tick each second changes anything.
-    pub(crate) fn ticks(&self, seen: &Observation, now: Moment) -> bool {
-        let untold = seen.last_activity.is_some_and(|at| now.since(at) < UNTOLD);
-        // Above the least, what keeps a count (a panic, the way out of it, a delay) ends by itself.
-        let kept = untold || seen.replicas.desired > self.policy().floor();
-        let moving = |averages: &Averages| seen.running > 0 || kept || !averages.is_quiet();
-        seen.replicas.desired > 0 && self.averages.as_ref().is_some_and(moving)
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::exposition::Format;
 use super::problem::Problem;
 use super::response::{Answer, LINES, of_json, stream, text};
-use super::{Desk, health, logs, metrics, reports, workload};
+use super::{Desk, advice, health, logs, metrics, reports, workload};
 
 /// Answers a question.
 pub(crate) async fn answer<B>(desk: &Desk, request: &Request<B>) -> Response<Answer> {
@@ -85,6 +85,17 @@ async fn find<B>(desk: &Desk, request: &Request<B>) -> Result<Response<Answer>, 
             let book = desk.book(&id);
             let list = book.map_or_else(|| json!([]), |book| workload::journal(&book, &desk.clock));
             Ok(of_json(StatusCode::OK, "application/json", &list))
+        }
+        ["v1", "advice", namespace, name] => {
+            let id = WorkloadId::new(namespace, name);
+            let found = desk.snapshots.borrow().workload(&id).cloned();
+            let workload = found.ok_or_else(|| Problem::NoSuchWorkload(id.to_string()))?;
+            if desk.journal.is_none() {
+                return Err(Problem::Elsewhere("advice", "an autoscaler"));
+            }
+            let watched = desk.book(&id).and_then(|book| book.watched());
+            let advice = advice::advice(&workload, watched.as_ref(), &desk.clock);
+            Ok(of_json(StatusCode::OK, "application/json", &advice))
         }
         ["v1", "reports"] => reports::follow(desk, request.uri().query()),
         ["v1", "logs", namespace, name] => written(desk, &known(desk, namespace, name)?, asks_for("follow")),

@@ -1,5 +1,6 @@
 //! The admin port: metrics, health, state and journal. Read-only: what it shows, others own.
 
+mod advice;
 mod answer;
 mod control;
 mod exposition;

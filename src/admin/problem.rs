@@ -79,7 +79,7 @@ impl Problem {
             Problem::Ending => "Nothing takes orders any more.".to_owned(),
             Problem::NoSuchPath => {
                 "There are /metrics, /livez, /readyz, /v1/instance, /v1/workloads, /v1/journal/NAMESPACE/NAME, \
-                 /v1/logs/NAMESPACE/NAME and /v1/reports."
+                 /v1/advice/NAMESPACE/NAME, /v1/logs/NAMESPACE/NAME and /v1/reports."
                     .to_owned()
             }
             Problem::NoSuchWorkload(name) => format!("There is no workload {name:?}; /v1/workloads lists all."),

@@ -2,6 +2,7 @@
 //!
 //! They know the admin port's JSON and nothing of the code behind it.
 
+mod advice;
 mod client;
 #[cfg(feature = "kubernetes")]
 mod cluster;
@@ -19,6 +20,7 @@ mod version;
 
 use serde_json::Value;
 
+pub(crate) use advice::advice;
 #[cfg(feature = "kubernetes")]
 pub(crate) use client::run;
 #[cfg(feature = "kubernetes")]

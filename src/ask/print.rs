@@ -1,6 +1,7 @@
 //! Answers on stdout: tables, times as people say them, JSON. A reader that has gone away is no failure.
 
 use std::io::{ErrorKind, Write};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -74,6 +75,11 @@ pub(crate) fn distance(timestamp: &str) -> String {
         seconds if seconds > 0 => format!("{} ago", rough(age)),
         _ => format!("in {}", rough(-age)),
     }
+}
+
+/// A length of time, in two units at most.
+pub(crate) fn length(span: Duration) -> String {
+    rough(SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX))
 }
 
 /// Two units at most: `48s`, `3m 10s`, `2h 5m`, `3d 4h`.

@@ -4,6 +4,7 @@
 //! the platforms that fill the seam between them. Nothing here does I/O, reads a clock, draws a random number or logs:
 //! `now` is an argument, so that every rule can be simulated, replayed and explained.
 
+pub mod advice;
 pub mod annotation;
 #[cfg(test)]
 mod annotation_test;

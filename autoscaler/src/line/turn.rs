@@ -13,7 +13,7 @@ use super::Line;
 use crate::action::Action;
 use crate::collect::Collect;
 use crate::journal::Outcome;
-use crate::track::{Track, Write};
+use crate::track::{Track, Write, awaits};
 
 /// A raise that waits for its share of the start budget.
 struct Wish {
@@ -82,10 +82,15 @@ impl Line {
     fn consider(&mut self, at: usize, now: Moment, actions: &mut Vec<Action>, wishes: &mut Vec<Wish>) {
         let Some(track) = self.tracks.get_mut(at).and_then(Option::as_mut) else { return };
         track.age(now);
-        track.measure(&mut self.collect, now);
+        let flow = track.measure(&mut self.collect, now);
         let total = self.collect.total(&track.workload.id);
-        let seen = track.observe(total, self.hearing, self.leading, now);
+        let mut seen = track.observe(total, self.hearing, self.leading, now);
+        let told = self.collect.told();
+        if awaits(track.policy(), &mut seen, told, now) {
+            self.untold.insert(at);
+        }
         track.account(&seen, now);
+        track.watch(&seen, (told, flow), now);
         let starting = track.on_their_way(&seen, now);
         self.starting = self.starting - u64::from(track.starting) + u64::from(starting);
         track.starting = starting;
@@ -203,6 +208,7 @@ impl Line {
                 let from = wish.seen.replicas.desired;
                 if from == 0 {
                     track.gathering = now + self.settings.gather;
+                    track.waking(because, now);
                 }
                 let expected = Expected::Replicas(from);
                 let write = Write::Raise(Scale { to, victims: Vec::new(), expected });
@@ -232,7 +238,7 @@ impl Line {
         let tick = track.ticks(seen, now).then(|| Moment::from_secs(now.secs() + 1));
         let retries = [track.scale_retry.after, track.hold_retry.after, track.gathering];
         let next = verdict.next.map(|next| next.at);
-        let later = [next, tick, track.descent.due(), track.ages(), track.late_at()];
+        let later = [next, tick, track.descent.due(), track.ages(), track.late_at(), track.shadow_due()];
         let due = later.into_iter().flatten().chain(retries).filter(|due| *due > now).min();
         if track.due != due {
             if let Some(old) = track.due {

@@ -162,7 +162,7 @@ impl Live {
         let requests = folder.join("sent.csv");
         std::fs::write(&requests, csv(&sent)).map_err(written)?;
         let simulated = simulate(kaos, &requests, start, &knobs).await.map_err(Stop::Failed)?;
-        Ok(Compared::of(idle_timeout, &sent, start, live, simulated))
+        Ok(Compared::of(idle_timeout, &sent, start, live, &simulated))
     }
 
     /// Sends everything. Returns what was sent, and the metrics at the end of what will be simulated.
@@ -203,7 +203,7 @@ impl Compared {
         sent: &[Sent],
         start: Duration,
         live: BTreeMap<String, Figures>,
-        simulated: BTreeMap<String, Figures>,
+        simulated: &BTreeMap<String, Figures>,
     ) -> Compared {
         let each = live.into_iter().map(|(name, figures)| {
             let other = simulated.get(&name).copied().unwrap_or_default();

@@ -80,15 +80,15 @@ impl Kaos {
             (self.counted, self.over) = (total, None);
             return;
         };
-        if self.over.is_none_or(|(second, _)| over > second) {
-            if let Some((told, total)) =
-                self.over.replace((over, total)).filter(|(told, _)| averages.lacks(*told))
-            {
-                let (micros, arrivals) = (total.0 - self.counted.0, total.1 - self.counted.1);
-                let flow = Flow { micros: micros as i64, arrivals: arrivals as i64 };
-                averages.fold(&self.policy, flow, told);
-                self.counted = total;
-            }
+        if self.over.is_some_and(|(second, _)| over <= second) {
+            return;
+        }
+        let told = self.over.replace((over, total));
+        if let Some((told, total)) = told.filter(|(told, _)| averages.lacks(*told)) {
+            let (micros, arrivals) = (total.0 - self.counted.0, total.1 - self.counted.1);
+            let flow = Flow { micros: micros as i64, arrivals: arrivals as i64 };
+            averages.fold(&self.policy, flow, told);
+            self.counted = total;
         }
     }
 
