@@ -22,6 +22,7 @@ pub mod phases;
 pub mod run;
 pub mod scenario;
 pub mod schedule;
+pub mod shape;
 pub mod span;
 pub mod summary;
 pub mod tally;

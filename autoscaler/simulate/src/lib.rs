@@ -6,6 +6,7 @@
 
 mod carry;
 mod check;
+pub mod compare;
 mod event;
 pub mod platform;
 pub mod proxy;

@@ -37,6 +37,13 @@ impl Random {
         Duration::from_micros(least + self.below(most.saturating_sub(least) + 1))
     }
 
+    /// A duration that is exponentially distributed, `mean` on average.
+    pub fn exponential(&mut self, mean: Duration) -> Duration {
+        // 1 − [0, 1) is never 0, whose logarithm isn't finite.
+        let rest = 1.0 - self.below(1 << 53) as f64 / (1_u64 << 53) as f64;
+        mean.mul_f64(-rest.ln())
+    }
+
     /// A duration from `least` to `most`, each order of magnitude as likely as another.
     pub fn spread(&mut self, least: Duration, most: Duration) -> Duration {
         let (least, most) = (least.as_secs_f64().max(1e-6).ln(), most.as_secs_f64().max(1e-6).ln());

@@ -64,6 +64,16 @@ impl Figures {
         Waits { p50: rank(50), p95: rank(95), p99: rank(99), max: rank(100) }
     }
 
+    /// How long requests waited, of all of them: `percent` of a hundred waited no longer.
+    pub fn wait_of_all(&self, percent: u64) -> Duration {
+        let mut waits = self.waits.clone();
+        waits.sort_unstable();
+        let didnt = self.requests.saturating_sub(waits.len() as u64);
+        let rank = self.requests.saturating_mul(percent).div_ceil(100);
+        let at = rank.checked_sub(didnt + 1).and_then(|at| waits.get(usize::try_from(at).ok()?));
+        Duration::from_micros(at.copied().unwrap_or(0))
+    }
+
     /// Adds those of another function.
     pub fn add(&mut self, other: &Figures) {
         self.requests += other.requests;
@@ -88,5 +98,14 @@ mod tests {
         let expected = Waits { p50: micros(100), p95: micros(190), p99: micros(198), max: micros(200) };
         assert_eq!(figures.waits(), expected);
         assert_eq!(Figures::default().waits(), Waits::default());
+    }
+
+    #[test]
+    fn of_all_those_that_didnt_wait_come_first() {
+        let figures = |requests| Figures { requests, waits: vec![3, 1, 2], ..Figures::default() };
+        let of_all = |requests, percent| figures(requests).wait_of_all(percent).as_micros();
+        assert_eq!([of_all(3, 33), of_all(3, 34), of_all(3, 99), of_all(3, 100)], [1, 2, 3, 3]);
+        assert_eq!([of_all(300, 99), of_all(200, 99), of_all(299, 100), of_all(400, 99)], [0, 1, 3, 0]);
+        assert_eq!(Figures::default().wait_of_all(99), Duration::ZERO);
     }
 }
