@@ -142,7 +142,7 @@ fn decisions(criterion: &mut Criterion) {
         let busy = at.is_multiple_of(4);
         let count = if busy { 3 } else { 0 };
         let load = if at.is_multiple_of(40) { 600.0 } else { 180.0 };
-        let loads = Loads { stable: Load::of(load), panic: Load::of(load), peak: Load::of(load) };
+        let loads = Loads { stable: Load::of(load), panic: Load::of(load) };
         Observation {
             leading: true,
             shown: true,

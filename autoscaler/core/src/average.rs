@@ -57,11 +57,7 @@ impl Averages {
             window.record(second, value);
         }
         self.folded = second;
-        self.loads = Some(Loads {
-            stable: self.stable.average(second),
-            panic: self.panic.average(second),
-            peak: self.stable.peak(),
-        });
+        self.loads = Some(Loads { stable: self.stable.average(second), panic: self.panic.average(second) });
     }
 
     /// The averages as of the last second that is over; `None` before the first.

@@ -11,8 +11,8 @@ use crate::idle;
 use crate::kpa::{self, Kpa};
 use crate::moment::Moment;
 use crate::observation::{Heard, Observation};
-use crate::policy::Policy;
-use crate::recover::Recovery;
+use crate::policy::{Metric, Policy};
+use crate::recover::{self, Recovery};
 use crate::snapshot::{Mode, Replicas};
 
 /// What is carried from one decision to the next.
@@ -24,6 +24,9 @@ pub struct Memory {
     pub kpa: Kpa,
     /// The way out of a panic.
     pub recovery: Option<Recovery>,
+    /// The way down from what a queue asked for, where there is a hard limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<Recovery>,
     /// The count at the last decision.
     pub desired: u32,
     /// When the count last went down.
@@ -48,7 +51,7 @@ impl Memory {
         self.desired = desired;
         self.woken |= desired > 0;
         if desired == 0 {
-            (self.kpa, self.recovery) = (Kpa::default(), None);
+            (self.kpa, self.recovery, self.queued) = (Kpa::default(), None, None);
         }
         self
     }
@@ -113,11 +116,30 @@ fn replicas_for(policy: &Policy, requests: u64) -> u32 {
 }
 
 /// Requests that wait beyond the free slots of what is there and coming, as replicas on top of those.
+///
+/// Where all that was asked for is there and a hard limit makes it full, the load has outgrown it: then a large fleet grows
+/// to where what runs is at the share of the target that is steered to, else the next request waits again.
 fn backlog(policy: &Policy, seen: &Observation) -> u32 {
     let there = seen.replicas.ready.min(seen.replicas.desired).saturating_add(seen.coming());
     let slots = u64::from(there) * u64::from(policy.slots());
     let homeless = seen.waiting.saturating_sub(slots.saturating_sub(seen.running));
-    if homeless == 0 { 0 } else { there.saturating_add(replicas_for(policy, homeless)) }
+    if homeless == 0 {
+        return 0;
+    }
+    let full = policy.container_concurrency > 0 && policy.metric == Metric::Concurrency && seen.coming() == 0;
+    let steered = if full { (seen.running.min(slots) as f64 / policy.steered_target()) as u32 } else { 0 };
+    there.saturating_add(replicas_for(policy, homeless)).max(steered)
+}
+
+/// What a queue asked for and is kept: anew while requests wait for a slot, or for replicas that were asked for then.
+fn queued(policy: &Policy, seen: &Observation, kept: Option<Recovery>, now: Moment) -> Option<Recovery> {
+    let level = match &kept {
+        _ if policy.container_concurrency == 0 => return None,
+        _ if seen.waiting > 0 => backlog(policy, seen).max(seen.replicas.desired),
+        Some(kept) if seen.coming() > 0 => kept.level,
+        _ => return kept,
+    };
+    Some(Recovery::after_queue(policy, level, now))
 }
 
 /// What the windows want, and what they would want without panic, recovery and delay. `None`: nothing measured.
@@ -133,12 +155,15 @@ fn consult(policy: &Policy, seen: &Observation, mut memory: Memory, now: Moment)
         return (Opinion { want: None, panicking: false, kept: None }, memory);
     };
     let panicked = memory.kpa.panicking.map(|_| memory.kpa.most);
+    if memory.kpa.panicking.is_some_and(|triggered| recover::is_over(policy, triggered, now)) {
+        (memory.kpa.panicking, memory.kpa.most) = (None, 0);
+    }
     let (desire, kpa) = kpa::step(policy, loads.stable, loads.panic, seen.replicas.ready, memory.kpa, now);
     let panicking = kpa.panicking.is_some();
     memory.kpa = kpa;
     memory.recovery = match (panicked, panicking) {
         (_, true) => None,
-        (Some(most), false) => Some(Recovery::begin(policy, most, now)),
+        (Some(most), false) => Some(Recovery::after_panic(policy, most, now)),
         (None, false) => memory.recovery,
     };
     let mut want = desire.count;
@@ -148,11 +173,16 @@ fn consult(policy: &Policy, seen: &Observation, mut memory: Memory, now: Moment)
     } else if want > desire.plain {
         kept = Some(Why::ScaleDownDelay);
     }
+    memory.queued = queued(policy, seen, memory.queued.take(), now);
     let need = kpa::needed(policy, loads.stable);
-    let stepped = memory.recovery.take().and_then(|recovery| recovery.step(policy, need, loads.peak, now));
-    if let Some((least, recovery)) = stepped {
-        (want, kept) = (want.max(least), Some(Why::AfterPanic));
-        memory.recovery = Some(recovery);
+    for (recovery, why) in [(&mut memory.recovery, Why::AfterPanic), (&mut memory.queued, Why::AfterQueue)] {
+        let stepped = recovery.take().and_then(|recovery| recovery.step(policy, need, now));
+        let Some((least, left)) = stepped else { continue };
+        // What is kept is there: nothing is started for a burst that is over.
+        if least.min(seen.replicas.desired) >= want {
+            (want, kept) = (least.min(seen.replicas.desired), Some(why));
+        }
+        *recovery = Some(left);
     }
     (Opinion { want: Some(want), panicking, kept }, memory)
 }

@@ -21,7 +21,7 @@ fn any_observation() -> impl Strategy<Value = Observation> {
     });
     let load = prop::option::of((0u64..3000, 0u64..3000).prop_map(|(stable, panic)| {
         let load = |hundredths: u64| Load::from_millionths(hundredths * 10_000);
-        Loads { stable: load(stable), panic: load(panic), peak: load(stable.max(panic)) }
+        Loads { stable: load(stable), panic: load(panic) }
     }));
     let heard =
         prop_oneof![Just(Heard::Silent), (0u64..200).prop_map(|at| Heard::From(Moment::from_secs(at)))];

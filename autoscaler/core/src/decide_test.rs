@@ -1,5 +1,7 @@
 //! The rules of deciding as timelines, one per rule.
 
+mod burst_test;
+
 use crate::decide::{Memory, Verdict, decide};
 use crate::decision::{Because, Decision, Next, Then, Why};
 use crate::kpa::Kpa;
@@ -26,7 +28,7 @@ fn counts(desired: u32, ready: u32) -> Replicas {
 }
 
 fn loads(stable: f64, panic: f64) -> Option<Loads> {
-    Some(Loads { stable: Load::of(stable), panic: Load::of(panic), peak: Load::of(stable.max(panic)) })
+    Some(Loads { stable: Load::of(stable), panic: Load::of(panic) })
 }
 
 impl Scene {
@@ -285,28 +287,6 @@ fn another_writer_and_a_hold_that_failed_are_waited_for() {
 }
 
 #[test]
-fn the_end_of_a_burst_is_neither_a_collapse_nor_paid_for_a_window() {
-    let knobs = [("target", "1"), ("target-utilization-percentage", "100"), ("max-scale", "0")];
-    let mut scene = Scene::new(&knobs);
-    scene.seen.replicas = counts(1, 1);
-    (scene.seen.load, scene.seen.running) = (loads(20.0, 100.0), 100);
-    assert_eq!(scene.says(0.0), (100, "panic"));
-    scene.seen.replicas = counts(100, 100);
-    (scene.seen.load, scene.seen.running) = (loads(1.0, 1.0), 1);
-    assert_eq!(scene.says(60.0), (100, "panic"), "panic never goes down");
-    let mut timeline = Vec::new();
-    for tick in 61..110 {
-        let (to, word) = scene.says(f64::from(tick));
-        if to < scene.seen.replicas.desired {
-            timeline.push((tick, to, word));
-            scene.seen.replicas = counts(to, to);
-        }
-    }
-    let expected = [(61, 50), (67, 25), (73, 12), (79, 6), (85, 3), (91, 1)];
-    assert_eq!(timeline.iter().map(|(tick, to, _)| (*tick, *to)).collect::<Vec<_>>(), expected);
-}
-
-#[test]
 fn what_was_before_a_sleep_is_forgotten() {
     let mut scene = Scene::new(&[("scale-down-delay", "10m"), ("target", "1")]);
     scene.seen.replicas = counts(2, 2);
@@ -319,27 +299,6 @@ fn what_was_before_a_sleep_is_forgotten() {
 }
 
 #[test]
-fn what_a_burst_began_is_kept_until_it_could_carry_something() {
-    let mut scene = Scene::new(&[("target", "10"), ("target-utilization-percentage", "100")]);
-    (scene.seen.waiting, scene.seen.replicas) = (80, counts(1, 0));
-    assert_eq!(scene.says(10.0), (8, "backlog"));
-    // All begin to run, a second after their start; the second before is all that was measured.
-    (scene.seen.waiting, scene.seen.running) = (0, 80);
-    (scene.seen.replicas, scene.seen.ready_since) = (counts(8, 8), at(11.2));
-    scene.seen.load = loads(3.0, 3.0);
-    assert_eq!(scene.says(11.3), (8, "fresh"));
-    assert_eq!(scene.verdict(17.1).next, Some(Next { at: at(17.2), then: Then::Down }));
-    assert_eq!(scene.says(17.2), (4, "window"));
-    scene.seen.load = loads(80.0, 80.0);
-    assert_eq!(scene.says(17.3).0, 8, "what it carries is measured");
-    // Idle is no window's word.
-    (scene.seen.running, scene.seen.last_activity) = (0, Some(at(11.0)));
-    (scene.seen.ready_since, scene.policy.idle_timeout) =
-        (at(18.0), IdleTimeout::After(std::time::Duration::from_secs(1)));
-    assert_eq!(scene.says(19.0), (0, "idle"));
-}
-
-#[test]
 fn every_reason_has_a_word_and_a_sentence() {
     let scene = Scene::new(&[]);
     let because = [Because::Wake, Because::Backlog, Because::Window, Because::Panic, Because::Idle];
@@ -348,6 +307,7 @@ fn every_reason_has_a_word_and_a_sentence() {
     let why = [Why::Asleep, Why::Steady, Why::Warm, Why::MinScale, Why::MaxScale, Why::Starting];
     let more = [Why::StartFailed, Why::StartBudget, Why::Waiting, Why::Panic, Why::AfterPanic, Why::Unseen];
     let rest = [
+        Why::AfterQueue,
         Why::ScaleDownDelay,
         Why::Pace,
         Why::Fresh,

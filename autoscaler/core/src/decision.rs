@@ -71,6 +71,8 @@ pub enum Why {
     Panic,
     /// After a panic: one step per panic window.
     AfterPanic,
+    /// Requests had to wait for a slot a short while ago: one step per third of the window.
+    AfterQueue,
     /// The maximum over `scale-down-delay` is kept.
     ScaleDownDelay,
     /// A replica became ready a moment ago: the windows have hardly seen what it carries.
@@ -123,6 +125,7 @@ impl Why {
             Why::Waiting => "waiting",
             Why::Panic => "panic",
             Why::AfterPanic => "after-panic",
+            Why::AfterQueue => "after-queue",
             Why::ScaleDownDelay => "scale-down-delay",
             Why::Fresh => "fresh",
             Why::Pace => "pace",
@@ -212,6 +215,9 @@ fn explain_stay(why: Why, policy: &Policy, seen: &Observation) -> String {
         Why::Waiting => format!("{} waiting: nothing goes down", seen.waiting),
         Why::Panic => "in panic: nothing goes down".into(),
         Why::AfterPanic => "after a panic: one step down per panic window".into(),
+        Why::AfterQueue => {
+            "requests had to wait a short while ago: one step down per third of the window".into()
+        }
         Why::ScaleDownDelay => {
             let delay = crate::duration::format(policy.scale_down_delay);
             format!("the most that was needed in the last {delay} is kept")

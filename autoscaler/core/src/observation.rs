@@ -50,15 +50,13 @@ pub struct Observation {
     pub contender: Option<String>,
 }
 
-/// The averages over both windows, and the fullest second of the stable one.
+/// The averages over both windows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loads {
     /// Over the stable window.
     pub stable: Load,
     /// Over the panic window.
     pub panic: Load,
-    /// The fullest second of the stable window.
-    pub peak: Load,
 }
 
 /// Whether every live proxy was heard for long enough to lower a count.

@@ -118,11 +118,6 @@ impl Window {
         Load((sum + valid / 2) / valid)
     }
 
-    /// The fullest bucket of the ring.
-    pub fn peak(&self) -> Load {
-        Load(self.buckets.iter().copied().max().unwrap_or(0).max(0) as u64)
-    }
-
     /// Whether every bucket is empty.
     pub fn is_quiet(&self) -> bool {
         self.total == 0 && self.buckets.iter().all(|bucket| *bucket == 0)
@@ -207,7 +202,6 @@ mod tests {
             panic.record(second, (second as i64 + 5) * ONE);
         }
         assert_eq!((average(&stable, 9), average(&panic, 9)), (11.5, 13.5));
-        assert_eq!(stable.peak(), Load::of(14.0));
     }
 
     #[test]
