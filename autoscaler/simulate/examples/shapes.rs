@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use kaos_core::{Policy, duration};
+use kaos_core::duration;
 use kaos_loadtest::shape::Shape;
-use kaos_simulate::compare::{COST, MEAN_COST, Ratio, WAIT, against_kpa, function};
+use kaos_simulate::compare::{COST, MEAN_COST, Ratio, WAIT, against_kpa, function, policy};
 use kaos_simulate::replay::Settings;
 use kaos_simulate::trace::Trace;
 
@@ -35,8 +35,13 @@ struct Arguments {
     #[arg(long, value_name = "N", value_delimiter = ',', default_values = ["10", "0"])]
     limit: Vec<u32>,
     /// Further knobs
-    #[arg(long = "set", value_name = "KNOB=VALUE")]
-    set: Vec<String>,
+    #[arg(long = "set", value_name = "KNOB=VALUE", value_parser = setting)]
+    set: Vec<(String, String)>,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected a knob and its value, such as target=10")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn main() -> ExitCode {
@@ -54,8 +59,13 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     let shapes = shapes(&arguments.shapes)?;
     let mut kept = true;
     for limit in &arguments.limit {
-        let policy = policy(*limit, &arguments.set)?;
-        println!("container-concurrency {limit}, steered to {} a replica; {} seeds", policy.steered_target(), arguments.seeds);
+        let knobs = arguments.set.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let policy = policy(*limit).with(knobs).map_err(|error| error.to_string())?;
+        println!(
+            "container-concurrency {limit}, steered to {} a replica; {} seeds",
+            policy.steered_target(),
+            arguments.seeds
+        );
         println!(
             "{:<14}{:>8}  {:>11}{:>8}  {:>11}{:>8}",
             "SHAPE", "START", "WAIT WORST", "MEDIAN", "COST WORST", "MEDIAN"
@@ -66,8 +76,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
                 .map(|seed| function(&shape.moments(seed), arguments.takes, seed));
             let trace = Trace { functions: functions.collect(), span: shape.span().as_micros() as u64 };
             for start_time in &arguments.start_time {
-                let settings =
-                    Settings { policy: policy.clone(), start_time: *start_time, timelines: false };
+                let settings = Settings { policy: policy.clone(), start_time: *start_time, timelines: false };
                 let ratios = against_kpa(&trace, &settings);
                 println!("{}", row(name, *start_time, &ratios));
                 all.extend(ratios);
@@ -76,19 +85,6 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         kept &= say(&all);
     }
     Ok(kept)
-}
-
-/// Knobs: a hard limit, or none and a target of ten. No bound but the load.
-fn policy(limit: u32, set: &[String]) -> Result<Policy, String> {
-    let limit = limit.to_string();
-    let mut knobs = vec![("container-concurrency", limit.as_str()), ("max-scale", "0")];
-    if limit == "0" {
-        knobs.push(("target", "10"));
-    }
-    for setting in set {
-        knobs.push(setting.split_once('=').ok_or_else(|| format!("{setting}: expected KNOB=VALUE"))?);
-    }
-    Policy::default().with(knobs).map_err(|error| error.to_string())
 }
 
 /// Names and shapes.

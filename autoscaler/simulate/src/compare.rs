@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kaos_core::Policy;
+
 use crate::random::Random;
 use crate::replay::{Choice, Figures, Settings, replay};
 use crate::trace::{Function, Request, Trace};
@@ -23,6 +25,13 @@ pub struct Ratio {
     pub wait: f64,
     /// Of replica time.
     pub cost: f64,
+}
+
+/// Knobs for a comparison: a hard limit of so many requests at once on a replica, or with 0 none and a target of ten. No bound on
+/// replicas.
+pub fn policy(limit: u32) -> Policy {
+    let target = if limit == 0 { Some(10.0) } else { None };
+    Policy { container_concurrency: limit, target, max_scale: 0, ..Policy::default() }
 }
 
 /// One function whose requests come at these `moments` since the beginning. What each takes is exponentially distributed, `takes`

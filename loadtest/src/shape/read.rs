@@ -64,7 +64,10 @@ fn read(text: &str) -> Result<Shape, Wrong> {
                     .map(|part| piece(part.get_ref(), &part.span()))
                     .collect::<Result<_, _>>()?;
                 if *times.get_ref() == 0 || several.len().saturating_mul(*times.get_ref()) > LONGEST - count {
-                    let what = format!("times = {}: expected 1 or more, up to {LONGEST} parts in all", times.get_ref());
+                    let what = format!(
+                        "times = {}: expected 1 or more, up to {LONGEST} parts in all",
+                        times.get_ref()
+                    );
                     return Err((times.span(), what));
                 }
                 (0..*times.get_ref()).for_each(|_| pieces.extend_from_slice(&several));

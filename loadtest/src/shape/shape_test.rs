@@ -96,7 +96,10 @@ fn what_is_wrong_as_a_whole_has_a_place_too() {
         ("parts = []", "missing field `about`"),
         ("about = \"x\"\nparts = []", "x.toml:2:9: about 0 requests"),
         ("about = \"x\"\nparts = [{ rate = 0, duration = \"1h\" }]", "x.toml:2:9: about 0 requests"),
-        ("about = \"x\"\nparts = [{ rate = 1e5, duration = \"1h\" }]", "x.toml:2:9: about 360000000 requests"),
+        (
+            "about = \"x\"\nparts = [{ rate = 1e5, duration = \"1h\" }]",
+            "x.toml:2:9: about 360000000 requests",
+        ),
         (
             "about = \"x\"\nparts = [{ times = 30, parts = [{ rate = 1, duration = \"1h\" }] }]",
             "x.toml:2:9: 108000 s in all",
