@@ -62,6 +62,6 @@ impl Track {
         // Above the least, what keeps a count (a panic, the way out of it, a delay) ends by itself.
         let kept = untold || seen.replicas.desired > self.policy().floor();
         let moving = |averages: &Averages| seen.running > 0 || kept || !averages.is_quiet();
-        seen.replicas.desired > 0 && self.averages.as_ref().is_some_and(moving)
+        seen.replicas.desired > 0 && self.averages.as_ref().is_none_or(moving)
     }
 }
