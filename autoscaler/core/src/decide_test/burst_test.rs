@@ -32,7 +32,7 @@ fn what_a_queue_asked_for_comes_down_slowly_where_there_is_a_hard_limit() {
         (scene.seen.running, scene.seen.waiting) = (10, 90);
         assert_eq!(scene.says(7.0), (10, "backlog"));
         scene.seen.replicas = counts(10, 1);
-        assert_eq!(scene.says(9.0).1, "waiting");
+        assert_eq!(scene.says(9.0).0, 10, "a begun start is finished");
         // All are ready, and what waited was answered at once.
         (scene.seen.running, scene.seen.waiting, scene.seen.replicas) = (1, 0, counts(10, 10));
         let mut timeline = Vec::new();
