@@ -43,23 +43,6 @@ fn a_cold_request_is_answered_counted_and_explained() {
     let wake = journal.as_array().unwrap().iter().find(|entry| entry["because"]["word"] == "wake").unwrap();
     assert_eq!((&wake["decision"], &wake["from"], &wake["to"]), (&"scale".into(), &0.into(), &1.into()));
     assert_eq!(wake["observed"]["waiting"], 1);
-
-    let cold_starts = || {
-        let (code, text, _) = said(&kaos.command(&["explain", "shop", "--advice", "--output", "json"]));
-        assert_eq!(code, Some(0));
-        let advice = json(&text);
-        (advice["watched"]["cold_starts"] == 1).then_some(advice)
-    };
-    let advice = eventually("the cold start is in the advice", cold_starts);
-    assert_eq!(
-        (&advice["mode"], &advice["watched"]["verdict"]["word"]),
-        (&"scale".into(), &"too-short".into())
-    );
-    let (_, text, _) = said(&kaos.command(&["explain", "shop", "--advice"]));
-    assert!(text.starts_with("shop: scaled; watched since "), "{text}");
-    assert!(text.contains(", 1 cold start, wait p50 ") && text.contains(": too short for advice"), "{text}");
-    let (code, _, errors) = said(&kaos.command(&["explain", "shoe", "--advice"]));
-    assert!(code == Some(1) && errors.contains("local/shoe"), "{errors}");
 }
 
 #[test]
