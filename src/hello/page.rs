@@ -13,7 +13,7 @@ pub(crate) fn text(name: &str, count: u64, age: Duration) -> String {
     } else {
         format!(
             "This replica was warm: it began {} ago, and this is its request number {count}.\n\
-             When nobody has asked for a while it is stopped (--idle-timeout: 20 s, until Kaos knows how often you ask); then \
+             When nobody has asked for a while it is stopped (--idle-timeout: a minute, until Kaos knows how often you ask); then \
              nothing runs until somebody does.",
             span(age)
         )

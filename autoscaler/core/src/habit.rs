@@ -10,10 +10,8 @@ use crate::duration;
 use crate::form::Kept;
 use crate::gaps::{Gaps, bins};
 use crate::policy::Policy;
-use crate::warm::{Plan, Terms};
+use crate::warm::{FEW, Plan, Terms};
 
-/// Before so many gaps are known, nothing is said of them.
-const FEW: u64 = 3;
 /// Calls are regular if their gaps differ from their mean by this share of it or less (a standard deviation), or by so many
 /// seconds.
 const REGULAR: f64 = 0.1;
@@ -53,7 +51,7 @@ impl Habit {
     /// That of a workload of which this is known.
     pub fn new(kept: &Kept, policy: &Policy) -> Habit {
         let (learned, gaps) = (&kept.learned, kept.learned.gaps());
-        let plan = Plan::new(&gaps.outlook(), &Terms::new(policy, kept.start_time));
+        let plan = Plan::next(gaps, &Terms::new(policy, kept.start_time));
         let known = gaps.count() >= FEW;
         let stretches = plan.prewarms.iter().filter(|_| learned.has_earned());
         let stretches = stretches.map(|one| (one.from.saturating_sub(kept.start_time), one.to));
@@ -211,7 +209,7 @@ mod tests {
         let policy = learns(&[]);
         assert_eq!(
             said(&Kept::default(), &policy),
-            ["nothing is known of its calls yet", "after a call a replica is kept for 20s"]
+            ["nothing is known of its calls yet", "after a call a replica is kept for 1m"]
         );
         let two = Habit::new(&kept([300.0, 300.0], 0.0, 0, 0), &policy);
         assert_eq!(two.sentences[0], "little is known of its calls yet: 2 gaps between them");

@@ -207,7 +207,7 @@ pub const KNOBS: &[Knob] = &[
         "idle-timeout",
         "a duration, 1s to 24h, or learned",
         "learned",
-        "Nothing in flight or waiting for this long: zero replicas. learned: as long as the workload's own gaps between requests say that it is worth it; 20s before any is known.",
+        "Nothing in flight or waiting for this long: zero replicas. learned: as long as the workload's own gaps between requests say that it is worth it; a minute before three are known.",
         idle_timeout = |text| match text {
             "learned" => Ok(IdleTimeout::Learned),
             _ => span(text, SECOND, DAY).map(IdleTimeout::After),

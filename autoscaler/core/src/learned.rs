@@ -156,7 +156,7 @@ impl Learned {
         // Who asked may have left before it was ready; then the gap begins with that. What was made unasked begins none.
         let own = self.gap.as_ref().is_some_and(|gap| gap.ripe == Some(since) || since <= gap.since);
         if !own {
-            let plan = Plan::new(&self.gaps.outlook(), terms);
+            let plan = Plan::next(&self.gaps, terms);
             self.gap = Some(Gap { since, whole: self.seen, plan, made: Made::None, ripe: None });
         }
         self.gap.as_ref().map(|gap| gap.warmth(self.has_earned(), terms, sight.now))

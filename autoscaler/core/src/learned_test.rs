@@ -42,7 +42,7 @@ impl Scene {
 /// A call each 300 s, the last one at 2200 s, and when the next one is awaited.
 fn timer(scene: &mut Scene) -> Moment {
     let warmth = [1000, 1300, 1600, 1900, 2200].map(|second| scene.request(second));
-    assert_eq!(warmth[0], Some(Warmth { until: at(1021), prewarm: None }), "nothing is known yet");
+    assert_eq!(warmth[0], Some(Warmth { until: at(1061), prewarm: None }), "nothing is known yet");
     let due = warmth[4].and_then(|warmth| warmth.prewarm).unwrap();
     // Not before a tenth, a bin and a start before it is due.
     assert!(due >= at(2201 + 269 - 20 - 2) && due <= at(2500), "{due:?}");

@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::gaps::{BINS, Outlook, bins};
+use crate::gaps::{BINS, Gaps, Outlook, bins};
 use crate::policy::{Policy, Prewarm};
 
 /// A replica is kept for so long at least: whoever decides hears of a request's end up to a second later.
 pub const LEAST_KEPT: Duration = Duration::from_secs(1);
 /// And for so long at most, before the first pre-warm.
 const MOST_KEPT: Duration = Duration::from_secs(30 * 60);
+/// Fewer gaps than this say little.
+pub(crate) const FEW: u64 = 3;
 /// Most pre-warms in one gap: none after so many that nobody used.
 const MOST: usize = 3;
 /// A pre-warm must be expected to save this share of a cold start's worth beyond its own cost: what is known is never exact,
@@ -75,6 +77,16 @@ impl Plan {
     /// For how long a replica is kept at first.
     pub fn kept(&self) -> Duration {
         self.keep.clamp(LEAST_KEPT, MOST_KEPT)
+    }
+
+    /// The plan for the gap that begins now. Before [`FEW`] are known a replica is kept for at least two fifths of what a cold start
+    /// is worth: a minute by default, as Knative keeps it.
+    pub fn next(gaps: &Gaps, terms: &Terms) -> Plan {
+        let mut plan = Plan::new(&gaps.outlook(), terms);
+        if gaps.count() < FEW {
+            plan.keep = plan.keep.max(terms.cold_start_cost * 2 / 5);
+        }
+        plan
     }
 
     /// The plan for a gap that may end as `outlook` says.
