@@ -79,7 +79,7 @@ impl Plan {
         self.keep.clamp(LEAST_KEPT, MOST_KEPT)
     }
 
-    /// The plan for the gap that begins now. Before [`FEW`] are known a replica is kept for at least two fifths of what a cold start
+    /// The plan for the gap that begins now. Before three are known a replica is kept for at least two fifths of what a cold start
     /// is worth: a minute by default, as Knative keeps it.
     pub fn next(gaps: &Gaps, terms: &Terms) -> Plan {
         let mut plan = Plan::new(&gaps.outlook(), terms);
