@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use crate::clock::{Clock, rfc3339};
+
 /// One Kaos that runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Instance {
@@ -34,6 +36,23 @@ pub(crate) struct Instance {
     pub(crate) revision: String,
     /// When it began, as RFC 3339.
     pub(crate) started_at: String,
+}
+
+impl Instance {
+    /// This process, that takes no orders, is asked at `admin`, and takes requests at `listen`: without TLS, and over it.
+    pub(crate) fn new(listen: [Option<SocketAddr>; 2], admin: SocketAddr, clock: &Clock) -> Self {
+        let [listen, listen_tls] = listen;
+        Instance {
+            listen,
+            listen_tls,
+            admin,
+            control: None,
+            pid: std::process::id(),
+            version: VERSION.into(),
+            revision: REVISION.into(),
+            started_at: rfc3339(clock.began()),
+        }
+    }
 }
 
 /// The version of this program.

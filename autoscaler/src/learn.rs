@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use kaos_core::Policy;
 use kaos_core::form::Kept;
-use kaos_core::learned::{Prewarms, Sight, Warmth};
+use kaos_core::learned::{Prewarms, Warmth};
 use kaos_core::policy::IdleTimeout;
 use kaos_core::warm::Terms;
+use kaos_core::{Moment, Observation, Policy};
 
 use crate::journal::Book;
 
@@ -49,11 +49,17 @@ impl Learn {
     }
 
     /// When it is warm, where `policy` says that this is learned.
-    pub(crate) fn look(&mut self, policy: &Policy, sight: &Sight, book: &Book) -> Option<Warmth> {
+    pub(crate) fn look(
+        &mut self,
+        policy: &Policy,
+        seen: &Observation,
+        now: Moment,
+        book: &Book,
+    ) -> Option<Warmth> {
         if policy.idle_timeout != IdleTimeout::Learned {
             return None;
         }
-        let warmth = self.kept.learned.look(sight, &Terms::new(policy, self.kept.start_time));
+        let warmth = self.kept.learned.look(seen, now, &Terms::new(policy, self.kept.start_time));
         self.tell(book);
         warmth
     }

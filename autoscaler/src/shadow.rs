@@ -6,16 +6,16 @@
 use std::time::Duration;
 
 use kaos_core::advice::Watch;
-use kaos_core::average::{Averages, Flow};
+use kaos_core::average::{self, Averages, Flow};
 use kaos_core::decide::{Memory, decide};
 use kaos_core::decision::Because;
-use kaos_core::learned::{Learned, Sight};
+use kaos_core::learned::Learned;
 use kaos_core::policy::IdleTimeout;
 use kaos_core::snapshot::{Mode, Replicas};
 use kaos_core::warm::Terms;
 use kaos_core::{Decision, Moment, Observation, Policy};
 
-use crate::track::{UNTOLD, awaits};
+use crate::track::awaits;
 
 /// Starts under way that are told apart; more become ready with the last of these.
 const STARTS: usize = 8;
@@ -93,7 +93,7 @@ impl Shadow {
         self.last = self.last.max(seen.last_activity);
         let open = seen.running.saturating_add(seen.waiting);
         self.measure(scene);
-        let mut next = None;
+        let (mut next, mut ticks) = (None, true);
         for _ in 0..STEPS {
             // Who came and went meanwhile would have waited, and still would.
             let waits = came.is_some() || self.woke.is_some_and(|(_, ready)| ready > now);
@@ -103,6 +103,7 @@ impl Shadow {
             let (verdict, memory) = decide(policy, &shadow, std::mem::take(&mut self.memory), now);
             self.memory = memory;
             next = verdict.next.map(|next| next.at);
+            ticks = average::ticks(self.averages.as_ref(), policy, &shadow, now);
             let Decision::Scale { to, because } = verdict.decision else { break };
             if self.desired == 0 {
                 self.begin(scene);
@@ -127,7 +128,7 @@ impl Shadow {
             self.ripen(now);
         }
         let coming = self.starting.iter().map(|(at, _)| *at).min();
-        let tick = self.ticks(scene, open).then(|| Moment::from_secs(now.secs() + 1));
+        let tick = ticks.then(|| Moment::from_secs(now.secs() + 1));
         self.due = [next, coming, tick].into_iter().flatten().filter(|at| *at > now).min();
     }
 
@@ -163,7 +164,6 @@ impl Shadow {
 
     /// Brings the averages up to the last second that proxies have told of.
     fn measure(&mut self, scene: &Scene<'_>) {
-        let told = scene.now.secs().saturating_sub(2);
         match &mut self.averages {
             _ if self.desired == 0 => self.averages = None,
             None => self.begin(scene),
@@ -171,16 +171,14 @@ impl Shadow {
                 let flow = scene.flow.unwrap_or_default();
                 self.flowed.micros = self.flowed.micros.saturating_add(flow.micros);
                 self.flowed.arrivals = self.flowed.arrivals.saturating_add(flow.arrivals);
-                if averages.lacks(told) {
-                    averages.fold(scene.policy, std::mem::take(&mut self.flowed), told);
-                }
+                averages.follow(scene.policy, scene.now, |_| std::mem::take(&mut self.flowed));
             }
         }
     }
 
     /// Begins to measure: the first second in the averages is that of now.
     fn begin(&mut self, scene: &Scene<'_>) {
-        self.averages = Some(Averages::new(scene.policy, scene.now.secs().saturating_sub(1)));
+        self.averages = Some(Averages::new(scene.policy, scene.now));
         self.flowed = Flow::default();
     }
 
@@ -198,16 +196,7 @@ impl Shadow {
         let last_activity = self.last.max(late);
         let replicas =
             Replicas { desired: self.desired, ready: self.ready, starting: self.desired - self.ready };
-        let sight = Sight {
-            now,
-            busy: asks > 0,
-            last_activity: last_activity.map(|at| at.min(now)),
-            ready_since: self.ready_since,
-            desired: self.desired,
-        };
-        let learns = policy.idle_timeout == IdleTimeout::Learned;
-        let warmth = if learns { self.learned.look(&sight, &Terms::new(policy, start)) } else { None };
-        Observation {
+        let mut shadow = Observation {
             leading: true,
             mode: Mode::Scale,
             replicas,
@@ -216,18 +205,15 @@ impl Shadow {
             waiting: asks - running,
             load: self.averages.as_ref().and_then(Averages::loads),
             last_activity,
-            warmth,
             ready_since: self.ready_since,
             heard: seen.heard,
             seen: seen.seen,
             ..Observation::default()
+        };
+        if policy.idle_timeout == IdleTimeout::Learned {
+            shadow.warmth = self.learned.look(&shadow, now, &Terms::new(policy, start));
         }
-    }
-
-    fn ticks(&self, scene: &Scene<'_>, open: u64) -> bool {
-        let untold = self.last.is_some_and(|at| scene.now.since(at) < UNTOLD);
-        let kept = open > 0 || untold || self.desired > scene.policy.floor();
-        self.desired > 0 && self.averages.as_ref().is_some_and(|averages| kept || !averages.is_quiet())
+        shadow
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use kaos_core::average::Averages;
 use kaos_core::contest::Contest;
 use kaos_core::decide::Memory;
-use kaos_core::learned::Sight;
 use kaos_core::platform::{Expected, Refusal, Scale};
 use kaos_core::snapshot::{Hold, Phase, Replicas, Workload};
 use kaos_core::zero::{Ask, Descent};
@@ -23,7 +22,7 @@ use crate::shadow::Shadow;
 mod told;
 mod watch;
 
-pub(crate) use told::{UNTOLD, awaits};
+pub(crate) use told::awaits;
 
 /// What we wrote is believed for so long, though the platform doesn't show it.
 const BELIEF: Duration = Duration::from_secs(60);
@@ -296,14 +295,7 @@ impl Track {
     ) -> Observation {
         self.seen |= total.running > 0 || total.waiting > 0 || total.last_activity.is_some();
         let contested = self.contest.is_on(now);
-        let sight = Sight {
-            now,
-            busy: total.running > 0 || total.waiting > 0,
-            last_activity: total.last_activity,
-            ready_since: self.ready_since,
-            desired: self.replicas().desired,
-        };
-        Observation {
+        let mut seen = Observation {
             leading,
             mode: self.workload.mode.clone(),
             replicas: self.replicas(),
@@ -312,7 +304,7 @@ impl Track {
             waiting: total.waiting,
             load: self.averages.as_ref().and_then(Averages::loads),
             last_activity: total.last_activity,
-            warmth: self.learn.look(&self.workload.policy, &sight, &self.book),
+            warmth: None,
             ready_since: self.ready_since,
             heard: hearing.for_window(self.workload.policy.window),
             seen: self.seen,
@@ -324,7 +316,9 @@ impl Track {
                 None => Moment::ZERO,
             },
             contender: self.workload.contender.clone().filter(|_| contested),
-        }
+        };
+        seen.warmth = self.learn.look(&self.workload.policy, &seen, now, &self.book);
+        seen
     }
 
     /// Tells how many replicas are in use from `now` on.

@@ -17,6 +17,8 @@ pub(crate) struct Machine {
     pub(crate) load_core: usize,
     /// Whether load and proxy went before everybody else in the open loop.
     pub(crate) urgent: bool,
+    /// Whether the cores were kept from falling asleep then.
+    pub(crate) awake: bool,
     pub(crate) rounds: u32,
     pub(crate) seconds: f64,
     pub(crate) upstream: &'static str,
@@ -58,6 +60,7 @@ impl Machine {
             proxy_core,
             load_core,
             urgent: Urgent::is_allowed(),
+            awake: arguments.awake,
             rounds: arguments.rounds,
             seconds: arguments.span.as_secs_f64(),
             upstream: upstream.name(),
@@ -78,6 +81,7 @@ impl Machine {
         let Machine { processor, cores, kernel, proxy_core, load_core, rounds, seconds, upstream, .. } = self;
         let urgent =
             if self.urgent { "real-time" } else { "no more than everybody's (real-time wasn't allowed)" };
+        let awake = if self.awake { ", and the cores were kept awake" } else { "" };
         let mut lines = vec![
             ("machine".into(), format!("{processor}, {cores} cores, Linux {kernel}")),
             (
@@ -88,7 +92,7 @@ impl Machine {
                 "load".into(),
                 format!("{rounds} rounds of {seconds} s each, interleaved; every answer checked"),
             ),
-            ("priority".into(), format!("in the open loop the load's and the proxy's is {urgent}")),
+            ("priority".into(), format!("in the open loop the load's and the proxy's is {urgent}{awake}")),
             ("upstream".into(), (*upstream).to_owned()),
         ];
         lines.extend(self.peers.iter().map(|peer| (peer.name.clone(), peer.version.clone())));

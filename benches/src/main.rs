@@ -5,6 +5,7 @@
 //! figures drift from hour to hour. Every answer is checked.
 
 mod attack;
+mod awake;
 mod case;
 mod certificate;
 mod configure;
@@ -87,6 +88,9 @@ struct Arguments {
     /// The core of the load and the upstream
     #[arg(long, default_value_t = 1)]
     load_core: usize,
+    /// In the open loop at half load, keep both cores from falling asleep, which on a virtual machine costs more than a request
+    #[arg(long)]
+    awake: bool,
     /// Also write the result as JSON to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -163,6 +167,9 @@ fn main() -> ExitCode {
 
 /// The whole run.
 fn measure(arguments: &Arguments) -> Result<Report, String> {
+    if arguments.awake {
+        awake::Awake::keep(&[arguments.proxy_core, arguments.load_core])?;
+    }
     core::pin(arguments.load_core)?;
     let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
     let upstream = upstream::Upstream::choose(arguments, folder.path(), sizes(arguments))?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
 use hyper::header::CONTENT_TYPE;
+use hyper::http::request::Builder;
 use hyper::{Request, Response, StatusCode};
 use kaos_kubernetes::Client;
 use kaos_kubernetes::change::LEASE;
@@ -72,13 +73,7 @@ impl Cluster {
     /// Merges `patch` into what is at `path`. The status of the answer.
     pub(crate) async fn merge(&self, path: &str, patch: &Value) -> Result<StatusCode, Failure> {
         let request = Request::patch(path).header(CONTENT_TYPE, "application/merge-patch+json");
-        let request = request.body(patch.to_string().into_bytes().into());
-        let request = request.map_err(|error| Failure::Failed(format!("{path}: {error}")))?;
-        let answer = timeout(PATIENCE, self.client.send(request)).await;
-        let answer =
-            answer.map_err(|_| Failure::Failed("the API server didn't answer within 15 s".into()))?;
-        let answer =
-            answer.map_err(|error| Failure::Failed(format!("the API server can't be asked: {error}")))?;
+        let answer = self.send(path, request, patch.to_string().into_bytes()).await?;
         Ok(answer.status())
     }
 
@@ -89,7 +84,17 @@ impl Cluster {
 
     /// The answer to GET `path` as it comes in, whatever its status.
     pub(crate) async fn stream(&self, path: &str) -> Result<Response<Answer>, Failure> {
-        let request = Request::get(path).body(Vec::new().into());
+        self.send(path, Request::get(path), Vec::new()).await
+    }
+
+    /// The answer to a request for `path`, as it begins to come in.
+    async fn send(
+        &self,
+        path: &str,
+        request: Builder,
+        content: Vec<u8>,
+    ) -> Result<Response<Answer>, Failure> {
+        let request = request.body(content.into());
         let request = request.map_err(|error| Failure::Failed(format!("{path}: {error}")))?;
         let answer = timeout(PATIENCE, self.client.send(request)).await;
         let answer =

@@ -1,7 +1,6 @@
 //! The life of `kaos autoscaler`: watch, listen, decide, let another lead.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -15,11 +14,11 @@ use tokio::task::AbortHandle;
 use super::listen::Listen;
 use crate::admin::{self, Check, Data, Desk, Written};
 use crate::cli::cluster::Autoscaler;
-use crate::clock::{Clock, rfc3339};
+use crate::clock::Clock;
 use crate::cluster::{self, Originals, Watched};
 use crate::config::Settings;
 use crate::failure::Failure;
-use crate::instance::{Instance, REVISION, VERSION};
+use crate::instance::{Instance, VERSION};
 use crate::keeping::Keeping;
 use crate::process::part::vital;
 use crate::process::signals::{Signals, Told};
@@ -109,7 +108,7 @@ fn start(
     listener: TcpListener,
 ) -> Result<Running, Failure> {
     let admin = listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
-    let instance = Arc::new(instance(admin, &clock));
+    let instance = Arc::new(Instance::new([None, None], admin, &clock));
     tracing::info!(id = name, %admin, version = VERSION, "this autoscaler has begun");
     let changing = Changing::start(
         clients,
@@ -173,17 +172,4 @@ fn start(
     };
     tokio::spawn(admin::serve(listener, Arc::new(desk)));
     Ok(Running { _watched: watched, changing, deciding, keeping, draining })
-}
-
-fn instance(admin: SocketAddr, clock: &Clock) -> Instance {
-    Instance {
-        listen: None,
-        listen_tls: None,
-        admin,
-        control: None,
-        pid: std::process::id(),
-        version: VERSION.into(),
-        revision: REVISION.into(),
-        started_at: rfc3339(clock.began()),
-    }
 }

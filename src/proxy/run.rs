@@ -11,10 +11,10 @@ use tokio::sync::watch;
 use crate::access_log::{self, Opened};
 use crate::admin::{self, Check, Data, Desk};
 use crate::cli::cluster::Proxy;
-use crate::clock::{Clock, rfc3339};
+use crate::clock::Clock;
 use crate::cluster::{self, Watched};
 use crate::failure::Failure;
-use crate::instance::{Instance, REVISION, VERSION};
+use crate::instance::{Instance, VERSION};
 use crate::process::signals::{Signals, Told};
 use crate::process::{daemon, memory, ports};
 use crate::report::{Heard, Hub};
@@ -44,7 +44,7 @@ pub(crate) async fn run(args: &Proxy) -> Result<(), Failure> {
     let standing = Standing { draining: watch::Sender::new(false), proxy: Arc::default() };
     let listen = bound.address();
     let asked = listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
-    let instance = instance(&bound, asked, clock);
+    let instance = Arc::new(Instance::new([Some(listen), bound.tls_address()], asked, &clock));
     tracing::info!(id = %id, %listen, admin = %instance.admin, version = VERSION, "this proxy has begun");
     let desk = Desk { tls, ..standing.desk(clock, instance, &watched, hub, &id) };
     tokio::spawn(admin::serve(listener, Arc::new(desk)));
@@ -111,19 +111,6 @@ async fn ended(signals: &mut Signals) {
     while signals.next().await == Told::Reload {
         tracing::info!("SIGHUP: there is no file to read again");
     }
-}
-
-fn instance(bound: &Bound, admin: std::net::SocketAddr, clock: Clock) -> Arc<Instance> {
-    Arc::new(Instance {
-        listen: Some(bound.address()),
-        listen_tls: bound.tls_address(),
-        admin,
-        control: None,
-        pid: std::process::id(),
-        version: VERSION.into(),
-        revision: REVISION.into(),
-        started_at: rfc3339(clock.began()),
-    })
 }
 
 impl Standing {

@@ -1,7 +1,6 @@
 //! The life of `kaos up`: bind, start, serve, drain, stop.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,10 +19,10 @@ use super::{DRAIN, output};
 use crate::access_log::{self, Opened, Writing};
 use crate::admin::{self, Check, Control, Data, Desk};
 use crate::cli::GUARDIAN;
-use crate::clock::{Clock, rfc3339};
+use crate::clock::Clock;
 use crate::config::{Chosen, Config, Function};
 use crate::failure::Failure;
-use crate::instance::{Instance, REVISION, Registered, VERSION, control, register};
+use crate::instance::{Instance, Registered, VERSION, control, register};
 use crate::keeping::Keeping;
 use crate::process::part::vital;
 use crate::process::signals::{Signals, Told};
@@ -114,7 +113,9 @@ impl Run {
         let heard = Arc::new(Heard::default());
         let (to_autoscaler, reports) = relay(heard.clone(), clock);
         let (hub, to_readers) = Hub::start(Some(to_autoscaler));
-        let instance = Arc::new(instance(&bound, admin.local_addr().map_err(failed)?, &clock));
+        let listen = [Some(bound.address()), bound.tls_address()];
+        let instance = Instance::new(listen, admin.local_addr().map_err(failed)?, &clock);
+        let instance = Arc::new(Instance { control: control(std::process::id()), ..instance });
         let proxy = Arc::new(bound.run(snapshots.clone(), to_readers).map_err(failed)?);
         let working = Arc::downgrade(&proxy);
         let busy = move |uid: &EndpointUid| working.upgrade().is_some_and(|proxy| proxy.in_flight(uid) > 0);
@@ -305,19 +306,6 @@ fn registered(instance: &Instance) -> Option<Registered> {
         tracing::warn!("{why}: other commands find this Kaos with --admin http://{} only", instance.admin);
     };
     register(instance).inspect_err(tell).ok()
-}
-
-fn instance(bound: &Bound, admin: SocketAddr, clock: &Clock) -> Instance {
-    Instance {
-        listen: Some(bound.address()),
-        listen_tls: bound.tls_address(),
-        admin,
-        control: control(std::process::id()),
-        pid: std::process::id(),
-        version: VERSION.into(),
-        revision: REVISION.into(),
-        started_at: rfc3339(clock.began()),
-    }
 }
 
 /// A function as the platform takes it.

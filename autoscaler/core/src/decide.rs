@@ -131,28 +131,39 @@ fn backlog(policy: &Policy, seen: &Observation) -> u32 {
     there.saturating_add(replicas_for(policy, homeless)).max(steered)
 }
 
-/// What a queue asked for and is kept: anew while requests wait for a slot, or for replicas that were asked for then.
-fn queued(policy: &Policy, seen: &Observation, kept: Option<Recovery>, now: Moment) -> Option<Recovery> {
+/// What a queue asked for and is kept: anew while requests wait for a slot (for the `backlog` of them), or for replicas that were
+/// asked for then.
+fn queued(
+    policy: &Policy,
+    seen: &Observation,
+    backlog: u32,
+    kept: Option<Recovery>,
+    now: Moment,
+) -> Option<Recovery> {
     let level = match &kept {
         _ if policy.container_concurrency == 0 => return None,
-        _ if seen.waiting > 0 => backlog(policy, seen).max(seen.replicas.desired),
+        _ if seen.waiting > 0 => backlog.max(seen.replicas.desired),
         Some(kept) if seen.coming() > 0 => kept.level,
         _ => return kept,
     };
     Some(Recovery::after_queue(policy, level, now))
 }
 
-/// What the windows want, and what they would want without panic, recovery and delay. `None`: nothing measured.
+/// What is wanted, and why.
 struct Opinion {
+    /// By the windows. `None`: nothing measured.
     want: Option<u32>,
+    /// By those who wait.
+    backlog: u32,
     panicking: bool,
     /// What keeps more than the averages ask for.
     kept: Option<Why>,
 }
 
 fn consult(policy: &Policy, seen: &Observation, mut memory: Memory, now: Moment) -> (Opinion, Memory) {
+    let backlog = backlog(policy, seen);
     let Some(loads) = &seen.load else {
-        return (Opinion { want: None, panicking: false, kept: None }, memory);
+        return (Opinion { want: None, backlog, panicking: false, kept: None }, memory);
     };
     let panicked = memory.kpa.panicking.map(|_| memory.kpa.most);
     if memory.kpa.panicking.is_some_and(|triggered| recover::is_over(policy, triggered, now)) {
@@ -173,7 +184,7 @@ fn consult(policy: &Policy, seen: &Observation, mut memory: Memory, now: Moment)
     } else if want > desire.plain {
         kept = Some(Why::ScaleDownDelay);
     }
-    memory.queued = queued(policy, seen, memory.queued.take(), now);
+    memory.queued = queued(policy, seen, backlog, memory.queued.take(), now);
     let need = kpa::needed(policy, loads.stable);
     for (recovery, why) in [(&mut memory.recovery, Why::AfterPanic), (&mut memory.queued, Why::AfterQueue)] {
         let stepped = recovery.take().and_then(|recovery| recovery.step(policy, need, now));
@@ -184,7 +195,7 @@ fn consult(policy: &Policy, seen: &Observation, mut memory: Memory, now: Moment)
         }
         *recovery = Some(left);
     }
-    (Opinion { want: Some(want), panicking, kept }, memory)
+    (Opinion { want: Some(want), backlog, panicking, kept }, memory)
 }
 
 /// The greatest of what is wanted, uncapped, and who wants it.
@@ -196,7 +207,7 @@ fn most_wanted(policy: &Policy, seen: &Observation, opinion: &Opinion) -> (u32, 
         (policy.activation_scale, Because::ActivationScale),
         // Nothing measured: what is there stays.
         (opinion.want.unwrap_or(seen.replicas.desired), by_window),
-        (backlog(policy, seen), Because::Backlog),
+        (opinion.backlog, Because::Backlog),
     ]
     .into_iter()
     .fold((0, by_window), |most, (want, because)| if want > most.0 { (want, because) } else { most })
@@ -295,7 +306,7 @@ fn forbidden(policy: &Policy, seen: &Observation, now: Moment) -> Option<Verdict
 /// Why the count is right as it is.
 fn steady(policy: &Policy, seen: &Observation, opinion: &Opinion, sleep: Option<Moment>) -> Verdict {
     let desired = seen.replicas.desired;
-    let wanted = opinion.want.unwrap_or(0).max(backlog(policy, seen));
+    let wanted = opinion.want.unwrap_or(0).max(opinion.backlog);
     if sleep.is_some() && !seen.seen {
         return Verdict::stay(Why::Unseen);
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::gaps::Gaps;
 use crate::moment::Moment;
+use crate::observation::Observation;
 use crate::warm::{LEAST_KEPT, Plan, Terms};
 
 /// Gaps that must be known before a replica is started unasked.
@@ -59,21 +60,6 @@ pub struct Prewarms {
     pub used: u64,
     /// None did.
     pub unused: u64,
-}
-
-/// What is shown of a workload.
-#[derive(Clone, Copy, Debug)]
-pub struct Sight {
-    /// The time.
-    pub now: Moment,
-    /// Whether requests are in flight or wait.
-    pub busy: bool,
-    /// The end of the last request.
-    pub last_activity: Option<Moment>,
-    /// When a replica last became ready.
-    pub ready_since: Moment,
-    /// Replicas that are asked for.
-    pub desired: u32,
 }
 
 /// What decisions are made from.
@@ -142,35 +128,36 @@ impl Learned {
     }
 
     /// Looks at the workload. Returns when it is warm; `None` while it is busy.
-    pub fn look(&mut self, sight: &Sight, terms: &Terms) -> Option<Warmth> {
-        self.follow(sight);
-        let worked = sight.last_activity.filter(|at| self.gap.as_ref().is_some_and(|gap| *at > gap.since));
-        if sight.busy || worked.is_some() {
+    pub fn look(&mut self, seen: &Observation, now: Moment, terms: &Terms) -> Option<Warmth> {
+        self.follow(seen);
+        let last = seen.last_activity.map(|at| at.min(now));
+        let worked = last.filter(|at| self.gap.as_ref().is_some_and(|gap| *at > gap.since));
+        if seen.is_busy() || worked.is_some() {
             self.seen = true;
-            self.end(worked.unwrap_or(sight.now), terms);
+            self.end(worked.unwrap_or(now), terms);
         }
-        if sight.busy {
+        if seen.is_busy() {
             return None;
         }
-        let since = sight.last_activity.map_or(sight.ready_since, |at| at.max(sight.ready_since));
+        let since = last.map_or(seen.ready_since, |at| at.max(seen.ready_since));
         // Who asked may have left before it was ready; then the gap begins with that. What was made unasked begins none.
         let own = self.gap.as_ref().is_some_and(|gap| gap.ripe == Some(since) || since <= gap.since);
         if !own {
             let plan = Plan::next(&self.gaps, terms);
             self.gap = Some(Gap { since, whole: self.seen, plan, made: Made::None, ripe: None });
         }
-        self.gap.as_ref().map(|gap| gap.warmth(self.has_earned(), terms, sight.now))
+        self.gap.as_ref().map(|gap| gap.warmth(self.has_earned(), terms, now))
     }
 
     /// Follows what was made unasked.
-    fn follow(&mut self, sight: &Sight) {
+    fn follow(&mut self, seen: &Observation) {
         let Some(gap) = &mut self.gap else { return };
-        if gap.made != Made::None && sight.ready_since > gap.since {
-            gap.ripe = Some(sight.ready_since);
+        if gap.made != Made::None && seen.ready_since > gap.since {
+            gap.ripe = Some(seen.ready_since);
         }
         gap.made = match gap.made {
-            Made::Asked if sight.desired > 0 => Made::There,
-            Made::There if sight.desired == 0 => {
+            Made::Asked if seen.replicas.desired > 0 => Made::There,
+            Made::There if seen.replicas.desired == 0 => {
                 self.prewarms.unused += 1;
                 Made::None
             }

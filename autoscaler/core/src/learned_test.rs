@@ -10,31 +10,25 @@ fn at(second: u64) -> Moment {
 /// A workload that is shown to what learns of it.
 struct Scene {
     learned: Learned,
-    sight: Sight,
+    seen: Observation,
 }
 
 impl Scene {
     fn new() -> Self {
-        let sight = Sight {
-            now: Moment::ZERO,
-            busy: false,
-            last_activity: None,
-            ready_since: Moment::ZERO,
-            desired: 1,
-        };
-        Scene { learned: Learned::default(), sight }
+        let mut seen = Observation::default();
+        seen.replicas.desired = 1;
+        Scene { learned: Learned::default(), seen }
     }
 
     fn look(&mut self, now: u64) -> Option<Warmth> {
-        self.sight.now = at(now);
-        self.learned.look(&self.sight, &TERMS)
+        self.learned.look(&self.seen, at(now), &TERMS)
     }
 
     /// A request that is there for a second.
     fn request(&mut self, now: u64) -> Option<Warmth> {
-        (self.sight.busy, self.sight.desired) = (true, 1);
+        (self.seen.running, self.seen.replicas.desired) = (1, 1);
         assert_eq!(self.look(now), None);
-        (self.sight.busy, self.sight.last_activity) = (false, Some(at(now + 1)));
+        (self.seen.running, self.seen.last_activity) = (0, Some(at(now + 1)));
         self.look(now + 1)
     }
 }
@@ -52,10 +46,10 @@ fn timer(scene: &mut Scene) -> Moment {
 /// A [`timer`] that is slept through until a replica was started for its next call, and is there.
 fn awaited(scene: &mut Scene) -> Warmth {
     let due = timer(scene);
-    scene.sight.desired = 0;
+    scene.seen.replicas.desired = 0;
     scene.look(2300);
     scene.learned.prewarming();
-    (scene.sight.desired, scene.sight.ready_since) = (1, due + Duration::from_secs(2));
+    (scene.seen.replicas.desired, scene.seen.ready_since) = (1, due + Duration::from_secs(2));
     scene.look(due.secs() + 3).unwrap()
 }
 
@@ -63,7 +57,7 @@ fn awaited(scene: &mut Scene) -> Warmth {
 fn a_timer_is_awaited_once_it_is_known() {
     let mut scene = Scene::new();
     let due = timer(&mut scene);
-    scene.sight.desired = 0;
+    scene.seen.replicas.desired = 0;
     assert_eq!(scene.look(2300).unwrap().prewarm, Some(due), "whenever it is asked");
     let later = scene.look(due.secs() + 1).unwrap();
     assert!(later.prewarm == Some(due) && later.until > at(2500), "{later:?}");
@@ -73,7 +67,7 @@ fn a_timer_is_awaited_once_it_is_known() {
 fn a_request_that_came_and_went_unseen_ends_the_gap_too() {
     let mut scene = Scene::new();
     scene.request(1000);
-    scene.sight.last_activity = Some(at(1600));
+    scene.seen.last_activity = Some(at(1600));
     assert!(scene.look(1601).unwrap().until > at(1600));
     assert_eq!(scene.learned.gaps().count(), 1);
 }
@@ -82,7 +76,7 @@ fn a_request_that_came_and_went_unseen_ends_the_gap_too() {
 fn short_gaps_say_nothing() {
     let mut scene = Scene::new();
     for step in 1..50 {
-        scene.sight.last_activity = Some(Moment::from_micros(step * 900_000));
+        scene.seen.last_activity = Some(Moment::from_micros(step * 900_000));
         scene.look(step);
     }
     assert_eq!(scene.learned.gaps().count(), 0);
@@ -94,7 +88,7 @@ fn what_was_made_unasked_begins_no_gap_and_is_counted() {
     let until = awaited(&mut scene).until;
     assert!(until > at(2500), "it waits for who is due");
     // Nobody came.
-    scene.sight.desired = 0;
+    scene.seen.replicas.desired = 0;
     scene.look(until.secs() + 1);
     assert_eq!(scene.learned.prewarms(), Prewarms { used: 0, unused: 1 });
     let gaps = scene.learned.gaps().count();
@@ -115,11 +109,11 @@ fn one_that_is_there_when_a_request_comes_was_of_use() {
 fn who_asked_and_left_is_waited_for_from_when_it_is_ready() {
     let mut scene = Scene::new();
     scene.request(1000);
-    scene.sight.busy = true;
+    scene.seen.running = 1;
     scene.look(2000);
-    scene.sight.busy = false;
+    scene.seen.running = 0;
     scene.look(2010);
-    scene.sight.ready_since = at(2060);
+    scene.seen.ready_since = at(2060);
     assert!(scene.look(2060).unwrap().until > at(2060));
 }
 
@@ -170,7 +164,7 @@ fn a_gap_whose_beginning_was_not_seen_is_none() {
     timer(&mut scene);
     let mut next = begun_anew(&scene);
     let known = next.learned.gaps().count();
-    (next.sight.last_activity, next.sight.ready_since) = (Some(at(2201)), at(2400));
+    (next.seen.last_activity, next.seen.ready_since) = (Some(at(2201)), at(2400));
     next.look(2400);
     next.request(2500);
     assert_eq!(next.learned.gaps().count(), known, "nobody knows when it began");
@@ -184,7 +178,7 @@ fn after_a_restart_a_replica_goes_no_earlier_than_without() {
     let before = awaited(&mut scene).until;
     for second in [2465, 2500, 2530] {
         let mut next = begun_anew(&scene);
-        next.sight.ready_since = at(second);
+        next.seen.ready_since = at(second);
         let after = next.look(second).unwrap();
         assert!(after.until >= before, "at {second}: {after:?}, {before:?} without");
         assert_eq!(after.prewarm, None, "what is due isn't known");

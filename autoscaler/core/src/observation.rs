@@ -79,6 +79,11 @@ impl Observation {
         }
     }
 
+    /// Whether requests are in flight or wait.
+    pub fn is_busy(&self) -> bool {
+        self.running > 0 || self.waiting > 0
+    }
+
     /// When a replica is to be started though nobody asks, if nobody does before.
     pub fn prewarm(&self) -> Option<Moment> {
         self.warmth?.prewarm

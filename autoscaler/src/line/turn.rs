@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use kaos_core::average;
 use kaos_core::decide::{Memory, Verdict, decide};
 use kaos_core::decision::{Because, Why};
 use kaos_core::platform::{Expected, Refusal, Scale};
@@ -235,7 +236,8 @@ impl Line {
                 }
             }
         }
-        let tick = track.ticks(seen, now).then(|| Moment::from_secs(now.secs() + 1));
+        let ticks = average::ticks(track.averages.as_ref(), track.policy(), seen, now);
+        let tick = ticks.then(|| Moment::from_secs(now.secs() + 1));
         let retries = [track.scale_retry.after, track.hold_retry.after, track.gathering];
         let next = verdict.next.map(|next| next.at);
         let later = [next, tick, track.descent.due(), track.ages(), track.late_at(), track.shadow_due()];

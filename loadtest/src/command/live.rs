@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::replay::{Files, connections};
+use super::replay::Recorded;
 use super::{Output, Stop, met, print_json};
 use crate::admin::Admin;
 use crate::live::figures::{Figures, live};
@@ -17,7 +17,7 @@ use crate::live::up::Up;
 use crate::live::{Setting, choose, config, span as whole, start};
 use crate::span;
 use crate::trace::read::Function;
-use crate::trace::replay::{Replay, Sent, csv, plan, run};
+use crate::trace::replay::{Sent, csv, plan, run};
 
 /// Functions whose difference is told of.
 const TOLD: usize = 5;
@@ -25,7 +25,7 @@ const TOLD: usize = 5;
 #[derive(Debug, Args)]
 pub(super) struct Live {
     #[command(flatten)]
-    files: Files,
+    recorded: Recorded,
     /// The program `kaos`
     #[arg(long, value_name = "PATH")]
     kaos: PathBuf,
@@ -35,9 +35,6 @@ pub(super) struct Live {
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Output::Human)]
     output: Output,
-    /// The first minute, from 0
-    #[arg(long, value_name = "K", default_value_t = 0)]
-    from_minute: usize,
     /// How many minutes
     #[arg(long, value_name = "N", default_value_t = 60)]
     minutes: usize,
@@ -64,12 +61,6 @@ pub(super) struct Live {
         default_values = ["window=6s", "cold-start-cost=15s", "container-concurrency=1", "max-scale=10"]
     )]
     set: Vec<Setting>,
-    /// Of the random moments within the minutes
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Connections at most
-    #[arg(long, default_value_t = 1024, value_parser = connections)]
-    connections: usize,
     /// Where what was sent, logs and configurations are kept
     #[arg(long, value_name = "FOLDER", default_value = "target/live")]
     folder: PathBuf,
@@ -121,9 +112,15 @@ impl Live {
             std::path::absolute(&self.kaos).map_err(usage)?,
             std::path::absolute(&self.answer).map_err(usage)?,
         ];
-        let recorded = self.files.functions()?;
-        let chosen =
-            choose(&recorded, self.from_minute, self.minutes, self.functions, self.busiest, self.speed);
+        let recorded = self.recorded.functions()?;
+        let chosen = choose(
+            &recorded,
+            self.recorded.from_minute,
+            self.minutes,
+            self.functions,
+            self.busiest,
+            self.speed,
+        );
         let (mut all, mut unmet) = (Vec::new(), Vec::new());
         for idle_timeout in &self.idle_timeout {
             let compared = self.one(&chosen, idle_timeout, &programs).await?;
@@ -167,14 +164,7 @@ impl Live {
 
     /// Sends everything. Returns what was sent, and the metrics at the end of what will be simulated.
     async fn send(&self, functions: &[Function], up: &Up) -> Result<(Vec<Sent>, String), Stop> {
-        let replay = Replay {
-            from_minute: self.from_minute,
-            minutes: self.minutes,
-            speed: self.speed,
-            seed: self.seed,
-            connections: self.connections,
-            timeout: Duration::from_secs(600),
-        };
+        let replay = self.recorded.replay(self.minutes, self.speed, Duration::from_secs(600));
         let plan = plan(functions, &replay).map_err(Stop::Usage)?;
         if self.output == Output::Human {
             let seconds = self.minutes as f64 * 60.0 / self.speed;

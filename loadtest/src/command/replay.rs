@@ -18,15 +18,24 @@ use crate::trace::replay::{Replay, Sent, config, csv, plan, run};
 /// Kinds of failure that are told apart.
 const MOST_KINDS: usize = 50;
 
-/// What was recorded.
+/// What was recorded, and how it is sent again.
 #[derive(Debug, Args)]
-pub(super) struct Files {
+pub(super) struct Recorded {
     /// Counts by minute
     #[arg(long, value_name = "CSV", default_value = "loadtest/traces/azure-2019-sample-100-invocations.csv")]
     invocations: PathBuf,
     /// Average durations
     #[arg(long, value_name = "CSV", default_value = "loadtest/traces/azure-2019-sample-100-durations.csv")]
     durations: PathBuf,
+    /// The first minute, from 0
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub(super) from_minute: usize,
+    /// Of the random moments within the minutes
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Connections at most
+    #[arg(long, default_value_t = 1024, value_parser = connections)]
+    connections: usize,
 }
 
 #[derive(Debug, Args)]
@@ -38,22 +47,13 @@ pub(super) struct Trace {
     #[arg(long, value_enum, default_value_t = Output::Human)]
     output: Output,
     #[command(flatten)]
-    files: Files,
-    /// The first minute, from 0
-    #[arg(long, value_name = "K", default_value_t = 0)]
-    from_minute: usize,
+    recorded: Recorded,
     /// How many minutes
     #[arg(long, value_name = "N", default_value_t = 10)]
     minutes: usize,
     /// So many times faster than recorded; what a request takes stays as recorded
     #[arg(long, default_value_t = 1.0)]
     speed: f64,
-    /// Of the random moments within the minutes
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Connections at most
-    #[arg(long, default_value_t = 1024, value_parser = connections)]
-    connections: usize,
     /// A request that takes longer has failed
     #[arg(long, value_name = "SPAN", default_value = "10m", value_parser = span::parse)]
     timeout: Duration,
@@ -68,12 +68,12 @@ pub(super) struct Trace {
     answer: Option<PathBuf>,
 }
 
-pub(super) fn connections(text: &str) -> Result<usize, String> {
+fn connections(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (1..=100_000).contains(number));
     number.ok_or_else(|| format!("{text:?}: expected 1 to 100000"))
 }
 
-impl Files {
+impl Recorded {
     pub(super) fn functions(&self) -> Result<Vec<Function>, Stop> {
         let load = |file: &PathBuf| {
             std::fs::read_to_string(file).map_err(|error| Stop::Usage(format!("{}: {error}", file.display())))
@@ -84,11 +84,16 @@ impl Files {
         };
         read(&load(&self.invocations)?, &load(&self.durations)?).map_err(wrong)
     }
+
+    pub(super) fn replay(&self, minutes: usize, speed: f64, timeout: Duration) -> Replay {
+        let &Recorded { from_minute, seed, connections, .. } = self;
+        Replay { from_minute, minutes, speed, seed, connections, timeout }
+    }
 }
 
 impl Trace {
     pub(super) async fn run(self) -> Result<(), Stop> {
-        let functions = self.files.functions()?;
+        let functions = self.recorded.functions()?;
         if let (Some(file), Some(answer)) = (&self.write_config, &self.answer) {
             let answer = std::path::absolute(answer).map_err(|error| Stop::Usage(error.to_string()))?;
             let text = config(functions.len(), &answer.to_string_lossy());
@@ -96,14 +101,7 @@ impl Trace {
                 .map_err(|error| Stop::Failed(format!("{}: {error}", file.display())));
         }
         let target = resolve(&self.target).map_err(Stop::Usage)?;
-        let replay = Replay {
-            from_minute: self.from_minute,
-            minutes: self.minutes,
-            speed: self.speed,
-            seed: self.seed,
-            connections: self.connections,
-            timeout: self.timeout,
-        };
+        let replay = self.recorded.replay(self.minutes, self.speed, self.timeout);
         let plan = plan(&functions, &replay).map_err(Stop::Usage)?;
         if self.output == Output::Human {
             let seconds = self.minutes as f64 * 60.0 / self.speed;

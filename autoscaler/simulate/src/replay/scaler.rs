@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use kaos_core::average::{Averages, Flow};
+use kaos_core::average::{self, Averages, Flow};
 use kaos_core::decide::{Memory, decide};
 use kaos_core::decision::Because;
-use kaos_core::learned::{Learned, Prewarms, Sight, Warmth};
+use kaos_core::learned::{Learned, Prewarms};
 use kaos_core::observation::Heard;
 use kaos_core::policy::IdleTimeout;
 use kaos_core::snapshot::{Mode, Replicas};
@@ -41,9 +41,10 @@ pub(crate) struct Kaos {
     averages: Option<Averages>,
     /// What is in the averages already: request-microseconds, and requests.
     counted: (u64, u64),
-    /// The last second that was over at a look, and what had been by then: in the averages a second later, as proxies tell each
-    /// second.
-    over: Option<(u64, (u64, u64))>,
+    /// What had been by the end of the second that proxies would have told of by now.
+    told: (u64, u64),
+    /// The second of the last look, and what had been when that second was first looked at.
+    over: (u64, (u64, u64)),
     /// While replicas are held: until when.
     patience: Option<u64>,
     rest_until: Moment,
@@ -61,7 +62,8 @@ impl Kaos {
             memory: Memory::default(),
             averages: None,
             counted: (0, 0),
-            over: None,
+            told: (0, 0),
+            over: (0, (0, 0)),
             patience: None,
             rest_until: Moment::ZERO,
         }
@@ -70,43 +72,28 @@ impl Kaos {
     /// Brings the averages up to the last second that proxies would have told of.
     fn measure(&mut self, pool: &Pool) {
         if pool.desired() == 0 {
-            (self.averages, self.over) = (None, None);
+            self.averages = None;
             return;
         }
-        let Some(over) = (pool.now() / SECOND).checked_sub(1) else { return };
+        let now = Moment::from_micros(pool.now());
         let total = (pool.areas().0, pool.begun());
         let Some(averages) = &mut self.averages else {
-            self.averages = Some(Averages::new(&self.policy, over));
-            (self.counted, self.over) = (total, None);
+            self.averages = Some(Averages::new(&self.policy, now));
+            (self.counted, self.told, self.over) = (total, total, (now.secs(), total));
             return;
         };
-        if self.over.is_some_and(|(second, _)| over <= second) {
-            return;
+        if now.secs() > self.over.0 {
+            self.told = std::mem::replace(&mut self.over, (now.secs(), total)).1;
         }
-        let told = self.over.replace((over, total));
-        if let Some((told, total)) = told.filter(|(told, _)| averages.lacks(*told)) {
-            let (micros, arrivals) = (total.0 - self.counted.0, total.1 - self.counted.1);
-            let flow = Flow { micros: micros as i64, arrivals: arrivals as i64 };
-            averages.fold(&self.policy, flow, told);
-            self.counted = total;
-        }
+        averages.follow(&self.policy, now, |_| {
+            let counted = std::mem::replace(&mut self.counted, self.told);
+            let (micros, arrivals) = (self.told.0 - counted.0, self.told.1 - counted.1);
+            Flow { micros: micros as i64, arrivals: arrivals as i64 }
+        });
     }
 
-    /// Until when it is warm, where that is learned.
-    fn learn(&mut self, pool: &Pool) -> Option<Warmth> {
-        let sight = Sight {
-            now: Moment::from_micros(pool.now()),
-            busy: !pool.is_done(),
-            last_activity: pool.last_activity().map(Moment::from_micros),
-            ready_since: Moment::from_micros(pool.ready_since()),
-            desired: pool.desired(),
-        };
-        let learns = self.policy.idle_timeout == IdleTimeout::Learned;
-        if learns { self.learned.look(&sight, &self.terms) } else { None }
-    }
-
-    fn observe(&self, pool: &Pool, warmth: Option<Warmth>) -> Observation {
-        Observation {
+    fn observe(&mut self, pool: &Pool) -> Observation {
+        let mut seen = Observation {
             leading: true,
             mode: Mode::Scale,
             replicas: Replicas { desired: pool.desired(), ready: pool.ready(), starting: pool.starting() },
@@ -120,9 +107,12 @@ impl Kaos {
             // What comes by a trace came through Kaos.
             seen: true,
             rest_until: self.rest_until,
-            warmth,
             ..Observation::default()
+        };
+        if self.policy.idle_timeout == IdleTimeout::Learned {
+            seen.warmth = self.learned.look(&seen, Moment::from_micros(pool.now()), &self.terms);
         }
+        seen
     }
 
     /// On the way down: those that are held go once they are empty, or come back.
@@ -156,8 +146,7 @@ impl Scaler for Kaos {
     fn look(&mut self, pool: &mut Pool) -> u64 {
         self.measure(pool);
         let now = Moment::from_micros(pool.now());
-        let warmth = self.learn(pool);
-        let seen = self.observe(pool, warmth);
+        let seen = self.observe(pool);
         let (verdict, memory) = decide(&self.policy, &seen, std::mem::take(&mut self.memory), now);
         self.memory = memory;
         match verdict.decision {
@@ -174,10 +163,7 @@ impl Scaler for Kaos {
             // What comes next is decided once it is written.
             return pool.now() + 1;
         }
-        let untold = pool.last_activity().is_some_and(|at| pool.now() - at < 3 * SECOND);
-        let kept = untold || pool.desired() > self.policy.floor();
-        let moving = |averages: &Averages| pool.running() > 0 || kept || !averages.is_quiet();
-        let ticks = pool.desired() > 0 && self.averages.as_ref().is_none_or(moving);
+        let ticks = average::ticks(self.averages.as_ref(), &self.policy, &seen, now);
         let tick = if ticks { (pool.now() / SECOND + 1) * SECOND } else { NEVER };
         let next = verdict.next.map_or(NEVER, |next| next.at.micros());
         let next = if next > pool.now() { next } else { NEVER };
