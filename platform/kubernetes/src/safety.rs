@@ -23,6 +23,8 @@ mod subject;
 #[cfg(test)]
 mod testing;
 mod volumes;
+#[cfg(test)]
+mod ways_test;
 mod writers;
 #[cfg(test)]
 mod writers_test;
