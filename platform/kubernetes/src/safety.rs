@@ -37,11 +37,12 @@ pub use objects::{Objects, Unseen};
 
 use callers::Callers;
 use routes::Routes;
-use subject::Subject;
+use subject::{Services, Subject};
 
 /// All that is known of a cluster, or of some files, ready to be asked about each of its Deployments.
 pub struct Survey<'a> {
     objects: &'a Objects,
+    services: Services<'a>,
     routes: Routes<'a>,
     callers: Callers,
     system: &'a str,
@@ -50,7 +51,8 @@ pub struct Survey<'a> {
 impl<'a> Survey<'a> {
     /// Of `objects`; `system` is the namespace in which Kaos is, or would be.
     pub fn new(objects: &'a Objects, system: &'a str) -> Self {
-        Survey { objects, routes: Routes::index(objects), callers: Callers::index(objects), system }
+        let (services, routes) = (subject::services(objects), Routes::index(objects));
+        Survey { objects, services, routes, callers: Callers::index(objects), system }
     }
 
     /// The Deployments there are, but for Kaos's own.
@@ -64,7 +66,7 @@ impl<'a> Survey<'a> {
     pub fn examine(&self, workload: &WorkloadId) -> Option<Vec<Finding>> {
         let raw = self.objects.get("Deployment", workload.namespace(), workload.name())?;
         let mut found = Vec::new();
-        let subject = match Subject::read(raw, workload, self.objects, self.system, &mut found) {
+        let subject = match Subject::read(raw, workload, self, &mut found) {
             Ok(subject) => subject,
             Err(why) => return Some(vec![subject::unreadable(workload, &why)]),
         };

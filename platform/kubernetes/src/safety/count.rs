@@ -16,13 +16,19 @@ pub(super) fn examine(subject: &Subject<'_>, found: &mut Vec<Finding>) {
             .fix("leave it to Knative", "")
     }));
     found.extend(targeting(subject, "ScaledObject").map(|object| scaled_object(subject, object)));
+    let labelled = look::label(subject.raw, "scaledobject.keda.sh/name");
+    let seen = |name: &str| subject.objects.get("ScaledObject", subject.namespace, name).is_some();
+    if !labelled.is_empty() && !seen(labelled) {
+        found.push(unseen_scaled_object(subject, subject.called(), "metadata.labels", labelled));
+    }
     found.extend(targeting(subject, "HTTPScaledObject").map(|object| http_scaled_object(subject, object)));
     for hpa in targeting(subject, "HorizontalPodAutoscaler") {
         match owner(hpa, "ScaledObject") {
             None => found.push(autoscaler(subject, hpa)),
             // Its ScaledObject says more, where it is seen.
-            Some(name) if subject.objects.get("ScaledObject", subject.namespace, name).is_none() => {
-                found.push(unseen_scaled_object(subject, hpa, name));
+            Some(name) if !seen(name) && name != labelled => {
+                let object = look::called(hpa, subject.namespace);
+                found.push(unseen_scaled_object(subject, object, "metadata.ownerReferences", name));
             }
             Some(_) => {}
         }
@@ -110,9 +116,9 @@ fn scaled_object(subject: &Subject<'_>, object: &Value) -> Finding {
         .fix("let Kaos decide, within the same bounds", paste.join("\n"))
 }
 
-fn unseen_scaled_object(subject: &Subject<'_>, hpa: &Value, name: &str) -> Finding {
+fn unseen_scaled_object(subject: &Subject<'_>, object: String, field: &str, name: &str) -> Finding {
     Finding::new(Verdict::Unsafe, Topic::Count, "keda")
-        .at(look::called(hpa, subject.namespace), "metadata.ownerReferences")
+        .at(object, field)
         .found(format!("ScaledObject/{name}"))
         .why("KEDA decides on the same count; Kaos only observes it")
         .fix("let one of them decide", format!("kubectl delete scaledobject {name} -n {}", subject.namespace))

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::finding::Topic;
-use super::kinds::{KINDS, Kind};
+use super::kinds::{KINDS, Kind, Place};
 use super::look;
 use super::objects::{Objects, Unseen};
 use crate::change::encode;
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Objects of a page.
 const PAGE: usize = 500;
 /// Most objects of one kind that are looked at.
-const MOST: usize = 50_000;
+const MOST: usize = 20_000;
 /// Most bytes of text in ConfigMaps that are looked at, and in one value.
 const TEXT: usize = 64 << 20;
 const VALUE: usize = 64 << 10;
@@ -84,9 +84,9 @@ pub async fn gather(client: &Client, scope: &Scope) -> Result<Objects, Unreachab
     let mut objects = Objects::default();
     deployments(client, scope, &mut objects).await.map_err(|fault| Unreachable(fault.to_string()))?;
     let namespace = scope.namespace();
-    let wanted = KINDS[1..].iter().filter(|kind| !kind.elsewhere || hinted(kind, &objects));
+    let wanted = KINDS[1..].iter().filter(|kind| kind.place != Place::Elsewhere || hinted(kind, &objects));
     let asked = wanted.map(|kind| async move {
-        let namespace = namespace.filter(|_| !kind.elsewhere);
+        let namespace = namespace.filter(|_| kind.place == Place::Beside);
         (kind, every(client, kind, namespace).await)
     });
     for (kind, (found, why)) in join_all(asked).await {
@@ -105,11 +105,9 @@ async fn deployments(client: &Client, scope: &Scope, objects: &mut Objects) -> R
     let mut found = Vec::new();
     match (list(client, kind, &path, &mut found).await, scope) {
         (Err(Fault::Refused(StatusCode::FORBIDDEN, _)), Scope::One(_, name)) => {
-            let answer = ask(client, &format!("{path}/{}", encode(name))).await?;
-            let body = Limited::new(answer, crate::list::MOST).collect().await.map_err(away)?;
-            found.extend(
-                serde_json::from_slice(&body.to_bytes()).ok().map(|object| dressed(kind, &path, object)),
-            );
+            let path = format!("{path}/{}", encode(name));
+            let object = timeout(PATIENCE, get(client, &path)).await.map_err(|_| silent())??;
+            found.push(dressed(kind, object));
             let why = "forbidden".to_owned();
             objects.miss(Unseen { resource: kind.resource(), why, absent: false, topic: Topic::Program });
         }
@@ -160,42 +158,45 @@ async fn list(client: &Client, kind: &Kind, path: &str, found: &mut Vec<Value>) 
     let (mut token, mut text) = (String::new(), 0);
     loop {
         let page = format!("{path}?limit={PAGE}{token}");
-        let read = timeout(PATIENCE, read(client, kind, &page, found, &mut text)).await;
-        let next = read.map_err(|_| Fault::Away(format!("no answer within {} s", PATIENCE.as_secs())))??;
-        let Some(next) = next else { return Ok(true) };
-        if found.len() >= MOST || text >= TEXT {
-            return Ok(false);
+        let mut whole = true;
+        let mut keep = |object: Value| {
+            let object = dressed(kind, object);
+            let length = |(_, value): (&str, &Value)| value.as_str().map_or(0, str::len);
+            text += look::entries(&object, "/data").map(length).sum::<usize>();
+            whole = found.len() < MOST && text < TEXT;
+            if whole {
+                found.push(object);
+            }
+        };
+        let next = timeout(PATIENCE, read(client, &page, &mut keep)).await.map_err(|_| silent())??;
+        match next {
+            Some(next) if whole => token = format!("&continue={}", encode(&next)),
+            next => return Ok(whole && next.is_none()),
         }
-        token = format!("&continue={}", encode(&next));
     }
 }
 
-/// One page. What the next is asked for with, if there is one.
-async fn read(
-    client: &Client,
-    kind: &Kind,
-    page: &str,
-    found: &mut Vec<Value>,
-    text: &mut usize,
-) -> Result<Option<String>, Fault> {
+/// One page; each object of it goes to `keep` as it comes. What the next page is asked for with, if there is one.
+async fn read(client: &Client, page: &str, keep: &mut impl FnMut(Value)) -> Result<Option<String>, Fault> {
     let mut body = ask(client, page).await?;
     let mut list = List::default();
-    let mut keep = |object: Value| {
-        let object = dressed(kind, page, object);
-        *text += look::entries(&object, "/data")
-            .map(|(_, value)| value.as_str().map_or(0, str::len))
-            .sum::<usize>();
-        if found.len() < MOST && *text < TEXT {
-            found.push(object);
-        }
-    };
     while let Some(frame) = body.frame().await {
         if let Ok(chunk) = frame.map_err(away)?.into_data() {
-            list.take(&chunk, &mut keep).map_err(Fault::Away)?;
+            list.take(&chunk, keep).map_err(Fault::Away)?;
         }
     }
-    let meta = list.end(&mut keep).map_err(Fault::Away)?;
+    let meta = list.end(keep).map_err(Fault::Away)?;
     Ok(meta.token.filter(|token| !token.is_empty()))
+}
+
+/// The one object at `path`.
+async fn get(client: &Client, path: &str) -> Result<Value, Fault> {
+    let body = Limited::new(ask(client, path).await?, crate::list::MOST).collect().await.map_err(away)?;
+    serde_json::from_slice(&body.to_bytes()).map_err(away)
+}
+
+fn silent() -> Fault {
+    Fault::Away(format!("no answer within {} s", PATIENCE.as_secs()))
 }
 
 /// What comes with GET `path`.
@@ -215,29 +216,29 @@ fn away(error: impl fmt::Display) -> Fault {
     Fault::Away(line(&error.to_string()))
 }
 
-/// An object of a list as it is by itself: with its kind; without what isn't looked at, which may be long.
-fn dressed(kind: &Kind, page: &str, mut object: Value) -> Value {
-    let version =
-        page.split('?').next().unwrap_or(page).trim_start_matches("/apis/").trim_start_matches("/api/");
-    let parts = if kind.group.is_empty() { 1 } else { 2 };
-    let version: Vec<&str> = version.split('/').take(parts).collect();
-    if let Some(object) = object.as_object_mut() {
-        object.remove("status");
-        object.remove("binaryData");
-        if let Some(data) = object.get_mut("data").and_then(Value::as_object_mut) {
-            data.retain(|_, value| value.as_str().is_some_and(|text| text.len() <= VALUE));
-        }
-        if let Some(books) = object.get_mut("metadata").and_then(|meta| meta.get_mut("managedFields")) {
-            let count = |entry: &Value| entry.pointer("/fieldsV1/f:spec/f:replicas").is_some();
-            let writes = |entry: &Value| {
-                let one = |name: &str| entry.get(name).cloned().unwrap_or_default();
-                let fields = if count(entry) { json!({"f:spec": {"f:replicas": {}}}) } else { json!({}) };
-                json!({"manager": one("manager"), "subresource": one("subresource"), "time": one("time"), "fieldsV1": fields})
-            };
-            *books = books.as_array().into_iter().flatten().map(writes).collect();
-        }
-        object.insert("kind".into(), kind.kind.into());
-        object.insert("apiVersion".into(), version.join("/").into());
+/// An object of a list as it is by itself, with its kind; without what isn't looked at, which may be long.
+fn dressed(kind: &Kind, mut object: Value) -> Value {
+    let Some(parts) = object.as_object_mut() else { return object };
+    parts.insert("kind".into(), kind.kind.into());
+    parts.remove("status");
+    parts.remove("binaryData");
+    if let Some(data) = parts.get_mut("data").and_then(Value::as_object_mut) {
+        data.retain(|_, value| value.as_str().is_some_and(|text| text.len() <= VALUE));
+    }
+    let Some(meta) = parts.get_mut("metadata") else { return object };
+    if let Some(annotations) = meta.get_mut("annotations").and_then(Value::as_object_mut) {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
+    if let Some(books) = meta.get_mut("managedFields") {
+        *books = books.as_array().into_iter().flatten().map(written).collect();
     }
     object
+}
+
+/// An entry of the API server's books: who, when, and of what was written the count alone.
+fn written(entry: &Value) -> Value {
+    let one = |name: &str| entry.get(name).cloned().unwrap_or_default();
+    let count = entry.pointer("/fieldsV1/f:spec/f:replicas").is_some();
+    let fields = if count { json!({"f:spec": {"f:replicas": {}}}) } else { json!({}) };
+    json!({"manager": one("manager"), "subresource": one("subresource"), "time": one("time"), "fieldsV1": fields})
 }

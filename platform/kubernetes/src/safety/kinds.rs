@@ -14,8 +14,18 @@ pub(super) struct Kind {
     pub(super) topic: Topic,
     /// Where it names Services that it sends requests to: patterns.
     pub(super) services: &'static [&'static str],
-    /// Asked for only if something says that it is there, and then in every namespace.
-    pub(super) elsewhere: bool,
+    pub(super) place: Place,
+}
+
+/// Where objects of a kind are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the namespace of what they tell of.
+    Beside,
+    /// In any namespace. Asked for only if something says that there are some.
+    Elsewhere,
+    /// In none.
+    Cluster,
 }
 
 const fn kind(
@@ -25,7 +35,7 @@ const fn kind(
     versions: &'static [&'static str],
     topic: Topic,
 ) -> Kind {
-    Kind { kind, plural, group, versions, topic, services: &[], elsewhere: false }
+    Kind { kind, plural, group, versions, topic, services: &[], place: Place::Beside }
 }
 
 const fn route(
@@ -41,7 +51,7 @@ const fn route(
 const GATEWAY: &str = "gateway.networking.k8s.io";
 
 /// All of them; the first is what is asked about.
-pub(super) const KINDS: [Kind; 24] = [
+pub(super) const KINDS: [Kind; 25] = [
     kind("Deployment", "deployments", "apps", &["v1"], Topic::Adoption),
     kind("Service", "services", "", &["v1"], Topic::WaysIn),
     route(
@@ -86,14 +96,18 @@ pub(super) const KINDS: [Kind; 24] = [
     kind("CronJob", "cronjobs", "batch", &["v1"], Topic::Program),
     kind("ConfigMap", "configmaps", "", &["v1"], Topic::Program),
     Kind {
-        elsewhere: true,
+        place: Place::Elsewhere,
         ..kind("Application", "applications", "argoproj.io", &["v1alpha1"], Topic::Count)
     },
     Kind {
-        elsewhere: true,
+        place: Place::Elsewhere,
         ..kind("HelmRelease", "helmreleases", "helm.toolkit.fluxcd.io", &["v2"], Topic::Count)
     },
-    kind("Gateway", "gateways", GATEWAY, &["v1", "v1beta1"], Topic::WaysIn),
+    Kind {
+        place: Place::Cluster,
+        ..kind("IngressClass", "ingressclasses", "networking.k8s.io", &["v1"], Topic::Adoption)
+    },
+    kind("Gateway", "gateways", GATEWAY, &["v1", "v1beta1"], Topic::Adoption),
 ];
 
 /// The kind of this name, of whatever version.

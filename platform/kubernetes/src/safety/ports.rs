@@ -7,7 +7,7 @@ use super::look;
 use super::subject::Subject;
 
 /// Ports of these names are asked by machines that bear it when nobody answers.
-const WATCHERS: [&str; 8] = ["metrics", "prom", "health", "admin", "probe", "debug", "pprof", "jmx"];
+const WATCHERS: [&str; 8] = ["metrics", "prometheus", "health", "admin", "probe", "debug", "pprof", "jmx"];
 
 pub(super) fn examine(subject: &Subject<'_>, found: &mut Vec<Finding>) {
     let host = subject.pod().get("hostNetwork").and_then(Value::as_bool) == Some(true);

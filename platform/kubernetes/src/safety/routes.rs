@@ -9,8 +9,10 @@ use super::objects::Objects;
 use super::subject::Subject;
 use super::{kinds, look};
 
-/// The class of Ingresses and Gateways that are Kaos's own.
+/// What Kaos's own classes of Ingresses and Gateways are called, where the classes themselves aren't seen.
 const CLASS: &str = "kaos";
+/// The controller of Kaos's own classes of Ingresses.
+const CONTROLLER: &str = "kaos.dev/ingress";
 
 /// Which routes lead to which Service, by its namespace and name.
 pub(super) struct Routes<'a>(BTreeMap<(String, String), Vec<Way<'a>>>);
@@ -47,9 +49,9 @@ impl<'a> Routes<'a> {
 
 /// Whether Kaos itself reads it.
 fn is_ours(route: &Value, objects: &Objects) -> bool {
-    let class = look::text(route, "/spec/ingressClassName");
-    if class == CLASS || class.is_empty() && look::annotation(route, "kubernetes.io/ingress.class") == CLASS {
-        return true;
+    if look::kind(route) == "Ingress" {
+        let class = look::text(route, "/spec/ingressClassName");
+        return is_our_class(or(class, look::annotation(route, "kubernetes.io/ingress.class")), objects);
     }
     let parents = look::list(route, "/spec/parentRefs");
     !parents.is_empty()
@@ -58,6 +60,18 @@ fn is_ours(route: &Value, objects: &Objects) -> bool {
             let gateway = objects.get("Gateway", namespace, look::text(parent, "/name"));
             gateway.is_some_and(|gateway| look::text(gateway, "/spec/gatewayClassName") == CLASS)
         })
+}
+
+/// Whether a class of Ingresses is Kaos's; of no name is the one that is the cluster's default.
+fn is_our_class(name: &str, objects: &Objects) -> bool {
+    let mut classes = objects.every("IngressClass");
+    let class = match name {
+        "" => {
+            classes.find(|one| look::annotation(one, "ingressclass.kubernetes.io/is-default-class") == "true")
+        }
+        name => classes.find(|one| look::name(one) == name),
+    };
+    class.map_or(name == CLASS, |class| look::text(class, "/spec/controller") == CONTROLLER)
 }
 
 fn or<'t>(text: &'t str, other: &'t str) -> &'t str {

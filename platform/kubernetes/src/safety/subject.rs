@@ -1,13 +1,15 @@
 //! The Deployment that is examined, read as Kaos reads it once it is opted in.
 
+use std::collections::BTreeMap;
+
 use kaos_core::WorkloadId;
 use kaos_core::annotation::{self, Adoption, Reading};
 use kaos_core::policy::Policy;
 use serde_json::{Value, json};
 
 use super::finding::{Finding, Topic, Verdict};
-use super::look;
 use super::objects::Objects;
+use super::{Survey, look};
 use crate::infer::{self, Way};
 use crate::object::{Deployment, Pairs, Service};
 use crate::wire::{Watched, Wire};
@@ -26,31 +28,29 @@ pub(super) struct Subject<'a> {
     pub(super) read: Deployment,
     pub(super) adoption: Adoption,
     /// The Services whose selectors match its pods, as they are and as they are read.
-    pub(super) services: Vec<(&'a Value, Service)>,
+    pub(super) services: Vec<(&'a Value, &'a Service)>,
     /// The way that Kaos would take, or why there is none.
     pub(super) way: Result<Way, String>,
 }
 
 impl<'a> Subject<'a> {
-    /// Reads it. `Err`: it can't be read. What its annotations have wrong is told to `found`.
+    /// Reads it; `services` are those of its namespace. `Err`: it can't be read. What its annotations have wrong is told to `found`.
     pub(super) fn read(
         raw: &'a Value,
         workload: &'a WorkloadId,
-        objects: &'a Objects,
-        system: &'a str,
+        survey: &'a Survey<'a>,
         found: &mut Vec<Finding>,
     ) -> Result<Self, String> {
         let (namespace, name) = (workload.namespace(), workload.name());
         let read: Deployment =
             reduced(&opted_in(raw))?.ok_or("it isn't a Deployment, or is being deleted")?;
         let adoption = adoption(&read.annotations, &look::called(raw, namespace), found)?;
-        let services =
-            objects.within("Service", namespace).filter_map(|raw| Some((raw, reduced(raw).ok()??)));
-        let all: Vec<(&Value, Service)> = services.collect();
+        let all = survey.services.get(namespace).map_or(&[][..], Vec::as_slice);
         let leading = infer::leading(all.iter().map(|(_, read)| read), &read.template);
         let way = infer::way(&adoption, name, &read.template, &leading);
-        let names: Vec<Box<str>> = leading.iter().map(|service| service.name.clone()).collect();
-        let services = all.into_iter().filter(|(_, read)| names.contains(&read.name)).collect();
+        let leads = |read: &Service| leading.iter().any(|one| one.name == read.name);
+        let services = all.iter().filter(|(_, read)| leads(read)).map(|(raw, read)| (*raw, read)).collect();
+        let (objects, system) = (survey.objects, survey.system);
         Ok(Subject { raw, namespace, name, objects, system, read, adoption, services, way })
     }
 
@@ -122,6 +122,19 @@ fn opted_in(raw: &Value) -> Value {
         meta["uid"] = "".into();
     }
     copy
+}
+
+/// Services of each namespace, as they are and as they are read; those that can't be read lead nowhere.
+pub(super) type Services<'a> = BTreeMap<&'a str, Vec<(&'a Value, Service)>>;
+
+pub(super) fn services(objects: &Objects) -> Services<'_> {
+    let mut all = Services::new();
+    for raw in objects.every("Service") {
+        if let Ok(Some(read)) = reduced(raw) {
+            all.entry(look::namespace(raw)).or_default().push((raw, read));
+        }
+    }
+    all
 }
 
 /// An object reduced as when it is watched.

@@ -28,6 +28,21 @@ fn requests_that_go_past_kaos_are_told_with_the_host_that_is_to_be_claimed() {
     let ours = json!({"ingressClassName": "kaos", "rules": [rule("shop.example.com", "shop")]});
     assert_eq!(told(&found(beside([object("networking.k8s.io/v1", "Ingress", "front", &ours)]))), [""; 0]);
 
+    for (class, controller, default, own) in [
+        ("kaos", "somebody.else/ingress", "false", false),
+        ("edge", "kaos.dev/ingress", "false", true),
+        ("", "kaos.dev/ingress", "true", true),
+        ("", "kaos.dev/ingress", "false", false),
+    ] {
+        let mut spec = ours.clone();
+        spec["ingressClassName"] = if class.is_empty() { Value::Null } else { json!(class) };
+        let name = if class.is_empty() { "edge" } else { class };
+        let mut of = object("networking.k8s.io/v1", "IngressClass", name, &json!({"controller": controller}));
+        of["metadata"]["annotations"] = json!({"ingressclass.kubernetes.io/is-default-class": default});
+        let ingress = object("networking.k8s.io/v1", "Ingress", "front", &spec);
+        assert_eq!(told(&found(beside([ingress, of]))).is_empty(), own, "{class} {controller}");
+    }
+
     let parents = json!([{"name": "edge"}]);
     let spec = json!({"parentRefs": parents, "hostnames": ["shop.example.com"], "rules": [{"backendRefs": [{"name": "shop", "port": 80}]}]});
     let route = object("gateway.networking.k8s.io/v1", "HTTPRoute", "shop", &spec);

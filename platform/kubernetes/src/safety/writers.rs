@@ -34,6 +34,9 @@ pub(super) fn examine(subject: &Subject<'_>, found: &mut Vec<Finding>) {
             seen.push(writer.name);
         }
     }
+    if !entries.is_empty() && !found.iter().any(|one| matches!(one.fact, "argo-cd" | "flux")) {
+        found.extend(tracked(subject));
+    }
     found.extend(operator(subject));
 }
 
@@ -164,6 +167,25 @@ fn unwritten(subject: &Subject<'_>) -> Option<Finding> {
             .why("Is this manifest applied again and again (Argo CD, Flux, a pipeline)? Each time it is awake with so many.")
             .fix("if so, leave spec.replicas out of it", ""),
     )
+}
+
+/// Applied by Argo CD or Flux, which don't own the count at the moment: whoever changes a count takes it from them, until they
+/// apply it again.
+fn tracked(subject: &Subject<'_>) -> Option<Finding> {
+    let finding = |fact| {
+        Finding::new(Verdict::Question, Topic::Count, fact)
+            .at(subject.called(), "metadata")
+            .found("it is applied from Git; the count isn't at the moment")
+    };
+    let found = if gitops::application(subject).is_some() {
+        gitops::argo(subject, finding("argo-cd"))
+    } else if !look::label(subject.raw, "kustomize.toolkit.fluxcd.io/name").is_empty() {
+        gitops::kustomization(subject, finding("flux"))
+    } else {
+        return None;
+    };
+    const ASKS: &str = "Does its manifest in Git have spec.replicas? Then each sync puts the count back.";
+    Some(if found.verdict == Verdict::Fine { found } else { found.why(ASKS) })
 }
 
 /// Some other object's controller made it, and may put back what it made.

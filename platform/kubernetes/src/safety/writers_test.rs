@@ -54,6 +54,20 @@ fn argo_cd_is_known_by_its_name_and_told_to_leave_the_count_alone() {
 }
 
 #[test]
+fn who_applies_it_from_git_without_owning_the_count_is_asked_about() {
+    let mut shop = shop();
+    shop["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] =
+        json!("webshop:apps/Deployment:prod/shop");
+    let all = found(vec![shop.clone(), service()]);
+    assert_eq!((one(&all, "argo-cd").verdict, paste(&all, "argo-cd")), (Verdict::Question, ARGO));
+    shop["metadata"]["annotations"] = json!({});
+    shop["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] = json!("apps");
+    assert_eq!(one(&found(vec![shop.clone(), service()]), "flux").verdict, Verdict::Question);
+    shop["metadata"]["labels"] = json!({"scaledobject.keda.sh/name": "shop"});
+    assert_eq!(told(&found(vec![shop, service()])), ["unsafe keda"]);
+}
+
+#[test]
 fn flux_is_known_by_its_names() {
     let mut objects = written_by("kustomize-controller", "");
     objects[0]["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] = json!("apps");
