@@ -27,7 +27,7 @@ fn a_deployment_is_judged_by_the_files_it_comes_from() {
     let lines: Vec<&str> = page.lines().collect();
     assert_eq!(
         lines[0],
-        "prod/shop: 5 things make sleeping unsafe, 2 make waking slow; 2 questions only you can answer"
+        "prod/shop: 5 things make sleeping unsafe, 2 make waking slow; 3 questions only you can answer"
     );
     for line in [
         "unsafe    Service/shop spec.type: LoadBalancer",
@@ -37,7 +37,7 @@ fn a_deployment_is_judged_by_the_files_it_comes_from() {
         "unsafe    HorizontalPodAutoscaler/shop spec.scaleTargetRef: 1 to 6 replicas",
         "            kubectl delete hpa shop -n prod",
         "          fix: add to the Application webshop:",
-        "                jsonPointers: [/spec/replicas]",
+        "                  jsonPointers: [/spec/replicas]",
         "unsafe    PersistentVolumeClaim/uploads spec.accessModes: ReadWriteOnce",
         "slow      Deployment/shop spec.template.spec.containers[].readinessProbe: none",
         "          seen: container web has KAFKA_BROKERS",
@@ -73,7 +73,7 @@ fn several_are_a_line_each_and_one_of_them_can_be_named() {
     assert_eq!(code, Some(1));
     let rows: Vec<Vec<&str>> = page.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[0], ["NAME", "SLEEP", "UNSAFE", "SLOW", "QUESTIONS", "BECAUSE"]);
-    assert_eq!(rows[1][..5], ["prod/shop", "unsafe", "5", "2", "2"]);
+    assert_eq!(rows[1][..5], ["prod/shop", "unsafe", "5", "2", "3"]);
     assert_eq!(rows[2][..5], ["default/cart", "fine", "0", "0", "3"]);
     for named in [&["cart"][..], &["deployment/cart"], &["default/cart"], &["-n", "default"]] {
         let (code, page, errors) = check(&[&["-f", SHOP, "-f", CART], named].concat());

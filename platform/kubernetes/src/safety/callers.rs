@@ -133,7 +133,10 @@ fn hosts<'t>(text: &'t str, key: &str) -> Vec<&'t str> {
         }
         let end = bytes[at..].iter().position(|byte| !part(*byte)).map_or(bytes.len(), |length| at + length);
         let (before, after) = (&text.as_bytes()[..at], &bytes[end..]);
-        let in_url = before.ends_with(b"//") || before.ends_with(b"@");
+        // What comes before an @ is a user's name.
+        let authority = after.iter().take_while(|byte| byte.is_ascii_graphic() && !b"/?\"',".contains(byte));
+        let user = authority.into_iter().any(|byte| *byte == b'@');
+        let in_url = before.ends_with(b"//") && !user || before.ends_with(b"@");
         let with_port = after.first() == Some(&b':') && after.get(1).is_some_and(u8::is_ascii_digit);
         let fresh =
             before.last().is_none_or(|byte| !byte.is_ascii_alphanumeric() && !matches!(byte, b'_' | b'/'));
