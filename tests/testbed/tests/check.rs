@@ -199,7 +199,7 @@ async fn what_is_to_be_pasted_closes_the_other_ways_in() {
     .await;
     let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "open", "namespace": namespace},
         "spec": {"type": "LoadBalancer", "externalIPs": ["192.0.2.1"]}});
-    apply(&client, &service).await;
+    apply_as(&client, "kubectl-edit", &service).await;
     let ingress = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "front", "namespace": namespace},
         "spec": {"defaultBackend": {"service": {"name": "open", "port": {"number": 80}}}}});
     apply(&client, &ingress).await;
