@@ -33,7 +33,7 @@ fn a_deployment_is_judged_by_the_files_it_comes_from() {
         "unsafe    Service/shop spec.type: LoadBalancer",
         "            kubectl patch service shop -n prod -p '{\"spec\":{\"type\":\"ClusterIP\"}}'",
         "unsafe    Ingress/front spec.rules[0].http.paths[0].backend.service: shop.example.com goes to Service/shop",
-        "            kubectl annotate deployment shop -n prod kaos.dev/host=shop.example.com",
+        "            kubectl annotate deployment shop -n prod kaos.dev/host=shop.example.com --overwrite",
         "unsafe    HorizontalPodAutoscaler/shop spec.scaleTargetRef: 1 to 6 replicas",
         "            kubectl delete hpa shop -n prod",
         "          fix: add to the Application webshop:",

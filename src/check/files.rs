@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(names(json).unwrap(), ["a", "b"]);
         assert_eq!(names("[{\"metadata\": {\"name\": \"a\"}}]").unwrap(), ["a"]);
         assert_eq!(names("").unwrap(), [""; 0]);
-        for wrong in ["a: b: c", "{\"a\"", "\tx: 1"] {
+        for wrong in ["a: b: c", "{\"a\"", "a: [1\n"] {
             let why = names(wrong).unwrap_err();
             assert!(why.starts_with("not ") && why.lines().count() == 1, "{wrong}: {why}");
         }

@@ -94,7 +94,7 @@ fn remembers(subject: &Subject<'_>) -> Finding {
 fn is_called(subject: &Subject<'_>) -> Option<Finding> {
     let way = subject.way.as_ref().ok()?;
     Some(
-        question("called-inside", &[format!("Service/{}", way.service)])
+        question("called-inside", &[])
             .why(format!(
                 "Does anything in the cluster call {}.{}? Asleep, its requests fail and wake nobody.",
                 way.service, subject.namespace

@@ -78,7 +78,7 @@ fn missing(subject: &Subject<'_>) -> Finding {
         .found("none")
         .why("a pod counts as ready before its program listens: the first requests of each wake are refused and sent again")
         .fix(
-            "one of HTTP if it has a path for that, else",
+            "an HTTP probe if it has a path for that, else",
             port.map_or_else(String::new, |_| subject.patch_container(name, probe)),
         )
 }
@@ -97,7 +97,7 @@ fn image(subject: &Subject<'_>, at: &str, container: &Value) -> Option<Finding> 
         return None;
     }
     let found = if said.is_empty() {
-        format!("{image}: Always, for want of a tag")
+        format!("Always, for {image} has no tag that stays")
     } else {
         format!("Always, of {image}")
     };

@@ -81,14 +81,9 @@ impl<'a> Subject<'a> {
         look::annotation(self.raw, name)
     }
 
-    /// A command that sets annotations of Kaos on it.
+    /// A command that sets annotations of Kaos on it, whatever they were before: several findings may name one.
     pub(super) fn annotate(&self, annotations: &str) -> String {
-        let over = annotations
-            .split(' ')
-            .filter_map(|one| one.split_once('='))
-            .any(|(name, _)| !self.annotation(name).is_empty());
-        let over = if over { " --overwrite" } else { "" };
-        format!("kubectl annotate deployment {} -n {} {annotations}{over}", self.name, self.namespace)
+        format!("kubectl annotate deployment {} -n {} {annotations} --overwrite", self.name, self.namespace)
     }
 
     /// A command that changes it by a JSON patch of one step.

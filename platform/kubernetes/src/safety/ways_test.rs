@@ -23,7 +23,10 @@ fn requests_that_go_past_kaos_are_told_with_the_host_that_is_to_be_claimed() {
         "{lines:?}"
     );
     assert!(lines[1].contains(r#""path":"/spec/rules/1/http/paths/0/backend/service""#), "{lines:?}");
-    assert_eq!(lines[2], "kubectl annotate deployment shop -n prod kaos.dev/host=shop.example.com");
+    assert_eq!(
+        lines[2],
+        "kubectl annotate deployment shop -n prod kaos.dev/host=shop.example.com --overwrite"
+    );
 
     let ours = json!({"ingressClassName": "kaos", "rules": [rule("shop.example.com", "shop")]});
     assert_eq!(told(&found(beside([object("networking.k8s.io/v1", "Ingress", "front", &ours)]))), [""; 0]);

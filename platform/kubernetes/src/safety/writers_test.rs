@@ -144,7 +144,7 @@ fn autoscalers_that_target_it_are_named_with_their_bounds() {
     assert_eq!(
         paste(&all, "hpa"),
         "kubectl delete hpa shop -n prod\n\
-         kubectl annotate deployment shop -n prod kaos.dev/activation-scale=2 kaos.dev/max-scale=8"
+         kubectl annotate deployment shop -n prod kaos.dev/activation-scale=2 kaos.dev/max-scale=8 --overwrite"
     );
     for (kind, name) in [("StatefulSet", "shop"), ("Deployment", "cart")] {
         let mut other = hpa.clone();
@@ -160,7 +160,7 @@ fn autoscalers_that_target_it_are_named_with_their_bounds() {
     let web = json!({"scaleTargetRef": {"name": "shop"}, "maxReplicaCount": 5, "triggers": [{"type": "prometheus"}]});
     let all = found(vec![shop(), service(), made, object("keda.sh/v1alpha1", "ScaledObject", "shop", &web)]);
     assert_eq!(told(&all), ["unsafe keda"]);
-    assert!(paste(&all, "keda").ends_with("kaos.dev/max-scale=5"), "{all:#?}");
+    assert!(paste(&all, "keda").ends_with("kaos.dev/max-scale=5 --overwrite"), "{all:#?}");
 }
 
 #[test]
@@ -189,8 +189,8 @@ fn what_keda_scales_by_tells_what_to_do() {
             paste(&all, "keda").lines().collect::<Vec<_>>(),
             [
                 "kubectl delete httpscaledobject shop -n prod",
-                "kubectl annotate deployment shop -n prod kaos.dev/max-scale=4",
-                "kubectl annotate deployment shop -n prod kaos.dev/host=shop.example.com",
+                "kubectl annotate deployment shop -n prod kaos.dev/max-scale=4 --overwrite",
+                "kubectl annotate deployment shop -n prod kaos.dev/host=shop.example.com --overwrite",
             ]
         );
     }
