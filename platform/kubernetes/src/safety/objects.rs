@@ -6,11 +6,12 @@ use serde_json::Value;
 
 use super::finding::Topic;
 use super::{kinds, look};
+use crate::object::Name;
 
 /// Plain objects. Of several with one name the last one counts, as if it had been applied last.
 #[derive(Debug, Default)]
 pub struct Objects {
-    all: BTreeMap<Box<str>, BTreeMap<(Box<str>, Box<str>), Value>>,
+    all: BTreeMap<Box<str>, BTreeMap<Name, Value>>,
     unseen: Vec<Unseen>,
 }
 

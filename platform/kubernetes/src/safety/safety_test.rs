@@ -33,25 +33,33 @@ fn what_was_not_seen_is_not_said_to_be_fine() {
     assert!(!fine(&objects));
 }
 
-/// Each with one fact that matters, where it was found, and a part of what is to be pasted.
+/// Objects, the one fact of them that matters with its verdict, where it is found, and a part of what is to be pasted.
+type Case = (Vec<Value>, &'static str, &'static str, &'static str);
+
+fn proves(cases: impl IntoIterator<Item = Case>) {
+    for (objects, expected, place, pasted) in cases {
+        let all = found(objects);
+        assert_eq!(told(&all), [expected], "{all:#?}");
+        let finding = one(&all, expected.split(' ').nth(1).unwrap());
+        assert_eq!(format!("{} {}", finding.object, finding.field), place);
+        let fix = finding.fix.as_ref().unwrap();
+        let paste = &fix.paste;
+        assert!(paste.contains(pasted) && paste.is_empty() == pasted.is_empty(), "{expected}: {paste}");
+        assert!(!fix.say.is_empty() && !finding.why.is_empty() && !finding.found.is_empty(), "{finding:?}");
+    }
+}
+
+/// The sound Deployment, and its Service with a change.
+fn service_as(change: Value) -> Vec<Value> {
+    let mut service = service();
+    let Value::Object(change) = change else { panic!("{change}") };
+    service["spec"].as_object_mut().unwrap().extend(change);
+    vec![shop(), service]
+}
+
 #[test]
-fn every_fact_is_found_with_its_place_and_its_fix() {
-    let claim = |mode: &str| object("v1", "PersistentVolumeClaim", "data", &json!({"accessModes": [mode]}));
-    let volume = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]);
-    let service_as = |change: Value| {
-        let mut service = service();
-        service["spec"].as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-        vec![shop(), service]
-    };
-    let mut claimed = with(&format!("{POD}/volumes"), volume);
-    claimed.push(claim("ReadWriteOnce"));
-    let policy = |from: Value| {
-        let spec = json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": [from]}]});
-        beside([object("networking.k8s.io/v1", "NetworkPolicy", "deny", &spec)])
-    };
-    let mut latest = with(&format!("{WEB}/imagePullPolicy"), Value::Null);
-    latest[0].pointer_mut(WEB).unwrap()["image"] = json!("shop");
-    for (objects, expected, place, pasted) in [
+fn services_that_lead_past_kaos_or_nowhere() {
+    proves([
         (
             service_as(json!({"type": "LoadBalancer"})),
             "unsafe service-open",
@@ -92,6 +100,15 @@ fn every_fact_is_found_with_its_place_and_its_fix() {
             "Deployment/shop ",
             "kaos.dev/port=1",
         ),
+    ]);
+}
+
+#[test]
+fn ports_of_nodes_and_policies_that_keep_kaos_out() {
+    let policy = json!({"podSelector": {}, "policyTypes": ["Ingress"],
+        "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "front"}}}]}]});
+    let policy = beside([object("networking.k8s.io/v1", "NetworkPolicy", "deny", &policy)]);
+    proves([
         (
             with(&format!("{WEB}/ports/0"), json!({"name": "http", "containerPort": 8080, "hostPort": 8080})),
             "unsafe host-port",
@@ -105,11 +122,20 @@ fn every_fact_is_found_with_its_place_and_its_fix() {
             "remove",
         ),
         (
-            policy(json!({"podSelector": {"matchLabels": {"app": "front"}}})),
+            policy,
             "unsafe network-policy",
             "NetworkPolicy/deny spec.ingress",
             "kubernetes.io/metadata.name\":\"kaos-system",
         ),
+    ]);
+}
+
+#[test]
+fn volumes_that_one_replica_alone_can_have() {
+    let volume = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]);
+    let mut claimed = with(&format!("{POD}/volumes"), volume);
+    claimed.push(object("v1", "PersistentVolumeClaim", "data", &json!({"accessModes": ["ReadWriteOnce"]})));
+    proves([
         (
             claimed,
             "unsafe volume-single",
@@ -131,6 +157,15 @@ fn every_fact_is_found_with_its_place_and_its_fix() {
             "Deployment/shop spec.template.spec.volumes[0]",
             "",
         ),
+    ]);
+}
+
+#[test]
+fn what_makes_waking_slow() {
+    let mut latest = with(&format!("{WEB}/imagePullPolicy"), Value::Null);
+    latest[0].pointer_mut(WEB).unwrap()["image"] = json!("shop");
+    let init = json!([{"name": "migrate", "image": "shop:1"}, {"name": "mesh", "restartPolicy": "Always"}]);
+    proves([
         (
             with(&format!("{WEB}/imagePullPolicy"), json!("Always")),
             "slow image-pull",
@@ -158,19 +193,13 @@ fn every_fact_is_found_with_its_place_and_its_fix() {
             "Deployment/shop spec.template.spec.containers[0].readinessProbe",
             "",
         ),
-    ] {
-        let all = found(objects);
-        assert_eq!(told(&all), [expected], "{all:#?}");
-        let finding = one(&all, expected.split(' ').nth(1).unwrap());
-        assert_eq!(format!("{} {}", finding.object, finding.field), place);
-        let fix = finding.fix.as_ref().unwrap();
-        assert!(
-            fix.paste.contains(pasted) && fix.paste.is_empty() == pasted.is_empty(),
-            "{expected}: {}",
-            fix.paste
-        );
-        assert!(!fix.say.is_empty() && !finding.why.is_empty() && !finding.found.is_empty(), "{finding:?}");
-    }
+        (
+            with(&format!("{POD}/initContainers"), init),
+            "slow init-containers",
+            "Deployment/shop spec.template.spec.initContainers",
+            "",
+        ),
+    ]);
 }
 
 #[test]

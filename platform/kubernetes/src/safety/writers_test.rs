@@ -211,7 +211,7 @@ fn a_manifest_without_books_is_judged_by_its_labels() {
     assert_eq!(told(&all), ["unsafe flux"]);
     let all = bare(|shop| {
         shop["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] =
-            json!("shop:apps/Deployment:prod/shop")
+            json!("shop:apps/Deployment:prod/shop");
     });
     assert_eq!(told(&all), ["unsafe argo-cd"]);
 }
