@@ -44,6 +44,7 @@ mod picture_test;
 mod protobuf;
 mod reduce;
 pub mod rights;
+pub mod safety;
 mod secret;
 #[cfg(test)]
 mod secret_test;
