@@ -82,7 +82,8 @@ fn every_value_is_described_and_bounded_and_nothing_else_is_allowed() {
         assert!(one["type"].is_string() || one["enum"].is_array(), "{path}");
     }
     // What the schema has more is what Helm itself may add.
-    let leaves = |schema: &Value| schema["properties"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let leaves =
+        |schema: &Value| schema["properties"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     let mut told = Vec::new();
     for key in leaves(&schema) {
         let one = &schema["properties"][&key];
@@ -103,7 +104,9 @@ fn every_value_has_an_effect_and_whatever_is_used_is_a_value() {
     let known = all_values();
     let templates: String = written()
         .into_iter()
-        .filter(|(name, _)| name.starts_with("templates/") && !name.ends_with("NOTES.txt") && !name.ends_with("check.tpl"))
+        .filter(|(name, _)| {
+            name.starts_with("templates/") && !name.ends_with("NOTES.txt") && !name.ends_with("check.tpl")
+        })
         .map(|(_, text)| text)
         .collect();
     let end = |letter: char| !(letter.is_ascii_alphanumeric() || letter == '.');
@@ -138,11 +141,26 @@ fn what_has_no_place_in_the_manifests_is_said() {
     };
     assert_eq!(copy(("", "", "")), chart::chart(&manifests()));
     for (file, from, to, said) in [
-        ("base/proxy.yaml", "  replicas: 2\n", "  replicas: 3\n", "manifests/base/proxy.yaml: Deployment kaos-proxy: this stands there 0 times"),
-        ("base/proxy.yaml", "  name: kaos-proxy\n", "  name: kaos-gate\n", "there is no Deployment kaos-proxy"),
+        (
+            "base/proxy.yaml",
+            "  replicas: 2\n",
+            "  replicas: 3\n",
+            "manifests/base/proxy.yaml: Deployment kaos-proxy: this stands there 0 times",
+        ),
+        (
+            "base/proxy.yaml",
+            "  name: kaos-proxy\n",
+            "  name: kaos-gate\n",
+            "there is no Deployment kaos-proxy",
+        ),
         ("base/own.yaml", "kaos-originals-7", "kaos-{{ 7 }}", "would be read by Helm"),
         ("namespaced/roles.yaml", "namespace: default", "namespace: other", "isn't in default"),
-        ("namespaced/kustomization.yaml", "$patch: delete", "$patch: replace", "doesn't know what this patch does"),
+        (
+            "namespaced/kustomization.yaml",
+            "$patch: delete",
+            "$patch: replace",
+            "doesn't know what this patch does",
+        ),
     ] {
         let error = copy((file, from, to)).unwrap_err();
         assert!(error.contains(said), "{error}");
@@ -158,12 +176,21 @@ fn a_new_file_of_the_manifests_becomes_a_template() {
         std::fs::write(folder.path().join(file), text).unwrap();
     };
     let all = |name: &str| std::fs::read_to_string(manifests().join(name)).unwrap();
-    for file in ["namespaced/kustomization.yaml", "namespaced/roles.yaml", "podmonitor/kustomization.yaml", "podmonitor/podmonitor.yaml"] {
+    for file in [
+        "namespaced/kustomization.yaml",
+        "namespaced/roles.yaml",
+        "podmonitor/kustomization.yaml",
+        "podmonitor/podmonitor.yaml",
+    ] {
         put(file, &all(file));
     }
-    let objects: Vec<String> = ["proxy", "autoscaler", "network"].map(|name| all(&format!("base/{name}.yaml"))).into();
+    let objects: Vec<String> =
+        ["proxy", "autoscaler", "network"].map(|name| all(&format!("base/{name}.yaml"))).into();
     put("base/all.yaml", &objects.join("---\n"));
-    put("base/new.yaml", "# Why.\nkind: Secret\nmetadata:\n  name: new.kaos-system\n  namespace: kaos-system\n");
+    put(
+        "base/new.yaml",
+        "# Why.\nkind: Secret\nmetadata:\n  name: new.kaos-system\n  namespace: kaos-system\n",
+    );
     put("base/kustomization.yaml", "resources: [all.yaml, new.yaml]\n");
     let made = chart::chart(folder.path()).unwrap();
     let (_, text) = made["templates/new.yaml"].split_once('\n').unwrap();

@@ -57,12 +57,12 @@ fn part(table: &[Setting], name: &str, deployment: &'static str) -> Vec<Edit> {
     let domain = |value: &str| format!("            - name: KAOS_DOMAIN\n              value: {value}\n");
     let any = "            - name: KAOS_ANY_HOST\n              value: \"true\"\n";
     vec![
-        edit(object, replicas(default(table, &place("replicas"))), replicas(&format!("{{{{ .Values.{name}.replicas }}}}"))),
         edit(
             object,
-            account.clone(),
-            account + &with("image.pullSecrets", 6, pulls) + &scheduling.concat(),
+            replicas(default(table, &place("replicas"))),
+            replicas(&format!("{{{{ .Values.{name}.replicas }}}}")),
         ),
+        edit(object, account.clone(), account + &with("image.pullSecrets", 6, pulls) + &scheduling.concat()),
         edit(
             object,
             format!("          image: {}:{VERSION}\n", default(table, "image.repository")),
@@ -73,17 +73,29 @@ fn part(table: &[Setting], name: &str, deployment: &'static str) -> Vec<Edit> {
             domain(&format!("\"{}\"", default(table, "domain"))),
             domain("{{ .Values.domain | quote }}"),
         ),
-        edit(object, any, format!("            {{{{- if .Values.anyHost }}}}\n{any}            {{{{- end }}}}\n{}", env(name))),
-        edit(object, format!("          resources:\n{resources}\n"), with(&place("resources"), 10, "resources:\n  {{- toYaml . | nindent 12 }}")),
+        edit(
+            object,
+            any,
+            format!(
+                "            {{{{- if .Values.anyHost }}}}\n{any}            {{{{- end }}}}\n{}",
+                env(table, name)
+            ),
+        ),
+        edit(
+            object,
+            format!("          resources:\n{resources}\n"),
+            with(&place("resources"), 10, "resources:\n  {{- toYaml . | nindent 12 }}"),
+        ),
     ]
 }
 
 /// Variables that the manifests leave as the commands have them.
-fn env(name: &str) -> String {
+fn env(table: &[Setting], name: &str) -> String {
     let listed = |path: &str, variable: &str| {
         with(path, 12, &format!("- name: {variable}\n  value: {{{{ join \",\" . | quote }}}}"))
     };
-    let unless = |path: &str, usual: &str, variable: &str| {
+    let unless = |path: &str, variable: &str| {
+        let usual = default(table, path);
         indented(
             &format!(
                 "{{{{- if ne .Values.{path} \"{usual}\" }}}}\n- name: {variable}\n  value: {{{{ .Values.{path} | quote }}}}\n{{{{- end }}}}"
@@ -102,8 +114,8 @@ fn env(name: &str) -> String {
     [
         listed("allowHosts", "KAOS_ALLOW_HOSTS"),
         listed("namespaces", "KAOS_NAMESPACE"),
-        unless("clusterDomain", "cluster.local", "KAOS_CLUSTER_DOMAIN"),
-        unless("logLevel", "info", "KAOS_LOG_LEVEL"),
+        unless("clusterDomain", "KAOS_CLUSTER_DOMAIN"),
+        unless("logLevel", "KAOS_LOG_LEVEL"),
         access,
         indented(&more, 12) + "\n",
     ]
@@ -112,8 +124,11 @@ fn env(name: &str) -> String {
 
 /// What TLS needs, where a Secret is named.
 fn secure() -> Vec<Edit> {
-    let flags =
-        indented("{{- range .Values.tlsSecrets }}", 12) + "\n" + &tls::flag("{{ . }}") + &indented("{{- end }}", 12) + "\n";
+    let flags = indented("{{- range .Values.tlsSecrets }}", 12)
+        + "\n"
+        + &tls::flag("{{ . }}")
+        + &indented("{{- end }}", 12)
+        + "\n";
     let objects = ["Deployment", "Deployment", "Service", "NetworkPolicy"];
     let both = objects.into_iter().zip(tls::edits(&flags));
     both.map(|(kind, (plain, secure))| {

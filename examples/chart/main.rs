@@ -20,7 +20,8 @@ use std::process::ExitCode;
 pub(crate) const COMMAND: &str = "cargo run --example chart";
 /// What is no copy of anything.
 #[allow(dead_code, reason = "told to the test that includes this file")]
-pub(crate) const BY_HAND: [&str; 3] = ["templates/NOTES.txt", "templates/_helpers.tpl", "templates/check.tpl"];
+pub(crate) const BY_HAND: [&str; 3] =
+    ["templates/NOTES.txt", "templates/_helpers.tpl", "templates/check.tpl"];
 /// The namespace of Kaos in the manifests.
 const SYSTEM: &str = "kaos-system";
 /// The version of Kaos, which the chart and its image have too.

@@ -149,7 +149,10 @@ fn overlay(manifests: &Path) -> Result<Overlay, String> {
         } else if entry["target"].is_null() && patch["$patch"] == "delete" {
             overlay.removes.push((text(&patch["kind"]), text(&patch["metadata"]["name"])));
         } else {
-            return Err(format!("{}: examples/chart doesn't know what this patch does: {entry}", folder.display()));
+            return Err(format!(
+                "{}: examples/chart doesn't know what this patch does: {entry}",
+                folder.display()
+            ));
         }
     }
     Ok(overlay)

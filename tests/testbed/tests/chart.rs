@@ -20,7 +20,10 @@ fn without_namespace(mut objects: Objects) -> Objects {
 fn chart_and_kustomize_are_the_same_objects() {
     let objects = rendered(&[]);
     assert!(objects.len() > 40, "{:?}", objects.keys());
-    assert_eq!(changes(&without_namespace(kustomize(json!({"resources": ["../base"]}))), &objects), json!({}));
+    assert_eq!(
+        changes(&without_namespace(kustomize(json!({"resources": ["../base"]}))), &objects),
+        json!({})
+    );
 }
 
 #[test]
@@ -102,11 +105,17 @@ fn common() -> Vec<Case> {
     let image = |image: &str| both(|part| field(part, &format!("{container}/image"), image));
     let env = |name: &str, value: &str| both(|part| variable(part, 4, name, value));
     let any = |part: &str, name: Value, value: Value| {
-        all([field(part, &format!("{container}/env/3/name"), name), field(part, &format!("{container}/env/3/value"), value)])
+        all([
+            field(part, &format!("{container}/env/3/name"), name),
+            field(part, &format!("{container}/env/3/value"), value),
+        ])
     };
     let service = |path: &str, value: &str| json!({ format!("Service {SYSTEM}/kaos-proxy /{path}"): value });
     vec![
-        (vec![set("image.repository", json!("example.com:5000/a/kaos"))], image("example.com:5000/a/kaos:0.1.0")),
+        (
+            vec![set("image.repository", json!("example.com:5000/a/kaos"))],
+            image("example.com:5000/a/kaos:0.1.0"),
+        ),
         (vec![set("image.tag", json!("1.10"))], image("kaos:1.10")),
         (vec![set("image.digest", json!(digest))], image(&format!("kaos@{digest}"))),
         (
@@ -187,13 +196,16 @@ fn of_part(part: &str) -> Vec<Case> {
 fn every_value_changes_what_it_says_and_nothing_else() {
     let usual = rendered(&[]);
     // What is tried above, against other programs.
-    let mut tried = BTreeSet::from(["namespaces", "tlsSecrets", "podMonitor.enabled", "podMonitor.labels"].map(str::to_owned));
+    let mut tried = BTreeSet::from(
+        ["namespaces", "tlsSecrets", "podMonitor.enabled", "podMonitor.labels"].map(str::to_owned),
+    );
     for (said, becomes) in [common(), of_part("proxy"), of_part("autoscaler")].concat() {
         assert_eq!(changes(&usual, &rendered(&said)), becomes, "{said:?}");
         tried.insert(said[0].0.clone());
     }
     let monitored = rendered(&[set("podMonitor.enabled", json!(true))]);
-    let labelled = rendered(&[set("podMonitor", json!({"enabled": true, "labels": {"release": "prometheus"}}))]);
+    let labelled =
+        rendered(&[set("podMonitor", json!({"enabled": true, "labels": {"release": "prometheus"}}))]);
     let label = format!("PodMonitor {SYSTEM}/kaos /metadata/labels/release");
     assert_eq!(changes(&monitored, &labelled), json!({ label: "prometheus" }));
     assert_eq!(tried, values());
@@ -209,10 +221,18 @@ fn what_is_no_value_is_refused() {
         ("proxy.replicas", json!(0), "minimum: got 0, want 1"),
         ("proxy.replicas", json!(null), "missing property 'replicas'"),
         ("proxy.resources", json!({"limit": {}}), "additional properties 'limit' not allowed"),
-        ("proxy.env", json!({"KAOS_MAX_CONECTIONS": "1"}), "additional properties 'KAOS_MAX_CONECTIONS' not allowed"),
+        (
+            "proxy.env",
+            json!({"KAOS_MAX_CONECTIONS": "1"}),
+            "additional properties 'KAOS_MAX_CONECTIONS' not allowed",
+        ),
         ("proxy.env", json!({"KAOS_DOMAIN": "a"}), "additional properties 'KAOS_DOMAIN' not allowed"),
         ("proxy.env", json!({"KAOS_MAX_CONNECTIONS": 1}), "got number, want string"),
-        ("autoscaler.env", json!({"KAOS_MAX_CONNECTIONS": "1"}), "additional properties 'KAOS_MAX_CONNECTIONS' not allowed"),
+        (
+            "autoscaler.env",
+            json!({"KAOS_MAX_CONNECTIONS": "1"}),
+            "additional properties 'KAOS_MAX_CONNECTIONS' not allowed",
+        ),
         ("image.tag", json!(1.1), "got number, want string"),
         ("accessLog", json!(false), "value must be one of '', 'json', 'combined'"),
         ("tlsSecrets", json!(["a"]), "does not match pattern"),

@@ -28,7 +28,11 @@ pub fn chart() -> String {
 fn printed(command: &mut Command) -> Result<String, String> {
     let ended = command.stdin(Stdio::null()).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    if ended.status.success() { Ok(text(ended.stdout)) } else { Err(text(ended.stderr) + &text(ended.stdout)) }
+    if ended.status.success() {
+        Ok(text(ended.stdout))
+    } else {
+        Err(text(ended.stderr) + &text(ended.stdout))
+    }
 }
 
 /// What `helm` prints, with no settings of whoever runs the test.
@@ -83,7 +87,8 @@ pub fn kaos(flags: &[&str]) -> Objects {
 
 /// A stream of YAML as objects, none of which comes twice.
 pub fn objects(text: &str) -> Objects {
-    let all: Vec<Value> = serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{error}:\n{text}"));
+    let all: Vec<Value> =
+        serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{error}:\n{text}"));
     let mut objects = Objects::new();
     for object in all.into_iter().filter(|object| !object.is_null()) {
         let word = |path: &str| object.pointer(path).and_then(Value::as_str);
@@ -120,7 +125,9 @@ pub fn changes(before: &Objects, after: &Objects) -> Value {
 /// Every field that has no others in it, by its JSON pointer.
 fn fields(value: &Value) -> BTreeMap<String, Value> {
     let inner: Vec<(String, &Value)> = match value {
-        Value::Object(map) => map.iter().map(|(key, value)| (key.replace('~', "~0").replace('/', "~1"), value)).collect(),
+        Value::Object(map) => {
+            map.iter().map(|(key, value)| (key.replace('~', "~0").replace('/', "~1"), value)).collect()
+        }
         Value::Array(list) => list.iter().enumerate().map(|(at, value)| (at.to_string(), value)).collect(),
         _ => Vec::new(),
     };
@@ -128,7 +135,10 @@ fn fields(value: &Value) -> BTreeMap<String, Value> {
         return BTreeMap::from([(String::new(), value.clone())]);
     }
     let below = |(key, value): (String, &Value)| {
-        fields(value).into_iter().map(move |(path, value)| (format!("/{key}{path}"), value)).collect::<Vec<_>>()
+        fields(value)
+            .into_iter()
+            .map(move |(path, value)| (format!("/{key}{path}"), value))
+            .collect::<Vec<_>>()
     };
     inner.into_iter().flat_map(below).collect()
 }
@@ -140,7 +150,8 @@ pub fn values() -> BTreeSet<String> {
     let mut values = BTreeSet::new();
     for (key, one) in schema["properties"].as_object().unwrap() {
         match one["required"].is_array() {
-            true => values.extend(one["properties"].as_object().unwrap().keys().map(|inner| format!("{key}.{inner}"))),
+            true => values
+                .extend(one["properties"].as_object().unwrap().keys().map(|inner| format!("{key}.{inner}"))),
             false => drop(values.insert(key.clone())),
         }
     }
