@@ -86,7 +86,7 @@ async fn what_kaos_keeps_outlives_an_upgrade_and_nothing_outlives_the_release() 
     assert_eq!(held.as_deref(), Some("kaos-autoscaler-a"));
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
     for name in ["kaos-proxy", "kaos-autoscaler"] {
-        assert_eq!(deployments.get(name).await.unwrap().spec.unwrap().replicas, Some(3), "{name}");
+        assert_eq!(deployments.get(name).await.unwrap().spec.replicas, Some(3), "{name}");
     }
     // For one namespace there is no role for all of them.
     assert!(roles.get_opt(&name).await.unwrap().is_none());
