@@ -21,14 +21,14 @@ fn chart_and_kustomize_are_the_same_objects() {
     let objects = rendered(&[]);
     assert!(objects.len() > 40, "{:?}", objects.keys());
     assert_eq!(
-        changes(&without_namespace(kustomize(json!({"resources": ["../base"]}))), &objects),
+        changes(&without_namespace(kustomize(&json!({"resources": ["../base"]}))), &objects),
         json!({})
     );
 }
 
 #[test]
 fn for_one_namespace_too() {
-    let overlay = without_namespace(kustomize(json!({"resources": ["../namespaced"]})));
+    let overlay = without_namespace(kustomize(&json!({"resources": ["../namespaced"]})));
     let objects = rendered(&[set("namespaces", json!(["default"]))]);
     assert_eq!(changes(&overlay, &objects), json!({}));
     assert!(!objects.keys().any(|object| object.starts_with("ClusterRole")), "{:?}", objects.keys());
@@ -36,7 +36,7 @@ fn for_one_namespace_too() {
 
 #[test]
 fn with_a_pod_monitor_too() {
-    let overlay = kustomize(json!({"resources": ["../base"], "components": ["../podmonitor"]}));
+    let overlay = kustomize(&json!({"resources": ["../base"], "components": ["../podmonitor"]}));
     let objects = rendered(&[set("podMonitor.enabled", json!(true))]);
     assert_eq!(changes(&without_namespace(overlay), &objects), json!({}));
 }

@@ -64,7 +64,7 @@ pub fn rendered(values: &[Set]) -> Objects {
 }
 
 /// What kustomize makes of an overlay beside the manifests' folders.
-pub fn kustomize(overlay: Value) -> Objects {
+pub fn kustomize(overlay: &Value) -> Objects {
     let folder = tempfile::tempdir().unwrap();
     for name in ["base", "namespaced", "podmonitor"] {
         std::fs::create_dir(folder.path().join(name)).unwrap();
