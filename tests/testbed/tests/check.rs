@@ -176,7 +176,7 @@ async fn whoever_decides_on_a_count_is_named_and_gone_once_it_is_told_to_leave_i
     }
     for (name, manager) in [("argo", "argocd-controller"), ("flux", "kustomize-controller")] {
         deploy(&client, &namespace, name, manager, |deployment| {
-            drop(deployment["spec"].as_object_mut().unwrap().remove("replicas"))
+            deployment["spec"].as_object_mut().unwrap().remove("replicas");
         })
         .await;
     }
