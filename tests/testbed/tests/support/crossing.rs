@@ -51,8 +51,9 @@ async fn lane(scene: &Scene<'_>, name: &str, rounds: usize) -> Crossing {
     let mut lane = Crossing::default();
     for _ in 0..rounds {
         lane.ask(scene, name).await;
-        // The hold comes a second after the last byte, zero some ten milliseconds later.
-        sleep(Duration::from_millis(950 + fastrand::u64(..300))).await;
+        // The hold comes once both proxies have told of a second after the last byte, which they do each second; zero some ten
+        // milliseconds later.
+        sleep(Duration::from_millis(950 + fastrand::u64(..1300))).await;
         lane.ask(scene, name).await;
     }
     lane
