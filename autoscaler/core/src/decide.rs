@@ -318,7 +318,7 @@ fn steady(policy: &Policy, seen: &Observation, opinion: &Opinion, sleep: Option<
         why
     } else if sleep.is_some() {
         Why::Warm
-    } else if seen.running == 0 && seen.waiting == 0 && policy.min_scale == desired {
+    } else if !seen.is_busy() && policy.min_scale == desired {
         Why::MinScale
     } else {
         Why::Steady

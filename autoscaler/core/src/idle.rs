@@ -10,7 +10,7 @@ use crate::policy::{IdleTimeout, Policy};
 /// The moment from which nothing keeps the workload awake, if nothing happens before. `None` while requests are in
 /// flight or wait, or where zero isn't allowed.
 pub fn ends(policy: &Policy, seen: &Observation) -> Option<Moment> {
-    if seen.running > 0 || seen.waiting > 0 || policy.min_scale > 0 {
+    if seen.is_busy() || policy.min_scale > 0 {
         return None;
     }
     Some(match policy.idle_timeout {

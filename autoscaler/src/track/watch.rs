@@ -15,7 +15,7 @@ impl Track {
     /// Watches it at `now`: its shadow where it is only observed, else itself. Up to `told` proxies have told of everything, and
     /// `flow` is what they told of just now.
     pub(crate) fn watch(&mut self, seen: &Observation, (told, flow): (Moment, Option<Flow>), now: Moment) {
-        let (busy, last) = (seen.running > 0 || seen.waiting > 0, seen.last_activity);
+        let (busy, last) = (seen.is_busy(), seen.last_activity);
         match seen.mode {
             Mode::Observe(_) => {
                 let start = self.start_time();
