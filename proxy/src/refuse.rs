@@ -196,7 +196,11 @@ impl Refusal {
             ),
             Refusal::StartFailed(why, _) if detail == Detail::Full => why.clone(),
             Refusal::StartFailed(..) => format!("The reason is in the log and in `kaos explain {name}`."),
-            Refusal::NoEndpoint => format!("`kaos describe {name}` shows its replicas."),
+            // A backend's name is SERVICE:PORT.
+            Refusal::NoEndpoint => match name.split_once(':') {
+                Some(_) => "No endpoint of the Service is ready, and none is on its way.".to_owned(),
+                None => format!("`kaos describe {name}` shows its replicas."),
+            },
             Refusal::StartTooLong(_) => format!(
                 "It is being started, which takes longer than the knob queue-timeout lets a request wait; `kaos \
                  explain {name}` shows its starts."

@@ -15,7 +15,7 @@ use crate::instance::VERSION;
 pub(crate) use uninstall::uninstall;
 
 /// The files of `manifests/base`, in the order in which they are applied.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     include_str!("../../manifests/base/namespace.yaml"),
     include_str!("../../manifests/base/accounts.yaml"),
     include_str!("../../manifests/base/roles.yaml"),
@@ -25,6 +25,7 @@ const FILES: [&str; 9] = [
     include_str!("../../manifests/base/autoscaler.yaml"),
     include_str!("../../manifests/base/disruption.yaml"),
     include_str!("../../manifests/base/network.yaml"),
+    include_str!("../../manifests/base/ingress-class.yaml"),
 ];
 
 /// The image where nothing else is said.

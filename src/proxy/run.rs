@@ -38,7 +38,7 @@ pub(crate) async fn run(args: &Proxy) -> Result<(), Failure> {
     let (bound, tls) = tls::listen(&args.settings(), !named.is_empty(), bound)?;
     let listener = ports::admin(&args.settings()).await?;
     ports::raise_file_limit();
-    let watched = cluster::watch(&args.member, clock, None).await?;
+    let watched = cluster::watch(&args.member, clock, None, true).await?;
     let secrets = tls.clone().map(|kept| Secrets::follow(&watched.client, named, kept));
     let (hub, reports) = Hub::start(None);
     let standing = Standing { draining: watch::Sender::new(false), proxy: Arc::default() };

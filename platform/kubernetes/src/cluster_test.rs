@@ -22,6 +22,8 @@ fn settings(namespaces: &[&str]) -> ReadSettings {
     ReadSettings {
         namespaces: namespaces.iter().map(|it| (*it).to_owned()).collect(),
         hosts: rules(),
+        ingress_class: None,
+        backends: true,
         origin: Instant::now().into_std(),
         originals: None,
     }

@@ -47,6 +47,8 @@ impl Scene {
         let settings = ReadSettings {
             namespaces: vec![namespace.clone()],
             hosts,
+            ingress_class: Some("kaos".to_owned()),
+            backends: true,
             origin: Instant::now(),
             originals: None,
         };

@@ -293,6 +293,7 @@ pub async fn apply(client: &Client, object: &Value) {
     };
     let plural = match kind.to_lowercase() {
         kind if kind.ends_with('y') => format!("{}ies", kind.trim_end_matches('y')),
+        kind if kind.ends_with('s') => format!("{kind}es"),
         kind => format!("{kind}s"),
     };
     let path = format!("/{root}/{version}/{namespace}{plural}/{name}?fieldManager=test&force=true");
