@@ -9,7 +9,7 @@ use kaos_kubernetes::change::Sources;
 use kaos_kubernetes::connect::{Access, connect};
 use kaos_kubernetes::entry::Entry;
 use kaos_kubernetes::peers::{PeerService, Peers};
-use kaos_kubernetes::{Client, Cluster, Directory, HostRules, Notes, ReadSettings};
+use kaos_kubernetes::{Client, Cluster, Directory, HostRules, Notes, ReadSettings, Served};
 use tokio::sync::watch;
 
 use crate::admin::{Remark, Remarks};
@@ -109,6 +109,11 @@ impl Watched {
             served: self.cluster.served(),
             entry: entry.addresses(),
         }
+    }
+
+    /// The Ingresses that are served.
+    pub(crate) fn served(&self) -> watch::Receiver<Arc<[Served]>> {
+        self.cluster.served()
     }
 
     fn directory(&self) -> Arc<Directory> {

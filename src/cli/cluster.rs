@@ -238,6 +238,9 @@ pub(crate) struct Install {
     pub(crate) place: Place,
     #[command(flatten)]
     pub(crate) inferred: Inferred,
+    /// Let the proxies take TLS, for certificates that Ingresses name; --tls-secret says so too
+    #[arg(long, env = "KAOS_INSTALL_TLS")]
+    pub(crate) tls: bool,
     #[command(flatten)]
     pub(crate) secrets: Secrets,
     /// Image to run [default: kaos:VERSION]

@@ -1,7 +1,7 @@
 //! `kaos install`: prints what a cluster needs. What is printed is `manifests/base`, with the values that were asked for.
 //!
 //! The files there are the one source: they are built in, and the three values that people choose are put in place of
-//! the usual ones. Where Secrets with certificates are named, `tls` adds what they need.
+//! the usual ones. Where TLS is asked for, or Secrets with certificates are named, `tls` adds what that needs.
 
 mod tls;
 mod uninstall;
@@ -35,7 +35,12 @@ pub(crate) fn usual_image() -> String {
 
 /// Prints the manifests.
 pub(crate) fn install(install: &Install) -> Result<(), Failure> {
-    let text = tls::with(manifests(install), &install.secrets.named()?, &install.place.namespace);
+    let secrets = install.secrets.named()?;
+    let text = manifests(install);
+    let text = match install.tls || !secrets.is_empty() {
+        true => tls::with(text, &secrets, &install.place.namespace),
+        false => text,
+    };
     let mut out = std::io::stdout().lock();
     let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     said.map_err(|error| Failure::Failed(format!("stdout: {error}")))

@@ -12,7 +12,7 @@ use crate::cli::secrets::Secrets;
 
 fn install_at(namespace: &str, domain: &str, image: Option<&str>) -> Install {
     let (place, inferred) = (Place { namespace: namespace.into() }, Inferred { domain: domain.into() });
-    Install { place, inferred, secrets: Secrets::default(), image: image.map(str::to_owned) }
+    Install { place, inferred, tls: false, secrets: Secrets::default(), image: image.map(str::to_owned) }
 }
 
 fn usual() -> Install {
@@ -282,7 +282,9 @@ fn with_secrets(system: &str) -> Vec<Value> {
     let named =
         |(namespace, name): (&str, &str)| SecretName { namespace: namespace.into(), name: name.into() };
     let text = manifests(&install_at(system, DOMAIN, None));
-    assert_eq!(tls::with(text.clone(), &[], system), text);
+    let none = documents(&tls::with(text.clone(), &[], system));
+    assert_eq!(none.len(), documents(&text).len(), "no Role without a Secret");
+    assert!(tls::with(text.clone(), &[], system).contains("--listen-tls=0.0.0.0:8443"));
     documents(&tls::with(text, &SECRETS.map(named), system))
 }
 

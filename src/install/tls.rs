@@ -9,11 +9,8 @@ use kaos_kubernetes::rights;
 /// Where the proxies' containers take TLS: a port that needs no rights.
 const PORT: u16 = 8443;
 
-/// `text`, the manifests, with what the proxies of the Kaos in `system` need for these Secrets; as it is if there are none.
+/// `text`, the manifests, with what the proxies of the Kaos in `system` need for TLS, and for these Secrets.
 pub(super) fn with(text: String, secrets: &[SecretName], system: &str) -> String {
-    if secrets.is_empty() {
-        return text;
-    }
     let mut flags = format!("            - proxy\n            - --listen-tls=0.0.0.0:{PORT}\n");
     for secret in secrets {
         flags.push_str(&format!("            - --tls-secret={secret}\n"));

@@ -5,11 +5,13 @@
 //! don't match lets less exact hosts try.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
 use crate::host::HostPattern;
 use crate::id::WorkloadId;
+use crate::rule::Rule;
 
 /// Finds the index of a workload. Built whole, then never changed.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +27,15 @@ pub struct RouteTable {
 pub struct Route {
     /// The index of the workload.
     pub workload: usize,
+    /// What is done with its requests on the way. `None`: nothing.
+    pub rule: Option<Arc<Rule>>,
+}
+
+impl Route {
+    /// To the workload of this index, and nothing is done on the way.
+    pub fn to(workload: usize) -> Self {
+        Route { workload, rule: None }
+    }
 }
 
 /// How a path is matched.
@@ -85,7 +96,7 @@ impl RouteTable {
         let mut conflicts = Vec::new();
         for (workload, claim) in claims.iter().enumerate() {
             for host in claim.hosts {
-                match table.add(host, Matching::Prefix, claim.path, Route { workload }) {
+                match table.add(host, Matching::Prefix, claim.path, Route::to(workload)) {
                     Err(taken) if taken != workload => conflicts.push(Conflict {
                         route: format!("{host}{}/", Matching::Prefix.normal(claim.path)),
                         winner: claims[taken].id.clone(),
@@ -261,7 +272,7 @@ mod tests {
         ] {
             let mut table = RouteTable::default();
             let host = HostPattern::Exact("a.test".to_owned());
-            table.add(&host, matching, path, Route { workload: 7 }).unwrap();
+            table.add(&host, matching, path, Route::to(7)).unwrap();
             assert_eq!(table.find("a.test", asked), matches.then_some(7), "{matching:?} {path} {asked}");
         }
         let mut table = RouteTable::default();
@@ -276,9 +287,9 @@ mod tests {
             (&HostPattern::Suffix(".foo.com".to_owned()), Prefix, "/"),
         ];
         for (workload, (host, matching, path)) in added.into_iter().enumerate() {
-            table.add(host, matching, path, Route { workload }).unwrap();
+            table.add(host, matching, path, Route::to(workload)).unwrap();
         }
-        assert_eq!(table.add(&exact, Prefix, "/a/b/", Route { workload: 9 }), Err(4));
+        assert_eq!(table.add(&exact, Prefix, "/a/b/", Route::to(9)), Err(4));
         for (host, path, found) in [
             ("bar.foo.com", "/a/b", Some(3)),
             ("bar.foo.com", "/a/b/", Some(4)),

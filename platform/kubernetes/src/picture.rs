@@ -181,7 +181,10 @@ impl Picture {
         });
         self.state.reach(id, before_service, service.as_deref());
         let led = before.as_ref().is_none_or(|piece| piece.doors != doors);
-        let rerouted = led && !self.state.ingresses.is_empty();
+        // What an Ingress says over a policy says it over the new one too.
+        let old = before.as_ref().and_then(|piece| piece.workload.as_ref());
+        let ruled = old.map(|old| &old.policy) != workload.as_ref().map(|new| &new.policy);
+        let rerouted = (led || ruled) && !self.state.ingresses.is_empty();
         let (entry, told) = match before {
             Some(piece) if *piece.entry == entry => (piece.entry, Some(piece.notes)),
             before => (Arc::new(entry), before.map(|piece| piece.notes)),
@@ -206,16 +209,17 @@ impl Picture {
         let ids = self.workloads();
         let place = |id: &WorkloadId| ids.binary_search_by(|workload| workload.id.cmp(id)).ok();
         let mut table = RouteTable::default();
-        for Granted { host, matching, path, target } in &routes {
-            if let Some(workload) = place(target) {
+        for route in &routes {
+            if let Some(at) = place(&route.target) {
+                let to = route.route(at, &ids[at].policy);
                 // None is granted twice.
-                let _ = table.add(host, *matching, path, Route { workload });
+                let _ = table.add(&route.host, route.matching, &route.path, to);
             }
         }
         for (at, workload) in ids.iter().enumerate().filter(|(_, workload)| workload.mode != Mode::Plain) {
             for host in &workload.hosts {
                 // An Ingress that leads to the same workload says how.
-                let _ = table.add(host, Matching::Prefix, &workload.path, Route { workload: at });
+                let _ = table.add(host, Matching::Prefix, &workload.path, Route::to(at));
             }
         }
         self.routes = Arc::new(table);
@@ -257,16 +261,8 @@ impl Picture {
             hosts.map(|(host, _)| host.clone()).collect()
         });
         let hosts = hosts.collect();
-        let routes = resolved.iter().zip(of_ingresses).flat_map(|(ingress, granted)| {
-            let all = ingress.wishes.iter().zip(&ingress.targets).zip(granted);
-            all.filter(|(_, granted)| **granted).map(|((wish, target), _)| Granted {
-                host: wish.host.clone(),
-                matching: wish.matching,
-                path: wish.path.clone(),
-                target: target.clone(),
-            })
-        });
-        let routes = routes.collect();
+        let routes = resolved.iter().zip(of_ingresses);
+        let routes = routes.flat_map(|(ingress, granted)| ingress.routes(granted)).collect();
         told.extend(resolved.iter().flat_map(serve::Resolved::told));
         told.sort();
         told.dedup();

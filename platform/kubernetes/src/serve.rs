@@ -4,14 +4,16 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use kaos_core::WorkloadId;
 use kaos_core::host::HostPattern;
-use kaos_core::route::Matching;
+use kaos_core::route::{Matching, Route};
+use kaos_core::rule::Rule;
+use kaos_core::{Policy, WorkloadId};
 
 use crate::build::Door;
 use crate::claim::HostRules;
 use crate::contest::{Claim, Claimant, Who};
 use crate::ingress::{Backend, Ingress};
+use crate::nginx::{Limits, Tuning};
 use crate::note::{IngressNote, Kind};
 use crate::object::{Name, Service, Target};
 use crate::plain;
@@ -29,6 +31,8 @@ pub struct Served {
     pub name: Box<str>,
     /// Its UID.
     pub uid: Arc<str>,
+    /// When it was made, in seconds since 1970. They are sorted by it.
+    pub created: i64,
     /// The addresses and names that its `status.loadBalancer` says.
     pub told: Box<[Box<str>]>,
     /// The Secrets that it names, and the hosts that their certificates are for.
@@ -63,6 +67,7 @@ pub(crate) struct Resolved<'a> {
     pub(crate) targets: Vec<WorkloadId>,
     pub(crate) secrets: Vec<(Box<str>, Vec<HostPattern>)>,
     pub(crate) notes: Vec<(Kind, String)>,
+    tuning: Tuning,
 }
 
 /// All that are served.
@@ -88,7 +93,15 @@ fn one<'a>(
             notes.push(told);
         }
     }
-    Resolved { name, ingress, wishes: wishes.all, targets, secrets: wishes.secrets, notes }
+    Resolved {
+        name,
+        ingress,
+        wishes: wishes.all,
+        targets,
+        secrets: wishes.secrets,
+        notes,
+        tuning: wishes.tuning,
+    }
 }
 
 /// Where requests for `backend` go, and what there is to be told of it.
@@ -169,6 +182,37 @@ impl Resolved<'_> {
         }
     }
 
+    /// The routes of its claims that were granted.
+    pub(crate) fn routes(&self, granted: &[bool]) -> impl Iterator<Item = Granted> {
+        let all = self.wishes.iter().zip(&self.targets).zip(granted);
+        all.filter(|(_, granted)| **granted).map(|((wish, target), _)| Granted {
+            host: wish.host.clone(),
+            matching: wish.matching,
+            path: wish.path.clone(),
+            target: target.clone(),
+            rule: Rule {
+                https_only: self.tuning.https_only
+                    || self.tuning.https_if_certified && self.is_certified(&wish.host),
+                allowed: self.tuning.allowed.clone(),
+                rewrite: wish.rewrite.clone(),
+                cors: self.tuning.cors.clone(),
+                policy: None,
+            },
+            limits: self.tuning.limits.clone(),
+        })
+    }
+
+    /// Whether it names a certificate for `host`.
+    fn is_certified(&self, host: &HostPattern) -> bool {
+        let covers = |named: &HostPattern| match (named, host) {
+            (HostPattern::Label(suffix), HostPattern::Exact(host)) => {
+                host.find('.').is_some_and(|at| host.get(at..) == Some(suffix.as_str()))
+            }
+            (named, host) => named == host,
+        };
+        self.secrets.iter().any(|(_, hosts)| hosts.iter().any(covers))
+    }
+
     pub(crate) fn served(&self) -> Served {
         let secret = |name: &str| SecretName { namespace: self.name.0.to_string(), name: name.to_owned() };
         let certificates = self.secrets.iter().map(|(name, hosts)| (secret(name), hosts.clone().into()));
@@ -176,6 +220,7 @@ impl Resolved<'_> {
             namespace: self.name.0.clone(),
             name: self.name.1.clone(),
             uid: self.ingress.uid.clone(),
+            created: self.ingress.created,
             told: self.ingress.told.clone(),
             certificates: certificates.collect(),
         }
@@ -189,6 +234,17 @@ pub(crate) struct Granted {
     pub(crate) matching: Matching,
     pub(crate) path: Box<str>,
     pub(crate) target: WorkloadId,
+    /// What is done with its requests; its policy is to be found.
+    pub(crate) rule: Rule,
+    pub(crate) limits: Limits,
+}
+
+impl Granted {
+    /// The route to the workload of this index, whose policy is this.
+    pub(crate) fn route(&self, workload: usize, policy: &Policy) -> Route {
+        let rule = Rule { policy: self.limits.over(policy).map(Arc::new), ..self.rule.clone() };
+        Route { workload, rule: (rule != Rule::default()).then(|| Arc::new(rule)) }
+    }
 }
 
 /// The backends that `routes` lead to and nobody has adopted.

@@ -4,9 +4,11 @@
 
 use kaos_core::host::HostPattern;
 use kaos_core::route::Matching;
+use kaos_core::rule::Rewrite;
 
 use crate::claim::HostRules;
 use crate::ingress::{Backend, HostRule, Ingress};
+use crate::nginx::{self, Tuning};
 use crate::note::Kind;
 use crate::object::Name;
 use crate::wire::line;
@@ -20,6 +22,8 @@ pub(crate) struct Wish {
     pub(crate) backend: Backend,
     /// It is for what nobody else claims.
     pub(crate) fallback: bool,
+    /// What becomes of its paths.
+    pub(crate) rewrite: Option<Rewrite>,
 }
 
 /// All that one Ingress asks for.
@@ -29,11 +33,14 @@ pub(crate) struct Wishes {
     /// Secrets, and the hosts that their certificates are for.
     pub(crate) secrets: Vec<(Box<str>, Vec<HostPattern>)>,
     pub(crate) notes: Vec<(Kind, String)>,
+    /// What its annotations say of all of its requests.
+    pub(crate) tuning: Tuning,
 }
 
 /// What `ingress`, of this name, asks for; `rules` say which hosts it may have.
 pub(crate) fn read(name: &Name, ingress: &Ingress, rules: &HostRules) -> Wishes {
     let mut wishes = Wishes::default();
+    wishes.tuning = nginx::read(&ingress.annotations, &mut wishes.notes);
     let mut hosts = Vec::with_capacity(ingress.rules.len());
     for rule in &ingress.rules {
         match host(&name.0, &rule.host, rules) {
@@ -91,19 +98,28 @@ fn described(host: &HostPattern) -> String {
 impl Wishes {
     fn take(&mut self, host: &HostPattern, rule: &HostRule) {
         for path in &rule.paths {
-            let matching = path.matching.unwrap_or(Matching::Prefix);
             let written = if path.path.is_empty() { "/".into() } else { path.path.clone() };
             if !written.starts_with('/') {
                 let wrong = format!("path {:?}: allowed is what begins with a slash", line(&path.path));
                 self.notes.push((Kind::Invalid, wrong));
                 continue;
             }
+            let (prefix, rewrite) = match nginx::path(&written, &self.tuning, path.matching.is_none()) {
+                Ok(read) => read,
+                Err(wrong) => {
+                    self.notes.push((Kind::Invalid, wrong));
+                    continue;
+                }
+            };
+            // A pattern is for all that it matches, whatever is said beside it.
+            let exact = path.matching.filter(|_| prefix == written);
             self.all.push(Wish {
                 host: host.clone(),
-                matching,
-                path: written,
+                matching: exact.unwrap_or(Matching::Prefix),
+                path: prefix,
                 backend: path.backend.clone(),
                 fallback: false,
+                rewrite,
             });
         }
     }
@@ -115,7 +131,14 @@ impl Wishes {
                 |wish: &Wish| wish.host == host && wish.matching == Matching::Prefix && &*wish.path == "/";
             if !self.all.iter().any(is_whole) {
                 let (matching, path) = (Matching::Prefix, "/".into());
-                self.all.push(Wish { host, matching, path, backend: backend.clone(), fallback });
+                self.all.push(Wish {
+                    host,
+                    matching,
+                    path,
+                    backend: backend.clone(),
+                    fallback,
+                    rewrite: None,
+                });
             }
         }
     }
