@@ -50,10 +50,23 @@ fn secure(head: &Head) -> Result<String, Refusal> {
 /// The target that the replica is asked for, where that is another than the client's.
 pub(crate) fn target(rule: &Rule, head: &Head) -> Option<Vec<u8>> {
     let rewrite = rule.rewrite.as_ref().filter(|_| head.target != b"*")?;
-    let mut target = rewrite.path(&head.routed_path()).into_bytes();
-    let query = head.target.iter().position(|byte| *byte == b'?');
-    target.extend_from_slice(query.and_then(|at| head.target.get(at..)).unwrap_or_default());
+    let query = head.target.iter().position(|byte| *byte == b'?').unwrap_or(head.target.len());
+    let (path, query) = head.target.split_at_checked(query)?;
+    let routed = head.routed_path();
+    let as_it_came = str::from_utf8(path).ok().filter(|path| goes_on(path, &routed, rewrite.length()));
+    let mut target = rewrite.path(as_it_came.unwrap_or(&routed)).into_bytes();
+    target.extend_from_slice(query);
     Some(target)
+}
+
+/// Whether `path` may go on as it came behind its first `length` bytes: they are what was matched, and what follows doesn't
+/// lead elsewhere. Else what was matched goes on, in which more is decoded.
+fn goes_on(path: &str, routed: &str, length: usize) -> bool {
+    let dots = ["/.", "%2e", "%2E"];
+    let rest = path.get(length..).unwrap_or("?");
+    path.get(..length) == routed.get(..length)
+        && (rest.is_empty() || rest.starts_with('/'))
+        && !dots.iter().any(|dot| path.contains(dot))
 }
 
 /// What browsers are told with an answer.
@@ -174,6 +187,8 @@ mod tests {
             ("/api", "/v1/"),
             ("/b/../api/x", "/v1/x"),
             ("/api/%2e%2e/api/x?q", "/v1/x?q"),
+            ("/api/a%2Fb%20c", "/v1/a%2Fb%20c"),
+            ("/api%2fx%20c", "/v1/x%20c"),
         ] {
             let target = target(&rule, &head(Method::GET, asked, &[])).unwrap();
             assert_eq!(String::from_utf8(target).unwrap(), forwarded, "{asked}");

@@ -43,6 +43,14 @@ pub enum Rewrite {
 }
 
 impl Rewrite {
+    /// Bytes of the path that don't go on as they came.
+    pub fn length(&self) -> usize {
+        match self {
+            Rewrite::Whole(_) => 0,
+            Rewrite::Prefix { length, .. } => *length,
+        }
+    }
+
     /// What `path`, as it was routed, becomes. It begins with one slash.
     pub fn path(&self, path: &str) -> String {
         let (by, rest) = match self {

@@ -44,6 +44,8 @@ mod shelf;
 mod shelf_test;
 mod tell;
 #[cfg(test)]
+mod tell_test;
+#[cfg(test)]
 mod testing;
 mod uninstall;
 mod victims;

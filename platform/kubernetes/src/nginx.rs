@@ -116,7 +116,7 @@ impl Tuning {
             "whitelist-source-range" | "allowlist-source-range" => {
                 let networks = value.split(',').map(str::trim).filter(|text| !text.is_empty());
                 let networks: Result<Box<[Network]>, String> = networks.map(str::parse).collect();
-                let wrong = networks.is_err();
+                let wrong = networks.as_ref().map_or(true, |networks| networks.is_empty());
                 // Of what can't be read nobody may be let in.
                 self.allowed = Some(networks.unwrap_or_default());
                 if wrong {
@@ -388,6 +388,7 @@ mod tests {
             ("rewrite-target", "/a b"),
             ("rewrite-target", "/%00"),
             ("whitelist-source-range", "10.0.0.0/33"),
+            ("allowlist-source-range", " "),
         ] {
             let (_, notes) = tuning(&[(name, value)]);
             let [(Kind::Invalid, text)] = &*notes else { panic!("{name} {value}: {notes:?}") };

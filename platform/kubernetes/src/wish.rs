@@ -39,8 +39,9 @@ pub(crate) struct Wishes {
 
 /// What `ingress`, of this name, asks for; `rules` say which hosts it may have.
 pub(crate) fn read(name: &Name, ingress: &Ingress, rules: &HostRules) -> Wishes {
-    let mut wishes = Wishes::default();
-    wishes.tuning = nginx::read(&ingress.annotations, &mut wishes.notes);
+    let mut notes = Vec::new();
+    let tuning = nginx::read(&ingress.annotations, &mut notes);
+    let mut wishes = Wishes { notes, tuning, ..Wishes::default() };
     let mut hosts = Vec::with_capacity(ingress.rules.len());
     for rule in &ingress.rules {
         match host(&name.0, &rule.host, rules) {
