@@ -116,13 +116,13 @@ impl Tuning {
             "whitelist-source-range" | "allowlist-source-range" => {
                 let networks = value.split(',').map(str::trim).filter(|text| !text.is_empty());
                 let networks: Result<Box<[Network]>, String> = networks.map(str::parse).collect();
-                let wrong = networks.as_ref().map_or(true, |networks| networks.is_empty());
+                let sound = networks.as_ref().is_ok_and(|networks| !networks.is_empty());
                 // Of what can't be read nobody may be let in.
                 self.allowed = Some(networks.unwrap_or_default());
-                if wrong {
-                    Err("addresses and ranges such as 10.0.0.0/8, with commas; nobody is let in")
-                } else {
+                if sound {
                     Ok(())
+                } else {
+                    Err("addresses and ranges such as 10.0.0.0/8, with commas; nobody is let in")
                 }
             }
             "proxy-body-size" => size(value).map(|most| self.limits.max_request_body = Some(most)),
@@ -206,7 +206,8 @@ fn is_path(value: &str) -> bool {
 /// A size as nginx writes it: `8m`.
 fn size(value: &str) -> Result<u64, &'static str> {
     const ALLOWED: &str = "a size such as 8m or 500k, 0 for any";
-    let (digits, unit) = match value.char_indices().last().filter(|(_, last)| last.is_ascii_alphabetic()) {
+    let (digits, unit) = match value.char_indices().next_back().filter(|(_, last)| last.is_ascii_alphabetic())
+    {
         Some((at, unit)) => (value.get(..at).unwrap_or_default(), unit.to_ascii_lowercase()),
         None => (value, 'b'),
     };
@@ -223,7 +224,7 @@ fn size(value: &str) -> Result<u64, &'static str> {
 
 /// A number of seconds, with the unit or without.
 fn seconds(value: &str) -> Result<Duration, &'static str> {
-    let number = value.strip_suffix('s').unwrap_or(value).parse().ok();
+    let number = value.strip_suffix('s').unwrap_or(value).parse::<u64>().ok();
     let span = number.filter(|number| (1..=86_400).contains(number)).map(Duration::from_secs);
     span.ok_or("a number of seconds, 1 to 86400")
 }
@@ -291,7 +292,7 @@ pub(crate) fn path(
             line(path)
         )
     };
-    let form = FORMS.iter().find_map(|(end, group)| Some((path.strip_suffix(end)?, *group)));
+    let form = FORMS.iter().find_map(|(end, group)| Some((path.strip_suffix(*end)?, *group)));
     let Some((prefix, group)) = form.filter(|_| is_pattern) else {
         if is_pattern && path.contains(META) {
             return Err(wrong());
