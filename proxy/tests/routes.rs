@@ -157,6 +157,8 @@ fn a_routes_policy_counts_before_the_workloads() {
 fn for_a_backend_without_endpoints_nobody_waits_and_nobody_hears_of_it() {
     let mut rig = Rig::new(&[]);
     rig.change(|workload| workload.mode = Mode::Plain);
+    // What was reported before it was known as one.
+    rig.reported_waiting();
     let mut client = rig.connect();
     let answer = client.get("/");
     answer.is_problem(503, "no-endpoint");
