@@ -130,10 +130,8 @@ fn pages_are_told_what_they_may_whatever_the_replica_says() {
     let request = Request::options("http://shop/").header("origin", "https://page.test");
     let request = request.header("access-control-request-method", "PUT");
     let response = send(&rig, &sender, request.body(empty()).unwrap());
-    assert_eq!(
-        (response.status().as_u16(), &response.headers()["access-control-max-age"]),
-        (204, &"60".parse().unwrap())
-    );
+    assert_eq!(response.status(), 204);
+    assert_eq!(response.headers()["access-control-max-age"], "60");
     rest(&rig, response);
     drop((client, sender));
     rig.finish();

@@ -248,7 +248,8 @@ async fn one_namespace_is_served_without_a_right_in_another() {
     assert_eq!(kaos.get(0, &host, "/").await.unwrap().status, 200);
     ingress(&client, &namespace).await;
     let app = format!("app.{namespace}.test");
-    assert_eq!(kaos.get(0, &app, "/").await.unwrap().status, 200);
+    eventually("it leads to shop", async || (kaos.get(0, &app, "/").await?.status == 200).then_some(()))
+        .await;
     for account in ["kaos-proxy", "kaos-autoscaler"] {
         let user = user(&system, account);
         let refused = plane.audit(|entry| entry.user.username == user && matches!(entry.code(), 401 | 403));
