@@ -1,6 +1,10 @@
 //! Annotations of ingress-nginx: what is taken, what is said of the rest, and that nothing wrong opens anything.
 
+use kaos_core::rule::Rule;
+use serde_json::json;
+
 use super::*;
+use crate::fixture::{Scene, deployment};
 
 fn tuning(annotations: &[(&str, &str)]) -> (Tuning, Vec<(Kind, String)>) {
     let pairs: Pairs =
@@ -100,4 +104,47 @@ fn the_usual_patterns_are_recognised_and_no_other_is_run() {
     // Where nothing says that it is a pattern it is what it is.
     assert_eq!(path("/a(b)", &tuning(&[]).0, false), Ok(("/a(b)".into(), None)));
     assert!(path("/a(b)", &tuning(&[("use-regex", "true")]).0, false).is_err());
+}
+
+/// What the routes of `published` say of this host and path.
+fn rule(scene: &mut Scene, host: &str, path: &str) -> Option<Rule> {
+    let published = scene.at(1);
+    published.snapshot.routes.route(host, path).unwrap().rule.as_deref().cloned()
+}
+
+#[test]
+fn what_annotations_ask_for_is_said_by_the_routes_of_their_ingress_alone() {
+    let size = |size: &str| json!({"kaos.dev/enabled": "true", "kaos.dev/max-request-body": size});
+    let mut scene = Scene::shop(&size("7MiB"));
+    scene.0.state.classes.only = Some("kaos".into());
+    let backend = json!({"service": {"name": "shop", "port": {"number": 80}}});
+    let paths = json!([{"path": "/api(/|$)(.*)", "pathType": "ImplementationSpecific", "backend": backend}]);
+    let named = |name: &str| format!("{PREFIX}{name}");
+    scene.put(json!({
+        "kind": "Ingress",
+        "metadata": {"namespace": "prod", "name": "front", "uid": "u", "annotations": {
+            named("ssl-redirect"): "true", named("proxy-read-timeout"): "9", named("rewrite-target"): "/$2"}},
+        "spec": {
+            "ingressClassName": "kaos",
+            "rules": [
+                {"host": "a.shop.test", "http": {"paths": paths}},
+                {"host": "b.shop.test", "http": {"paths": paths}},
+                {"host": "*.shop.test", "http": {"paths": paths}},
+            ],
+            "tls": [{"secretName": "one", "hosts": ["a.shop.test", "*.shop.test"]}],
+        },
+    }));
+    for (host, https) in [("a.shop.test", true), ("b.shop.test", true), ("c.shop.test", true)] {
+        let rule = rule(&mut scene, host, "/api/x").unwrap();
+        assert_eq!((rule.https_only, rule.rewrite.as_ref().map(Rewrite::length)), (https, Some(4)), "{host}");
+    }
+    assert_eq!(rule(&mut scene, "shop.prod.example.com", "/api/x"), None, "its own host is its own");
+    let limits = |rule: Option<Rule>| {
+        let policy = rule.unwrap().policy.unwrap();
+        (policy.response_start_timeout.as_secs(), policy.max_request_body >> 20)
+    };
+    assert_eq!(limits(rule(&mut scene, "a.shop.test", "/api")), (9, 7));
+    // What the workload says of the rest is what it says now.
+    scene.put(deployment("shop", &size("5MiB")));
+    assert_eq!(limits(rule(&mut scene, "a.shop.test", "/api")), (9, 5));
 }
