@@ -115,7 +115,7 @@ fn rule(scene: &mut Scene, host: &str, path: &str) -> Option<Rule> {
 #[test]
 fn what_annotations_ask_for_is_said_by_the_routes_of_their_ingress_alone() {
     let size = |size: &str| json!({"kaos.dev/enabled": "true", "kaos.dev/max-request-body": size});
-    let mut scene = Scene::shop(&size("7MiB"));
+    let mut scene = Scene::shop(&size("7340032"));
     scene.0.state.classes.only = Some("kaos".into());
     let backend = json!({"service": {"name": "shop", "port": {"number": 80}}});
     let paths = json!([{"path": "/api(/|$)(.*)", "pathType": "ImplementationSpecific", "backend": backend}]);
@@ -145,6 +145,6 @@ fn what_annotations_ask_for_is_said_by_the_routes_of_their_ingress_alone() {
     };
     assert_eq!(limits(rule(&mut scene, "a.shop.test", "/api")), (9, 7));
     // What the workload says of the rest is what it says now.
-    scene.put(deployment("shop", &size("5MiB")));
+    scene.put(deployment("shop", &size("5242880")));
     assert_eq!(limits(rule(&mut scene, "a.shop.test", "/api")), (9, 5));
 }
