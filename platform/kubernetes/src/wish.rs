@@ -63,7 +63,11 @@ pub(crate) fn read(name: &Name, ingress: &Ingress, rules: &HostRules) -> Wishes 
         wishes.fall_back(hosts, default, !ingress.rules.is_empty());
     }
     for tls in &ingress.tls {
-        let said = if tls.hosts.is_empty() { rules_of(ingress) } else { tls.hosts.iter().collect() };
+        let said = if tls.hosts.is_empty() {
+            rules_of(ingress)
+        } else {
+            tls.hosts.iter().map(|host| &**host).collect()
+        };
         let hosts: Vec<HostPattern> =
             said.into_iter().filter_map(|said| host(&name.0, said, rules).ok()).collect();
         wishes.secrets.push((tls.secret.clone(), hosts));
@@ -71,8 +75,8 @@ pub(crate) fn read(name: &Name, ingress: &Ingress, rules: &HostRules) -> Wishes 
     wishes
 }
 
-fn rules_of(ingress: &Ingress) -> Vec<&Box<str>> {
-    ingress.rules.iter().map(|rule| &rule.host).collect()
+fn rules_of(ingress: &Ingress) -> Vec<&str> {
+    ingress.rules.iter().map(|rule| &*rule.host).collect()
 }
 
 /// The hosts that `text` means, if `namespace` may have them.

@@ -26,7 +26,8 @@ pub(super) fn begin(sender: &Sender, answer: &Answer, record: &mut Record, route
         let listed = answer.fields.lists_more();
         let extra = routed.extra.as_ref();
         for known in answer.fields.iter().filter(|known| passes_back(known.kind, &routed.wait)) {
-            if !replaces(extra, known.name) && !(listed && answer.fields.is_listed(&known)) {
+            let ends_here = listed && answer.fields.is_listed(&known);
+            if !(ends_here || replaces(extra, known.name)) {
                 field(out, known.name, known.value);
             }
         }

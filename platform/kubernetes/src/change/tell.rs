@@ -96,11 +96,11 @@ impl Telling {
 
 /// The patch: of this very Ingress, not of another under its name.
 fn body(ingress: &Served, entry: &Addresses) -> Value {
-    let point = |at: &Box<str>| match at.parse::<IpAddr>() {
+    let point = |at: &str| match at.parse::<IpAddr>() {
         Ok(ip) => json!({"ip": ip}),
         Err(_) => json!({"hostname": at}),
     };
-    let points: Vec<Value> = entry.iter().map(point).collect();
+    let points: Vec<Value> = entry.iter().map(|at| point(at)).collect();
     json!({"metadata": {"uid": ingress.uid}, "status": {"loadBalancer": {"ingress": points}}})
 }
 
