@@ -38,7 +38,7 @@ pub(crate) fn install(install: &Install) -> Result<(), Failure> {
     let secrets = install.secrets.named()?;
     let text = manifests(install);
     let text = match install.tls || !secrets.is_empty() {
-        true => tls::with(text, &secrets, &install.place.namespace),
+        true => tls::with(&text, &secrets, &install.place.namespace),
         false => text,
     };
     let mut out = std::io::stdout().lock();

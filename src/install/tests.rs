@@ -282,10 +282,10 @@ fn with_secrets(system: &str) -> Vec<Value> {
     let named =
         |(namespace, name): (&str, &str)| SecretName { namespace: namespace.into(), name: name.into() };
     let text = manifests(&install_at(system, DOMAIN, None));
-    let none = documents(&tls::with(text.clone(), &[], system));
+    let none = documents(&tls::with(&text, &[], system));
     assert_eq!(none.len(), documents(&text).len(), "no Role without a Secret");
-    assert!(tls::with(text.clone(), &[], system).contains("--listen-tls=0.0.0.0:8443"));
-    documents(&tls::with(text, &SECRETS.map(named), system))
+    assert!(tls::with(&text, &[], system).contains("--listen-tls=0.0.0.0:8443"));
+    documents(&tls::with(&text, &SECRETS.map(named), system))
 }
 
 #[test]

@@ -10,7 +10,7 @@ use kaos_kubernetes::rights;
 const PORT: u16 = 8443;
 
 /// `text`, the manifests, with what the proxies of the Kaos in `system` need for TLS, and for these Secrets.
-pub(super) fn with(text: String, secrets: &[SecretName], system: &str) -> String {
+pub(super) fn with(text: &str, secrets: &[SecretName], system: &str) -> String {
     let mut flags = format!("            - proxy\n            - --listen-tls=0.0.0.0:{PORT}\n");
     for secret in secrets {
         flags.push_str(&format!("            - --tls-secret={secret}\n"));
