@@ -112,7 +112,7 @@ mod tests {
             let service = json!({"metadata": {"namespace": "kaos", "name": "proxy"}, "spec": spec,
                                  "status": {"loadBalancer": {"ingress": points}}});
             let all = wire::<Entrance>(&service).kept.unwrap().unwrap().0;
-            all.iter().map(|one| one.to_string()).collect::<Vec<_>>()
+            all.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         let cluster = json!({"type": "ClusterIP", "clusterIPs": ["10.0.0.7", "fd00::7"]});
         assert_eq!(read(cluster, Value::Null), ["10.0.0.7", "fd00::7"]);

@@ -128,7 +128,7 @@ fn shown(scene: &mut Scene) -> Value {
 proptest! {
     #[test]
     fn piece_by_piece_is_as_from_nothing(steps in prop::collection::vec(step(), 0..40)) {
-        let mut scene = self::scene();
+        let mut scene = scene();
         let mut objects = std::collections::BTreeMap::new();
         for step in steps {
             match step {

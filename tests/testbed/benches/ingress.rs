@@ -66,7 +66,8 @@ async fn main() {
         let done = Instant::now();
         // What was there before is left no more.
         while status(at, "/").await != Some(404) || status(at, &path).await != Some(503) {}
-        (sent.push(begun.elapsed()), written.push(done.elapsed()));
+        sent.push(begun.elapsed());
+        written.push(done.elapsed());
     }
     println!("{changes} changes among {count} Ingresses; milliseconds   p50     p90     p99     max");
     print("change sent → requests are led by it     ", &mut sent);
