@@ -1,6 +1,8 @@
 //! The command line: what may be said, and its help. Does nothing.
 
 #[cfg(feature = "kubernetes")]
+pub(crate) mod check;
+#[cfg(feature = "kubernetes")]
 pub(crate) mod cluster;
 mod name;
 #[cfg(feature = "kubernetes")]
@@ -56,6 +58,10 @@ pub(crate) enum Command {
     /// Replay recorded traffic under several policies, and compare cold starts, waits and replica time
     #[command(after_help = simulate::AFTER)]
     Simulate(Box<simulate::Simulate>),
+    /// Say what makes it unsafe or slow for a Deployment to sleep, and what to do about it
+    #[cfg(feature = "kubernetes")]
+    #[command(after_help = check::AFTER)]
+    Check(Box<check::Check>),
     /// Print what a cluster needs to run Kaos, as YAML
     #[cfg(feature = "kubernetes")]
     Install(cluster::Install),

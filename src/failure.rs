@@ -11,6 +11,10 @@ pub(crate) enum Failure {
     Configuration(String),
     /// It was understood and didn't work: exit code 1.
     Failed(String),
+    /// The answer was printed, and it is no: exit code 1, and nothing more to say.
+    No,
+    /// The answer, yes or no, couldn't be found out: exit code 2.
+    Unanswered(String),
     /// Cut short by a second Ctrl-C: exit code 130.
     Interrupted,
 }
@@ -19,8 +23,8 @@ impl Failure {
     /// What the process returns.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Failure::Failed(_) => 1,
-            Failure::Usage(_) => 2,
+            Failure::Failed(_) | Failure::No => 1,
+            Failure::Usage(_) | Failure::Unanswered(_) => 2,
             Failure::Configuration(_) => 78,
             Failure::Interrupted => 130,
         }
@@ -32,7 +36,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Configuration(text) => out.write_str(text),
-            Failure::Usage(text) | Failure::Failed(text) => write!(out, "error: {text}"),
+            Failure::Usage(text) | Failure::Failed(text) | Failure::Unanswered(text) => {
+                write!(out, "error: {text}")
+            }
+            Failure::No => Ok(()),
             Failure::Interrupted => out.write_str("interrupted"),
         }
     }

@@ -5,6 +5,8 @@ mod admin;
 mod ask;
 #[cfg(feature = "kubernetes")]
 mod autoscaler;
+#[cfg(feature = "kubernetes")]
+mod check;
 mod cli;
 mod clock;
 #[cfg(feature = "kubernetes")]
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
     }
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure @ Failure::No) => ExitCode::from(failure.exit_code()),
         Err(failure) => {
             // Nobody is left to be told that stderr is closed.
             let _ = writeln!(std::io::stderr(), "{failure}");
@@ -86,6 +89,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Logs(logs) => ask::logs(&logs),
         Command::Invoke(invoke) => ask::invoke(&invoke),
         Command::Simulate(args) => simulate::simulate(&args),
+        #[cfg(feature = "kubernetes")]
+        Command::Check(args) => check::check(&args),
         Command::Version(ask) => ask::version(&ask),
         Command::Hello => hello::run(),
         Command::Guardian => Ok(()),

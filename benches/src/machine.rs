@@ -81,7 +81,7 @@ impl Machine {
         let Machine { processor, cores, kernel, proxy_core, load_core, rounds, seconds, upstream, .. } = self;
         let urgent =
             if self.urgent { "real-time" } else { "no more than everybody's (real-time wasn't allowed)" };
-        let awake = if self.awake { ", and the cores were kept awake" } else { "" };
+        let awake = if self.awake { ", and cores are kept awake" } else { "" };
         let mut lines = vec![
             ("machine".into(), format!("{processor}, {cores} cores, Linux {kernel}")),
             (

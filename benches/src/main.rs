@@ -88,7 +88,7 @@ struct Arguments {
     /// The core of the load and the upstream
     #[arg(long, default_value_t = 1)]
     load_core: usize,
-    /// In the open loop at half load, keep both cores from falling asleep, which on a virtual machine costs more than a request
+    /// Keep the cores awake in the open loop: those of a virtual machine take longer to wake up than a request takes
     #[arg(long)]
     awake: bool,
     /// Also write the result as JSON to this file
@@ -168,7 +168,7 @@ fn main() -> ExitCode {
 /// The whole run.
 fn measure(arguments: &Arguments) -> Result<Report, String> {
     if arguments.awake {
-        awake::Awake::keep(&[arguments.proxy_core, arguments.load_core])?;
+        awake::Awake::keep()?;
     }
     core::pin(arguments.load_core)?;
     let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;

@@ -135,19 +135,15 @@ fn run_case(
     let turns = (0..arguments.rounds as usize)
         .flat_map(|round| (0..runners.len()).map(move |turn| (round, (round + turn) % count)))
         .collect::<Vec<_>>();
-    let cores = [arguments.proxy_core, arguments.load_core];
     let take = |runner: &mut Runner<'_>, when: Loop| {
         let is_open = matches!(when, Loop::Open { .. });
         let _urgent = is_open.then(|| runner.proxy.hurry());
-        let awake = Awake::keep(if is_open && arguments.awake { &cores } else { &[] }).ok()?;
+        let _awake = (is_open && arguments.awake).then(Awake::keep);
+        let cores = [arguments.proxy_core, arguments.load_core];
         let (cpu, ticks) = (runner.proxy.cpu(), cores.map(Ticks::now));
-        let spun = cores.map(|core| awake.seconds(core));
         let done = ask(runner, when, arguments.span)?;
         let used = runner.proxy.cpu().seconds_since(cpu);
-        let busy = [0, 1].map(|at| {
-            let busy = Ticks::now(cores[at]).busy_since(ticks[at]);
-            (busy - (awake.seconds(cores[at]) - spun[at]) / done.seconds).max(0.0)
-        });
+        let busy = [0, 1].map(|core| Ticks::now(cores[core]).busy_since(ticks[core]));
         Some(sample(&done, used, busy))
     };
     for (_, at) in &turns {

@@ -1,7 +1,8 @@
 //! `kaos install`: prints what a cluster needs. What is printed is `manifests/base`, with the values that were asked for.
 //!
 //! The files there are the one source: they are built in, and the three values that people choose are put in place of
-//! the usual ones. Where TLS is asked for, or Secrets with certificates are named, `tls` adds what that needs.
+//! the usual ones. Where TLS is asked for, or Secrets with certificates are named, `tls` adds what that needs. The Helm chart
+//! is made from the same files and the same `tls` (`examples/chart`).
 
 mod tls;
 mod uninstall;
@@ -64,5 +65,7 @@ fn domain_line(domain: &str) -> String {
     format!("            - name: KAOS_DOMAIN\n              value: \"{domain}\"\n")
 }
 
+#[cfg(test)]
+mod chart_test;
 #[cfg(test)]
 mod tests;

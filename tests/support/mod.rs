@@ -66,10 +66,16 @@ impl Kaos {
 
     /// Runs `kaos up` in `dir`, which may hold a `kaos.toml`.
     pub fn up_in(dir: tempfile::TempDir, arguments: &[&str]) -> Kaos {
+        Kaos::up_under(dir, &[], arguments)
+    }
+
+    /// The same with more in its environment.
+    pub fn up_under(dir: tempfile::TempDir, environment: &[(&str, &Path)], arguments: &[&str]) -> Kaos {
         let stderr = std::fs::File::create(dir.path().join("stderr")).unwrap();
         let mut child = kaos(dir.path())
             .args(["up", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--output", "json"])
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(stderr)
             .spawn()

@@ -97,6 +97,16 @@ pub struct Outlook {
     pub beyond: f64,
 }
 
+impl Outlook {
+    /// How many more requests come within `span` after one, as far as one tells nothing of the next: the hazard, summed up.
+    pub fn within(&self, span: Duration) -> f64 {
+        let span = span.as_secs_f64();
+        let inside = |(from, width): (f64, f64)| ((span - from) / width).clamp(0.0, 1.0);
+        let ended: f64 = bins().zip(&self.ends).map(|(bin, share)| share * inside(bin)).sum();
+        -(1.0 - ended).max(self.beyond).ln()
+    }
+}
+
 impl Gaps {
     /// Adds a gap.
     pub fn add(&mut self, gap: Duration) {
@@ -172,6 +182,15 @@ mod tests {
         assert!(between(&every(300, 3), 260.0, 340.0) > 0.7);
         assert!(between(&every(300, 50), 260.0, 340.0) > 0.97);
         assert!(between(&Gaps::default(), 260.0, 340.0) < 0.05);
+    }
+
+    #[test]
+    fn who_calls_often_calls_again_while_a_replica_starts() {
+        let within = |gaps: &Gaps, seconds| gaps.outlook().within(Duration::from_secs(seconds));
+        let (often, seldom) = (every(8, 50), every(300, 50));
+        assert!(within(&often, 20) > 2.0 && within(&seldom, 20) < 0.1);
+        assert!(within(&often, 1) < 0.2 && within(&often, 0) == 0.0);
+        assert!(within(&often, 1_000_000).is_finite());
     }
 
     #[test]

@@ -237,7 +237,7 @@ pub const KNOBS: &[Knob] = &[
         "cold-start-cost",
         "a duration, 0s to 1h",
         "2m30s",
-        "Where idle-timeout is learned: what one cold start is worth, in time of an idle replica.",
+        "Where idle-timeout is learned: what a cold start is worth for each request that waits for it, in time of an idle replica.",
         cold_start_cost = |text| span(text, Duration::ZERO, HOUR),
         show_span
     ),

@@ -173,7 +173,8 @@ impl Learned {
         // Whatever is planned, a replica is there after so short a gap: it says nothing of what to plan. Nor does one of which
         // nobody knows when it began.
         if gap.whole && length >= LEAST_KEPT {
-            self.record = self.record * FADING + worth(&gap.plan, length, terms);
+            let cold = terms.worth(&self.gaps.outlook());
+            self.record = self.record * FADING + saved(&gap.plan, length, terms.start_time, cold);
             self.gaps.add(length);
         }
     }
@@ -202,20 +203,20 @@ impl Gap {
     }
 }
 
-/// What the pre-warms of `plan` save in a gap, less what they cost, in replica-seconds.
-fn worth(plan: &Plan, gap: Duration, terms: &Terms) -> f64 {
-    let mut worth = 0.0;
+/// What the pre-warms of `plan` save in a gap, less what they cost, in replica-seconds: `cold` for a cold start.
+fn saved(plan: &Plan, gap: Duration, start_time: Duration, cold: f64) -> f64 {
+    let mut saved = 0.0;
     for stretch in &plan.prewarms {
-        let start = stretch.from.saturating_sub(terms.start_time);
+        let start = stretch.from.saturating_sub(start_time);
         if gap < start {
             break;
         }
-        worth -= (gap.min(stretch.to) - start).as_secs_f64();
+        saved -= (gap.min(stretch.to) - start).as_secs_f64();
         if (stretch.from..stretch.to).contains(&gap) {
-            worth += terms.cold_start_cost.as_secs_f64();
+            saved += cold;
         }
     }
-    worth
+    saved
 }
 
 #[cfg(test)]

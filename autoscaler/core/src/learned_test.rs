@@ -139,8 +139,8 @@ fn three_that_nobody_uses_are_the_most() {
     let stretch =
         |from| crate::warm::Stretch { from: Duration::from_secs(from), to: Duration::from_secs(from + 10) };
     let plan = Plan { keep: Duration::ZERO, prewarms: [100, 200, 300].map(stretch).to_vec() };
-    assert_eq!(worth(&plan, Duration::from_secs(4000), &TERMS), -36.0);
-    assert_eq!(worth(&plan, Duration::from_secs(205), &TERMS), 150.0 - 12.0 - 7.0);
+    assert_eq!(saved(&plan, Duration::from_secs(4000), TERMS.start_time, 150.0), -36.0);
+    assert_eq!(saved(&plan, Duration::from_secs(205), TERMS.start_time, 150.0), 150.0 - 12.0 - 7.0);
     let gap = Gap { since: Moment::ZERO, whole: true, plan, made: Made::None, ripe: None };
     assert_eq!(gap.warmth(true, &TERMS, at(311)).prewarm, None);
 }

@@ -1,8 +1,8 @@
 //! When an idle workload is worth a warm replica: the plan for one gap.
 //!
 //! Let `f` be the density of gaps and `S` the share of gaps that are longer. A replica that is kept at idle age `x` costs
-//! `S(x)` seconds per second and saves `c · f(x)` seconds, `c` being `cold-start-cost`: it is worth it where the hazard of a
-//! request `f / S` is above `1 / c`. As a start takes time too, and what is known is never exact, that isn't decided point by
+//! `S(x)` seconds per second and saves `c · f(x)` seconds, `c` being what a cold start is worth (`cold-start-cost` for each request
+//! that it lets wait): it is worth it where the hazard of a request `f / S` is above `1 / c`. As a start takes time too, and what is known is never exact, that isn't decided point by
 //! point but for the whole gap: of all ways to be warm and cold in turn, the one that is expected to cost least.
 
 use std::time::Duration;
@@ -40,6 +40,11 @@ impl Terms {
     pub fn new(policy: &Policy, start_time: Duration) -> Self {
         let prewarm = policy.prewarm == Prewarm::Earned;
         Terms { cold_start_cost: policy.cold_start_cost, start_time, prewarm }
+    }
+
+    /// What a cold start is worth where gaps end as `outlook` says, in replica-seconds: who comes while the replica starts waits too.
+    pub fn worth(&self, outlook: &Outlook) -> f64 {
+        self.cold_start_cost.as_secs_f64() * (1.0 + outlook.within(self.start_time))
     }
 }
 
@@ -113,7 +118,7 @@ impl Plan {
 /// What is best in each bin, found from the last to the first (Bellman's principle): whatever came before, the rest has to be
 /// the best of what is left.
 fn choices(outlook: &Outlook, terms: &Terms, left: usize) -> Vec<Choice> {
-    let worth = terms.cold_start_cost.as_secs_f64();
+    let worth = terms.worth(outlook);
     let start = terms.start_time.as_secs_f64() + DOUBT * worth;
     // What the rest of the gap costs in replica-seconds, if a replica is there and if not. Beyond the last bin there is none.
     let (mut warm, mut cold) = (PerLeft::<f64>::default(), PerLeft::<f64>::default());
@@ -141,7 +146,7 @@ fn choices(outlook: &Outlook, terms: &Terms, left: usize) -> Vec<Choice> {
 impl Plan {
     /// What it costs, as its definition has it: what is kept, starts, doubts, and cold starts.
     pub(crate) fn costs(&self, outlook: &Outlook, terms: &Terms) -> f64 {
-        let worth = terms.cold_start_cost.as_secs_f64();
+        let worth = terms.worth(outlook);
         let mut survive: f64 = outlook.ends.iter().sum::<f64>() + outlook.beyond;
         let mut sum = 0.0;
         for ((from, width), ends) in bins().zip(&outlook.ends) {

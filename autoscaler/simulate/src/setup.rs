@@ -132,7 +132,7 @@ fn policy(random: &mut Random) -> Policy {
             _ => IdleTimeout::After(random.spread(secs(1), secs(12))),
         },
         prewarm: if random.chance(200) { Prewarm::Off } else { Prewarm::Earned },
-        cold_start_cost: random.spread(secs(10), secs(300)),
+        cold_start_cost: random.spread(secs(10), secs(100)),
         queue_timeout: random.of(&[secs(20), secs(60)]),
         ..Policy::default()
     }

@@ -50,6 +50,7 @@ mod plain;
 mod protobuf;
 mod reduce;
 pub mod rights;
+pub mod safety;
 mod secret;
 #[cfg(test)]
 mod secret_test;

@@ -61,7 +61,21 @@ const WEBSOCKET: Module = Module {
     commands: &[("websocket-echo", "/examples/autobahn")],
 };
 
-const MODULES: [&Module; 5] = [&KUBERNETES, &ETCD, &GRPC, &H2SPEC, &WEBSOCKET];
+const HELM: Module = Module {
+    folder: "helm",
+    package: "helm.sh/helm/v4",
+    go_mod: include_str!("../build/helm/go.mod"),
+    commands: &[("helm", "/cmd/helm")],
+};
+
+const KUSTOMIZE: Module = Module {
+    folder: "kustomize",
+    package: "sigs.k8s.io/kustomize/kustomize/v5",
+    go_mod: include_str!("../build/kustomize/go.mod"),
+    commands: &[("kustomize", "")],
+};
+
+const MODULES: [&Module; 7] = [&KUBERNETES, &ETCD, &GRPC, &H2SPEC, &WEBSOCKET, &HELM, &KUSTOMIZE];
 
 /// The folders that hold programs, by the names of these.
 pub(crate) struct Binaries(Vec<(String, PathBuf)>);

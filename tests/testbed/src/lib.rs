@@ -3,8 +3,8 @@
 //! [`ControlPlane`] is etcd, kube-apiserver and kube-controller-manager; [`Kubelet`] is played: it makes pods out of what
 //! the controllers ask for, with a real HTTP server behind every pod's address. [`Node`] is a real one, with containers.
 //! [`kaos`] is Kaos as a program. [`Interop`] is a gRPC client and a server that nobody here wrote, [`h2spec`] what a server of
-//! HTTP/2 is tried by, [`websocket_echo`] a server of WebSockets. What needs a real Kubernetes is a test in
-//! `tests/testbed/tests/`, whichever crate it tests: `cargo test` alone runs none of them.
+//! HTTP/2 is tried by, [`websocket_echo`] a server of WebSockets; [`helm`] and [`kustomize`] are what people install with. What
+//! needs a real Kubernetes is a test in `tests/testbed/tests/`, whichever crate it tests: `cargo test` alone runs none of them.
 //!
 //! ```no_run
 //! use k8s_openapi::api::core::v1::Pod;
@@ -55,4 +55,4 @@ pub use kubelet::Kubelet;
 pub use node::{ANSWER, Node};
 pub use plane::ControlPlane;
 pub use pod::{Behaviour, Fate};
-pub use suites::{h2spec, websocket_echo};
+pub use suites::{h2spec, helm, kustomize, websocket_echo};

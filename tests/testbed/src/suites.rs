@@ -1,4 +1,4 @@
-//! Programs by which others try what they have written: of one command each, built once.
+//! Programs by which others try what they have written, and those by which people install: of one command each, built once.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,6 +15,16 @@ pub fn h2spec() -> Result<Command, Failure> {
 pub fn websocket_echo() -> Result<String, Failure> {
     let command = command("websocket-echo")?;
     Ok(Path::new(command.get_program()).display().to_string())
+}
+
+/// Helm. Blocks while it is built.
+pub fn helm() -> Result<Command, Failure> {
+    command("helm")
+}
+
+/// kustomize, as `kubectl` has it in itself. Blocks while it is built.
+pub fn kustomize() -> Result<Command, Failure> {
+    command("kustomize")
 }
 
 fn command(name: &str) -> Result<Command, Failure> {

@@ -16,6 +16,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use support::crossing::lowers;
 use support::kaos::ask;
 use support::scene::{Scene, sleepy};
 use tokio::time::Instant;
@@ -143,6 +144,7 @@ async fn a_replica_has_one_request_at_a_time_whichever_proxies_there_are() {
 async fn a_killed_proxy_takes_its_own_requests_with_it_and_no_others() {
     let scene = two_proxies("killed-proxy", sleepy()).await;
     let (host, kaos) = (scene.host("shop"), &scene.kaos);
+    let lowered = || scene.scalings().iter().filter(|entry| entry.code() == 200 && lowers(entry)).count();
     let asked = |at: usize, path: &'static str| {
         join_all((0..5).map(move |_| (at, path)).map(|it| kaos.get(it.0, &host, it.1)))
     };
@@ -156,14 +158,17 @@ async fn a_killed_proxy_takes_its_own_requests_with_it_and_no_others() {
             })
             .await;
         }
+        let before = lowered();
         scene.kaos.proxies[0].signal(Signal::KILL);
         let next = scene.kaos.get(1, &host, "/").await;
         assert_eq!(next.map(|answer| answer.status), Some(200));
+        before
     };
-    let (lost, kept, ()) = tokio::join!(asked(0, "/delay/60s"), asked(1, "/delay/5s"), killed);
+    let (lost, kept, before) = tokio::join!(asked(0, "/delay/60s"), asked(1, "/delay/5s"), killed);
     assert!(lost.iter().all(Option::is_none), "{lost:?}");
     let kept: Vec<_> = kept.into_iter().map(|answer| answer.map(|answer| answer.status)).collect();
     assert_eq!(kept, [Some(200); 5]);
+    assert_eq!(lowered(), before, "what one proxy still needs goes nowhere because another is silent");
     // What it had under way keeps nothing awake for ever.
     list(&scene, &[(1, true)]).await;
     scene.wanted("shop", 0).await;

@@ -306,6 +306,11 @@ pub fn printed(program: &Path, arguments: &[&str]) -> Vec<Value> {
 
 /// Server-side apply of one object.
 pub async fn apply(client: &Client, object: &Value) {
+    apply_as(client, "test", object).await;
+}
+
+/// The same under the name of somebody else.
+pub async fn apply_as(client: &Client, manager: &str, object: &Value) {
     let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap().to_owned();
     let (version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
     let root = if version.contains('/') { "apis" } else { "api" };
@@ -318,7 +323,7 @@ pub async fn apply(client: &Client, object: &Value) {
         kind if kind.ends_with('s') => format!("{kind}es"),
         kind => format!("{kind}s"),
     };
-    let path = format!("/{root}/{version}/{namespace}{plural}/{name}?fieldManager=test&force=true");
+    let path = format!("/{root}/{version}/{namespace}{plural}/{name}?fieldManager={manager}&force=true");
     let request = http::Request::patch(path).header("content-type", "application/apply-patch+yaml");
     client.request::<Value>(request.body(object.to_string().into_bytes()).unwrap()).await.unwrap();
 }
