@@ -51,11 +51,8 @@ fn with_tls_it_is_what_install_prints() {
         json!({})
     );
     // Who names a Secret has said so.
-    let secret = set("tlsSecrets", json!(["shops/a"]));
-    assert_eq!(
-        changes(&rendered(&[secret.clone()]), &rendered(&[set("tls", json!(true)), secret])),
-        json!({})
-    );
+    let secret = || set("tlsSecrets", json!(["shops/a"]));
+    assert_eq!(changes(&rendered(&[secret()]), &rendered(&[set("tls", json!(true)), secret()])), json!({}));
 }
 
 #[test]
