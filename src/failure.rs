@@ -12,8 +12,10 @@ pub(crate) enum Failure {
     /// It was understood and didn't work: exit code 1.
     Failed(String),
     /// The answer was printed, and it is no: exit code 1, and nothing more to say.
+    #[cfg_attr(not(feature = "kubernetes"), allow(dead_code, reason = "only `kaos check` answers yes or no"))]
     No,
     /// The answer, yes or no, couldn't be found out: exit code 2.
+    #[cfg_attr(not(feature = "kubernetes"), allow(dead_code, reason = "only `kaos check` answers yes or no"))]
     Unanswered(String),
     /// Cut short by a second Ctrl-C: exit code 130.
     Interrupted,

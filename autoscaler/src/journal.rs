@@ -15,7 +15,7 @@ use kaos_core::{Decision, Memory, Moment, Observation, Policy, WorkloadId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::watched::Watched;
+use crate::watched::{Watched, Watching};
 
 /// Entries kept per workload.
 pub const KEPT: usize = 64;
@@ -135,7 +135,7 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub struct Book {
     pages: Mutex<Pages>,
-    pub(crate) watched: Mutex<Option<Watched>>,
+    pub(crate) watching: Watching,
     told: Option<(WorkloadId, Transitions)>,
 }
 
@@ -169,6 +169,11 @@ impl Used {
 }
 
 impl Book {
+    /// What was seen of the workload, if it is watched.
+    pub fn watched(&self) -> Option<Watched> {
+        self.watching.seen()
+    }
+
     fn pages(&self) -> MutexGuard<'_, Pages> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -314,7 +319,7 @@ impl Journal {
     pub(crate) fn open(&self, id: &WorkloadId) -> Arc<Book> {
         let book = || Book {
             pages: Mutex::default(),
-            watched: Mutex::default(),
+            watching: Watching::default(),
             told: self.told.clone().map(|told| (id.clone(), told)),
         };
         self.books().entry(id.clone()).or_insert_with(|| Arc::new(book())).clone()

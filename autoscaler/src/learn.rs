@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use kaos_core::form::Kept;
-use kaos_core::learned::{Prewarms, Warmth};
+use kaos_core::learned::Prewarms;
 use kaos_core::policy::IdleTimeout;
-use kaos_core::warm::Terms;
+use kaos_core::warm::{Terms, Warmth};
 use kaos_core::{Moment, Observation, Policy};
 
 use crate::journal::Book;

@@ -26,6 +26,7 @@ pub mod run;
 mod run_test;
 mod shadow;
 mod track;
+mod untold;
 mod watched;
 mod write;
 

@@ -15,7 +15,7 @@ use kaos_core::snapshot::{Mode, Replicas};
 use kaos_core::warm::Terms;
 use kaos_core::{Decision, Moment, Observation, Policy};
 
-use crate::track::awaits;
+use crate::untold::awaits;
 
 /// Starts under way that are told apart; more become ready with the last of these.
 const STARTS: usize = 8;

@@ -22,8 +22,6 @@ use crate::shadow::Shadow;
 mod told;
 mod watch;
 
-pub(crate) use told::awaits;
-
 /// What we wrote is believed for so long, though the platform doesn't show it.
 const BELIEF: Duration = Duration::from_secs(60);
 

@@ -1,12 +1,10 @@
 //! What was seen of each workload for as long as it is watched, and how: kept beside its journal.
 
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kaos_core::Moment;
 use kaos_core::advice::{Advice, Watch};
-
-use crate::journal::Book;
 
 /// What a start is taken to take before one was seen: as `kaos simulate` does.
 pub const ASSUMED_START: Duration = Duration::from_secs(1);
@@ -28,10 +26,14 @@ impl Watched {
     }
 }
 
-impl Book {
+/// Whether one workload is watched, and what was seen of it.
+#[derive(Debug, Default)]
+pub(crate) struct Watching(Mutex<Option<Watched>>);
+
+impl Watching {
     /// Hands what was seen so far to `see`: from `now` on with `replicas`, if it was watched otherwise before, or not at all.
     pub(crate) fn watch(&self, observed: bool, replicas: u32, now: Moment, see: impl FnOnce(&mut Watch)) {
-        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watched = self.lock();
         let new = || Watched { observed, start: None, watch: Watch::new(replicas, now) };
         let watched = match &mut *watched {
             Some(watched) if watched.observed == observed => watched,
@@ -42,18 +44,22 @@ impl Book {
 
     /// A start is known to take so long.
     pub(crate) fn starts(&self, took: Option<Duration>) {
-        if let Some(watched) = &mut *self.watched.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(watched) = &mut *self.lock() {
             watched.start = took;
         }
     }
 
     /// It is switched off: nothing is watched.
-    pub(crate) fn unwatch(&self) {
-        *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    pub(crate) fn end(&self) {
+        *self.lock() = None;
     }
 
-    /// What was seen of it, if it is watched.
-    pub fn watched(&self) -> Option<Watched> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What was seen, if it is watched.
+    pub(crate) fn seen(&self) -> Option<Watched> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Watched>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

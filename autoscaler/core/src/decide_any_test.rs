@@ -6,10 +6,10 @@ use proptest::prelude::*;
 
 use crate::decide::{Memory, decide};
 use crate::decision::Decision;
-use crate::learned::Warmth;
 use crate::observation::{Heard, Loads, Observation};
 use crate::policy::IdleTimeout;
 use crate::snapshot::{Mode, Replicas, StartFailure};
+use crate::warm::Warmth;
 use crate::window::Load;
 use crate::{Moment, Policy};
 

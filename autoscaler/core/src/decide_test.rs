@@ -5,10 +5,10 @@ mod burst_test;
 use crate::decide::{Memory, Verdict, decide};
 use crate::decision::{Because, Decision, Next, Then, Why};
 use crate::kpa::Kpa;
-use crate::learned::Warmth;
 use crate::observation::{Heard, Loads, Observation};
 use crate::policy::IdleTimeout;
 use crate::snapshot::{Replicas, StartFailure};
+use crate::warm::Warmth;
 use crate::window::Load;
 use crate::{Moment, Policy};
 

@@ -6,12 +6,10 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::gaps::Gaps;
 use crate::moment::Moment;
 use crate::observation::Observation;
-use crate::warm::{LEAST_KEPT, Plan, Terms};
+use crate::warm::{LEAST_KEPT, Plan, Terms, Warmth};
 
 /// Gaps that must be known before a replica is started unasked.
 const ENOUGH: u64 = 1;
@@ -60,15 +58,6 @@ pub struct Prewarms {
     pub used: u64,
     /// None did.
     pub unused: u64,
-}
-
-/// What decisions are made from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Warmth {
-    /// A replica is kept until then.
-    pub until: Moment,
-    /// One is started then though nobody asks: to be ready when a request is due.
-    pub prewarm: Option<Moment>,
 }
 
 impl Learned {

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::learned::Warmth;
 use crate::moment::Moment;
 use crate::snapshot::{Mode, Replicas, StartFailure};
+use crate::warm::Warmth;
 use crate::window::Load;
 
 /// Everything that a decision is made from, beside the policy and the memory.

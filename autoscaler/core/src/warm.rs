@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::gaps::{BINS, Gaps, Outlook, bins};
+use crate::moment::Moment;
 use crate::policy::{Policy, Prewarm};
 
 /// A replica is kept for so long at least: whoever decides hears of a request's end up to a second later.
@@ -64,6 +65,15 @@ pub struct Plan {
     pub keep: Duration,
     /// Then one is started for each of these, in this order, until a request comes. At most three.
     pub prewarms: Vec<Stretch>,
+}
+
+/// When a workload is warm: what decisions are made from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warmth {
+    /// A replica is kept until then.
+    pub until: Moment,
+    /// One is started then though nobody asks: to be ready when a request is due.
+    pub prewarm: Option<Moment>,
 }
 
 /// By how many pre-warms are left.

@@ -14,7 +14,8 @@ use super::Line;
 use crate::action::Action;
 use crate::collect::Collect;
 use crate::journal::Outcome;
-use crate::track::{Track, Write, awaits};
+use crate::track::{Track, Write};
+use crate::untold::awaits;
 
 /// A raise that waits for its share of the start budget.
 struct Wish {

@@ -22,24 +22,24 @@ impl Track {
                 let mut shadow = self.shadow.take().unwrap_or_else(|| Box::new(Shadow::new(seen, now)));
                 let policy = self.policy();
                 let scene = Scene { policy, seen, told, flow, start: start.unwrap_or(ASSUMED_START), now };
-                self.book.watch(true, shadow.desired(), now, |watch| {
+                self.book.watching.watch(true, shadow.desired(), now, |watch| {
                     watch.sees(busy, last, now);
                     shadow.look(&scene, watch);
                 });
-                self.book.starts(start);
+                self.book.watching.starts(start);
                 self.shadow = Some(shadow);
             }
             Mode::Scale => {
                 self.shadow = None;
                 let desired = seen.replicas.desired;
-                self.book.watch(false, desired, now, |watch| {
+                self.book.watching.watch(false, desired, now, |watch| {
                     watch.sees(busy, last, now);
                     watch.runs(desired, now);
                 });
             }
             Mode::Off | Mode::Plain => {
                 self.shadow = None;
-                self.book.unwatch();
+                self.book.watching.end();
             }
         }
     }
@@ -70,7 +70,7 @@ impl Track {
         let Some(asked) = self.woke.take() else { return };
         if self.workload.mode == Mode::Scale {
             let replicas = self.replicas().desired;
-            self.book.watch(false, replicas, now, |watch| watch.cold_start(now.since(asked)));
+            self.book.watching.watch(false, replicas, now, |watch| watch.cold_start(now.since(asked)));
         }
     }
 }

@@ -59,7 +59,6 @@ pub use events::Reason;
 pub use object::{Selector, encode};
 pub use originals::{SHARDS, shard_name};
 pub use restore::Restoration;
-pub use shards::configmaps;
 pub use shelf::{Learned, forget, place as learned_place};
 pub use uninstall::{Plan, Trouble, Uninstall};
 
@@ -73,6 +72,12 @@ use events::Events;
 use lead::{Candidate, Lead, Leadership};
 use originals::{Kept, Originals};
 use scale::Holdings;
+
+/// The names of all ConfigMaps, in the order of the manifests.
+pub fn configmaps() -> Vec<String> {
+    let originals = (0..SHARDS).map(shard_name);
+    originals.chain((0..shelf::SHARDS).map(shelf::shard_name)).collect()
+}
 
 /// The Lease that autoscalers contend for, if nothing else is said.
 pub const LEASE: &str = "kaos-autoscaler";

@@ -10,7 +10,6 @@ use serde::Deserialize;
 
 use super::fault::{Fault, cut};
 use super::object::{Meta, encode};
-use super::{originals, shelf};
 
 /// Longest key of a ConfigMap, in bytes.
 const KEY: usize = 253;
@@ -23,12 +22,6 @@ pub(super) struct ConfigMap {
     pub(super) data: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) binary_data: BTreeMap<String, ByteString>,
-}
-
-/// The names of all ConfigMaps, in the order of the manifests.
-pub fn configmaps() -> Vec<String> {
-    let originals = (0..originals::SHARDS).map(originals::shard_name);
-    originals.chain((0..shelf::SHARDS).map(shelf::shard_name)).collect()
 }
 
 /// Where the ConfigMap `name` is.
@@ -87,7 +80,7 @@ mod tests {
 
     #[test]
     fn shards_are_filled_alike_and_hashes_never_change() {
-        for shards in [originals::SHARDS, shelf::SHARDS] {
+        for shards in [super::super::SHARDS, super::super::shelf::SHARDS] {
             let mut counts = vec![0; shards];
             for at in 0..shards * 1000 {
                 counts[shard_of(&WorkloadId::new("ns", &format!("workload-{at}")), shards)] += 1;
