@@ -158,14 +158,16 @@ impl Plan {
     pub(crate) fn costs(&self, outlook: &Outlook, terms: &Terms) -> f64 {
         let worth = terms.worth(outlook);
         let mut survive: f64 = outlook.ends.iter().sum::<f64>() + outlook.beyond;
-        let mut sum = 0.0;
+        let (mut sum, mut before) = (0.0, None);
         for ((from, width), ends) in bins().zip(&outlook.ends) {
             let within =
-                |stretch: &&Stretch| (stretch.from.as_secs_f64()..stretch.to.as_secs_f64()).contains(&from);
-            let stretch = self.prewarms.iter().find(within);
-            if stretch.is_some_and(|stretch| stretch.from.as_secs_f64() == from) {
+                |stretch: &Stretch| (stretch.from.as_secs_f64()..stretch.to.as_secs_f64()).contains(&from);
+            let stretch = self.prewarms.iter().position(within);
+            // It starts in the first bin that begins in the stretch, be that the stretch's own beginning or not.
+            if stretch.is_some() && stretch != before {
                 sum += survive * (terms.start_time.as_secs_f64() + DOUBT * worth);
             }
+            before = stretch;
             survive -= ends;
             let warm = stretch.is_some() || from < self.keep.as_secs_f64();
             sum += if warm { (survive + ends / 2.0) * width } else { worth * ends };
