@@ -7,8 +7,9 @@ use std::sync::Arc;
 use kaos_core::{EndpointUid, ProxyId, Snapshot, WorkloadId};
 use kaos_kubernetes::change::Sources;
 use kaos_kubernetes::connect::{Access, connect};
+use kaos_kubernetes::entry::Entry;
 use kaos_kubernetes::peers::{PeerService, Peers};
-use kaos_kubernetes::{Client, Cluster, Directory, HostRules, Notes, ReadSettings};
+use kaos_kubernetes::{Client, Cluster, Directory, HostRules, Notes, ReadSettings, Served};
 use tokio::sync::watch;
 
 use crate::admin::{Remark, Remarks};
@@ -20,6 +21,8 @@ use crate::failure::Failure;
 pub(crate) const REQUESTS: &str = "http";
 /// See [`REQUESTS`].
 pub(crate) const ADMIN: &str = "metrics";
+/// The proxies' Service, where requests come in.
+pub(crate) const ENTRY: &str = "kaos-proxy";
 
 /// Where each proxy answers.
 pub(crate) type Addresses = BTreeMap<ProxyId, SocketAddr>;
@@ -32,6 +35,7 @@ pub(crate) struct Watched {
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     cluster: Cluster,
     proxies: Proxies,
+    system: String,
 }
 
 /// Where the proxies are known from.
@@ -50,11 +54,13 @@ pub(crate) async fn reach(kubeconfig: &Kubeconfig) -> Result<(Client, String), F
 /// Counts found at adoption.
 pub(crate) type Originals = Arc<HashMap<WorkloadId, u32>>;
 
-/// Begins to watch. `originals`: the counts found at adoption, where they are on record.
+/// Begins to watch. `originals`: the counts found at adoption, where they are on record. `backends`: what Ingresses lead to is
+/// read though nobody has adopted it.
 pub(crate) async fn watch(
     member: &Member,
     clock: Clock,
     originals: Option<watch::Receiver<Originals>>,
+    backends: bool,
 ) -> Result<Watched, Failure> {
     let (client, _) = reach(&member.kubeconfig).await?;
     let settings = ReadSettings {
@@ -65,6 +71,8 @@ pub(crate) async fn watch(
             any_host: member.any_host,
             allowed: member.allow_hosts.clone(),
         },
+        ingress_class: member.ingress_class.clone(),
+        backends,
         origin: clock.origin(),
         originals,
     };
@@ -81,18 +89,31 @@ pub(crate) async fn watch(
         }
     };
     let cluster = Cluster::watch(&client, settings);
-    Ok(Watched { client, snapshots: cluster.snapshots(), cluster, proxies })
+    let system = member.home.system_namespace.clone();
+    Ok(Watched { client, snapshots: cluster.snapshots(), cluster, proxies, system })
 }
 
 impl Watched {
-    /// What the writing side reads.
-    pub(crate) fn sources(&self) -> Sources {
+    /// Where requests come in.
+    pub(crate) fn entry(&self) -> Entry {
+        Entry::watch(&self.client, &self.system, ENTRY)
+    }
+
+    /// What the writing side reads, `entry` among it.
+    pub(crate) fn sources(&self, entry: &Entry) -> Sources {
         Sources {
             directory: self.directory(),
             snapshots: self.snapshots.clone(),
             synced: self.cluster.synced(),
             notes: self.cluster.notes(),
+            served: self.cluster.served(),
+            entry: entry.addresses(),
         }
+    }
+
+    /// The Ingresses that are served.
+    pub(crate) fn served(&self) -> watch::Receiver<Arc<[Served]>> {
+        self.cluster.served()
     }
 
     fn directory(&self) -> Arc<Directory> {

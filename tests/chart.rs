@@ -161,6 +161,12 @@ fn what_has_no_place_in_the_manifests_is_said() {
             "$patch: replace",
             "doesn't know what this patch does",
         ),
+        (
+            "namespaced/kustomization.yaml",
+            "KAOS_INGRESS_CLASS",
+            "KAOS_INGRESS",
+            "doesn't know what this patch does",
+        ),
     ] {
         let error = copy((file, from, to)).unwrap_err();
         assert!(error.contains(said), "{error}");
@@ -184,8 +190,9 @@ fn a_new_file_of_the_manifests_becomes_a_template() {
     ] {
         put(file, &all(file));
     }
-    let objects: Vec<String> =
-        ["proxy", "autoscaler", "network"].map(|name| all(&format!("base/{name}.yaml"))).into();
+    let objects: Vec<String> = ["proxy", "autoscaler", "network", "ingress-class"]
+        .map(|name| all(&format!("base/{name}.yaml")))
+        .into();
     put("base/all.yaml", &objects.join("---\n"));
     put(
         "base/new.yaml",

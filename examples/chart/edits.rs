@@ -1,7 +1,7 @@
 //! Where values stand in the manifests. Each edit names an object and a text that it has once.
 
 use super::values::{Setting, indented};
-use super::{SYSTEM, VERSION, tls};
+use super::{CLASS, SYSTEM, VERSION, tls};
 
 /// `before`, which the object has once, becomes `after`.
 pub(crate) struct Edit {
@@ -38,6 +38,7 @@ pub(crate) fn edits(table: &[Setting]) -> Vec<Edit> {
     let annotations = with("service.annotations", 2, "annotations:\n  {{- toYaml . | nindent 4 }}");
     edits.push(edit(service, LABELS, LABELS.replace("spec:\n", &format!("{annotations}spec:\n{kind}"))));
     edits.extend(secure());
+    edits.extend(class());
     let labels = with("podMonitor.labels", 4, "{{- toYaml . | nindent 4 }}");
     edits.push(edit(("PodMonitor", "kaos"), LABELS, LABELS.replace("spec:\n", &format!("{labels}spec:\n"))));
     edits
@@ -106,6 +107,11 @@ fn env(table: &[Setting], name: &str) -> String {
     let more = format!(
         "{{{{- range $name, $value := .Values.{name}.env }}}}\n- name: {{{{ $name | quote }}}}\n  value: {{{{ $value | quote }}}}\n{{{{- end }}}}"
     );
+    // Who has no right outside its namespaces can't read classes.
+    let class = format!(
+        "{{{{- if or .Values.ingressClass.name .Values.namespaces }}}}\n- name: KAOS_INGRESS_CLASS\n  value: {}\n{{{{- end }}}}",
+        class_name()
+    );
     // Requests are logged where they are taken.
     let access = match name {
         "proxy" => with("accessLog", 12, "- name: KAOS_ACCESS_LOG\n  value: {{ . | quote }}"),
@@ -114,6 +120,7 @@ fn env(table: &[Setting], name: &str) -> String {
     [
         listed("allowHosts", "KAOS_ALLOW_HOSTS"),
         listed("namespaces", "KAOS_NAMESPACE"),
+        indented(&class, 12) + "\n",
         unless("clusterDomain", "KAOS_CLUSTER_DOMAIN"),
         unless("logLevel", "KAOS_LOG_LEVEL"),
         access,
@@ -122,7 +129,23 @@ fn env(table: &[Setting], name: &str) -> String {
     .concat()
 }
 
-/// What TLS needs, where a Secret is named.
+/// The name of the IngressClass.
+fn class_name() -> String {
+    format!("{{{{ .Values.ingressClass.name | default \"{CLASS}\" | quote }}}}")
+}
+
+/// The IngressClass under its name, and marked as the default.
+fn class() -> [Edit; 2] {
+    let object = ("IngressClass", CLASS);
+    let named = |name: &str| format!("metadata:\n  name: {name}\n");
+    let default = "  {{- if .Values.ingressClass.default }}\n  annotations:\n    ingressclass.kubernetes.io/is-default-class: \"true\"\n  {{- end }}\n";
+    [
+        edit(object, named(CLASS), named(&class_name())),
+        edit(object, LABELS, LABELS.replace("spec:\n", &format!("{default}spec:\n"))),
+    ]
+}
+
+/// What TLS needs, where it is asked for, or a Secret is named.
 fn secure() -> Vec<Edit> {
     let flags = indented("{{- range .Values.tlsSecrets }}", 12)
         + "\n"
@@ -134,7 +157,7 @@ fn secure() -> Vec<Edit> {
     both.map(|(kind, (plain, secure))| {
         let pad = plain.len() - plain.trim_start().len();
         let line = |text: &str| indented(text, pad) + "\n";
-        let (when, end) = (line("{{- if .Values.tlsSecrets }}"), line("{{- end }}"));
+        let (when, end) = (line("{{- if or .Values.tls .Values.tlsSecrets }}"), line("{{- end }}"));
         let after = match secure.strip_prefix(plain) {
             Some(more) => format!("{plain}{when}{more}{end}"),
             None => format!("{when}{secure}{}{plain}{end}", line("{{- else }}")),

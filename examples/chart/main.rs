@@ -1,6 +1,6 @@
 //! Writes `manifests/chart`, the Helm chart, from the other manifests: `cargo run --example chart`.
 //!
-//! What is installed is said once, in `manifests/base`, `namespaced` and `podmonitor`, and for Secrets in
+//! What is installed is said once, in `manifests/base`, `namespaced` and `podmonitor`, and for TLS in
 //! `src/install/tls.rs`. A template is such a file with a value in the place of what people set (`edits`); the values with
 //! their defaults, bounds and descriptions are a table (`values`). A default is what stands in the manifests: where it
 //! isn't found there, nothing is written. [`BY_HAND`] is what is written by hand.
@@ -24,6 +24,8 @@ pub(crate) const BY_HAND: [&str; 3] =
     ["templates/NOTES.txt", "templates/_helpers.tpl", "templates/check.tpl"];
 /// The namespace of Kaos in the manifests.
 const SYSTEM: &str = "kaos-system";
+/// The IngressClass in the manifests.
+const CLASS: &str = "kaos";
 /// The version of Kaos, which the chart and its image have too.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 

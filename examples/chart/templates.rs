@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::edits::{self, Edit};
 use super::values::Setting;
-use super::{COMMAND, SYSTEM};
+use super::{CLASS, COMMAND, SYSTEM};
 
 /// An object of a file.
 struct Object {
@@ -100,6 +100,9 @@ fn conditions(object: &Object, overlay: &Overlay) -> Vec<String> {
     if overlay.removes.iter().any(|(kind, name)| (kind, name) == (&object.kind, &object.name)) {
         conditions.push("not .Values.namespaces".to_owned());
     }
+    if object.kind == "IngressClass" {
+        conditions.push(".Values.ingressClass.enabled".to_owned());
+    }
     // One that is the only one could never be moved to another node.
     if let ("PodDisruptionBudget", Some(part)) = (object.kind.as_str(), object.name.strip_prefix("kaos-")) {
         conditions.push(format!("gt (int .Values.{part}.replicas) 1"));
@@ -138,13 +141,14 @@ fn overlay(manifests: &Path) -> Result<Overlay, String> {
     for entry in kustomization["patches"].as_array().into_iter().flatten() {
         let patch: Value = yaml(entry["patch"].as_str().unwrap_or_default())?;
         let serves = &patch[0]["value"]["value"];
-        let variable = json!([{
-            "op": "add",
-            "path": "/spec/template/spec/containers/0/env/-",
-            "value": {"name": "KAOS_NAMESPACE", "value": serves},
-        }]);
+        let variable = |name: &str, value: &Value| {
+            let path = "/spec/template/spec/containers/0/env/-";
+            json!({"op": "add", "path": path, "value": {"name": name, "value": value}})
+        };
+        let variables =
+            json!([variable("KAOS_NAMESPACE", serves), variable("KAOS_INGRESS_CLASS", &json!(CLASS))]);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        if entry["target"] == json!({"kind": "Deployment"}) && patch == variable {
+        if entry["target"] == json!({"kind": "Deployment"}) && patch == variables {
             overlay.serves = text(serves);
         } else if entry["target"].is_null() && patch["$patch"] == "delete" {
             overlay.removes.push((text(&patch["kind"]), text(&patch["metadata"]["name"])));

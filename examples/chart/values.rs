@@ -45,6 +45,7 @@ const AUTOSCALER: [&str; 1] = ["KAOS_MAX_STARTING"];
 pub(crate) fn table() -> Vec<Setting> {
     let mut table = image();
     table.extend(cluster());
+    table.extend(ways_in());
     table.extend(told());
     table.extend(part("proxy", "proxies", &PROXY));
     table.push(setting(
@@ -100,8 +101,6 @@ fn image() -> Vec<Setting> {
 fn cluster() -> Vec<Setting> {
     let domain = json!({"type": "string", "maxLength": 253, "pattern": format!("^{LABEL}(\\.{LABEL})*$")});
     let allowed = list(&format!("^{LABEL}=(\\*\\.)?{LABEL}(\\.{LABEL})*$"));
-    let mut secrets = list(&format!("^{LABEL}/{LABEL}(\\.{LABEL})*$"));
-    secrets["maxItems"] = json!(100);
     vec![
         setting(
             "domain",
@@ -128,11 +127,46 @@ fn cluster() -> Vec<Setting> {
             list(&format!("^{LABEL}$")),
             "Namespaces that are served, with no right in any other and without a ClusterRole; empty: all.",
         ),
+    ]
+}
+
+/// How requests come in.
+fn ways_in() -> Vec<Setting> {
+    let mut secrets = list(&format!("^{LABEL}/{LABEL}(\\.{LABEL})*$"));
+    secrets["maxItems"] = json!(100);
+    let boolean = json!({"type": "boolean"});
+    let class = json!({"type": "string", "maxLength": 253, "pattern": format!("^({LABEL}(\\.{LABEL})*)?$")});
+    vec![
+        setting(
+            "tls",
+            "false",
+            boolean.clone(),
+            "Whether proxies take TLS, for certificates that Ingresses name: `kaos install --tls`. With tlsSecrets they do anyway.",
+        ),
         setting(
             "tlsSecrets",
             "[]",
             secrets,
             "NAMESPACE/NAME of Secrets with certificates for TLS: `kaos install --tls-secret`.",
+        ),
+        setting(
+            "ingressClass.enabled",
+            "true",
+            boolean.clone(),
+            "Whether the IngressClass is made; false where it is there already, or isn't yours to make.",
+        ),
+        setting(
+            "ingressClass.name",
+            "\"\"",
+            class,
+            "Its name, and the one class that is served. Empty: it is kaos, and without namespaces all of the controller \
+             kaos.dev/ingress are served.",
+        ),
+        setting(
+            "ingressClass.default",
+            "false",
+            boolean,
+            "Whether Ingresses that name no class are of this one.",
         ),
         setting(
             "service.type",

@@ -4,9 +4,11 @@
 use std::cell::{Cell, RefCell};
 use std::mem;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use kaos_core::Moment;
+use kaos_core::rule::Rule as RouteRule;
+use kaos_core::{Moment, Policy};
 
 use crate::access_log::{Draft, Entry, Target};
 use crate::clients::Client;
@@ -16,12 +18,13 @@ use crate::head::Head;
 use crate::ledger::Phases;
 use crate::refuse::{Ended, Refusal};
 use crate::rounds::{Alarm, Watch};
+use crate::rule::{self, Extra};
 use crate::sabotage::{Rule, is_off};
 use crate::slot::Kind;
 use crate::socket::Socket;
 use crate::upstream::answer::Answer;
 use crate::upstream::port::Port;
-use crate::worker::{Seat, Worker};
+use crate::worker::{Found, Seat, Worker};
 
 /// Status under which a request is counted whose client left before its answer had begun (nginx's).
 const CLIENT_LEFT: u16 = 499;
@@ -158,9 +161,23 @@ pub(crate) struct Routed {
     pub(crate) seat: Rc<Seat>,
     pub(crate) wait: Wait,
     pub(crate) terms: Terms,
+    /// What its route says of it, if anything.
+    rule: Option<Arc<RouteRule>>,
+    /// What the replica is asked for, where that is another target than the client's.
+    pub(crate) target: Option<Vec<u8>>,
+    /// What its route adds to the answer, in the place of what the replica says of it.
+    pub(crate) extra: Option<Extra>,
 }
 
 impl Routed {
+    /// Reads the policy that counts for it.
+    pub(crate) fn policy<T>(&self, read: impl FnOnce(&Arc<Policy>) -> T) -> T {
+        match self.rule.as_ref().and_then(|rule| rule.policy.as_ref()) {
+            Some(policy) => read(policy),
+            None => read(&self.seat.gate.view().workload.policy),
+        }
+    }
+
     /// Bytes have moved.
     pub(crate) fn active(&self, now: Moment) {
         if self.terms.no_wake.is_none() {
@@ -182,10 +199,11 @@ pub(crate) struct Wait {
     pub(crate) unreachable: bool,
 }
 
-/// Finds the workload of `head`, which came over `socket`, and enters it in the record.
+/// Finds the workload of `head`, which came from `client` over `socket`, and enters it in the record.
 pub(crate) fn route(
     worker: &Rc<Worker>,
     head: &Head,
+    client: Client,
     socket: &Socket,
     record: &mut Record,
 ) -> Result<Routed, Refusal> {
@@ -197,23 +215,32 @@ pub(crate) fn route(
     if is_off(Rule::Strays) && found.is_none() {
         worker.strays.rejected(host.to_string().leak());
     }
-    let (seat, no_wake) = found.ok_or(Refusal::NoRoute)?;
+    let Found { seat, no_wake, rule } = found.ok_or(Refusal::NoRoute)?;
+    record.seat = Some(seat.clone());
+    let own = rule.as_deref().filter(|_| head.passed.is_none());
+    if let Some(rule) = own {
+        // Who is turned away keeps nothing awake.
+        record.no_wake = true;
+        rule::check(rule, head, client, &worker.shared.clients)?;
+    }
     record.no_wake = no_wake.is_some();
     if !record.no_wake {
         seat.ledger.active(record.arrived);
     }
-    record.seat = Some(seat.clone());
-    let most = seat.gate.view().workload.policy.max_request_body;
+    let target = rule.as_deref().and_then(|rule| rule::target(rule, head));
+    let extra = own.and_then(|rule| rule.cors.as_ref()).map(|cors| rule::with_answer(cors, head));
+    let terms = Terms { passed: head.passed.is_some(), no_wake };
+    let mut routed = Routed { seat, wait: Wait::default(), terms, rule, target, extra };
+    let most = routed.policy(|policy| policy.max_request_body);
     if head.body.is_longer_than(most) && most > 0 && !is_off(Rule::BodySize) {
         return Err(Refusal::BodyTooLarge);
     }
-    let mut wait = Wait::default();
     if let Some(left) = head.passed {
         // As if it had waited here from the start.
-        let began = (record.arrived + left).before(seat.gate.view().workload.policy.queue_timeout);
-        wait.span = Some((began.min(record.arrived), record.arrived));
+        let began = (record.arrived + left).before(routed.policy(|policy| policy.queue_timeout));
+        routed.wait.span = Some((began.min(record.arrived), record.arrived));
     }
-    Ok(Routed { seat, wait, terms: Terms { passed: head.passed.is_some(), no_wake } })
+    Ok(routed)
 }
 
 /// A slot on a replica, held for as long as the request runs.

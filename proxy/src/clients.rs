@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::network::Network;
+use kaos_core::network::Network;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug)]

@@ -5,6 +5,7 @@ mod end;
 pub(crate) mod feed;
 mod http2;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -112,7 +113,7 @@ impl Trip<'_> {
         feed.upload.bound(self.most_content());
         self.routed.seat.retries.earn();
         let mut tries = Tries::default();
-        let http2 = self.routed.seat.gate.view().workload.policy.protocol == Protocol::H2c;
+        let http2 = self.routed.policy(|policy| policy.protocol) == Protocol::H2c;
         if http2 && self.head.upgrade.is_some() {
             return Err(Refusal::BadRequest(
                 "the workload's replicas speak HTTP/2 (its knob protocol is h2c), where nothing is upgraded",
@@ -234,7 +235,7 @@ impl Trip<'_> {
 
     /// How large its body may be.
     fn most_content(&self) -> u64 {
-        match self.routed.seat.gate.view().workload.policy.max_request_body {
+        match self.routed.policy(|policy| policy.max_request_body) {
             _ if is_off(Rule::BodySize) => u64::MAX,
             0 => u64::MAX,
             most => most,
@@ -299,6 +300,13 @@ impl Trip<'_> {
     fn hop(&self, permit: &Permit) -> Hop<'_> {
         Hop {
             client: self.client,
+            // Another proxy does with it what its route says.
+            target: self
+                .routed
+                .target
+                .as_deref()
+                .filter(|_| !permit.is_passed())
+                .unwrap_or(&self.head.target),
             request_id: &self.record.request_id,
             replica: permit.grant.slot.address,
             pass: permit.is_passed().then(|| self.patience_of_queue()),
@@ -307,7 +315,7 @@ impl Trip<'_> {
 
     /// How much longer the request may wait for a slot.
     fn patience_of_queue(&self) -> Duration {
-        let most = self.routed.seat.gate.view().workload.policy.queue_timeout;
+        let most = self.routed.policy(|policy| policy.queue_timeout);
         self.routed.wait.left(most, self.record.worker.now())
     }
 
@@ -316,7 +324,7 @@ impl Trip<'_> {
         if permit.is_passed() {
             return Moment::NEVER;
         }
-        let total = self.routed.seat.gate.view().workload.policy.request_timeout;
+        let total = self.routed.policy(|policy| policy.request_timeout);
         if total.is_zero() { Moment::NEVER } else { permit.dispatched + total }
     }
 
@@ -331,7 +339,7 @@ impl Trip<'_> {
     ) -> Result<Result<Result<Answer, NoAnswer>, Broken>, Alarm> {
         trip(&self.head.target);
         let worker = &self.record.worker;
-        let mut patience = self.routed.seat.gate.view().workload.policy.response_start_timeout;
+        let mut patience = self.routed.policy(|policy| policy.response_start_timeout);
         if is_off(Rule::AnswerTime) {
             patience = Duration::from_secs(86_400);
         }
@@ -348,7 +356,7 @@ impl Trip<'_> {
 
     /// The deadlines until the answer begins; `moved` bytes have left by now.
     fn until(&self, deadline: Moment, patience: Duration, moved: u64) -> Beginning<'_> {
-        let policy = &self.routed.seat.gate.view().workload.policy;
+        let policy = self.routed.policy(Arc::clone);
         // Messages of gRPC are sent when there is one.
         let is_stream = self.head.version == Version::Http2 && self.head.is_grpc();
         let rate = if is_stream { 0 } else { policy.min_transfer_rate };

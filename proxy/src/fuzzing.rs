@@ -34,7 +34,7 @@ pub fn request(bytes: &[u8]) {
 fn one_request(head: &Head) {
     let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: false, secure: false };
     let replica = (Ipv4Addr::LOCALHOST, 80).into();
-    let hop = Hop { client, request_id: "0", replica, pass: None };
+    let hop = Hop { client, target: &head.target, request_id: "0", replica, pass: None };
     let mut out = Vec::new();
     // Err: a scheme that isn't believed was dropped.
     let _ = send::head(head, &hop, &mut out);
@@ -54,7 +54,7 @@ pub fn answer(bytes: &[u8]) {
             continue;
         }
         let mut out = Vec::new();
-        respond::answer(&Head::default(), &answer, "0", &Wait::default(), true, &mut out);
+        respond::answer(&Head::default(), &answer, "0", &Wait::default(), None, true, &mut out);
         let mut room = [httparse::EMPTY_HEADER; FIELDS];
         let mut told = httparse::Response::new(&mut room);
         assert!(told.parse(&out) == Ok(httparse::Status::Complete(out.len())), "it isn't one answer");

@@ -30,7 +30,6 @@ mod memory;
 #[doc(hidden)]
 pub mod micro;
 mod mux;
-mod network;
 mod pace;
 mod part;
 mod partial;
@@ -43,6 +42,7 @@ mod pump;
 mod refuse;
 mod report;
 mod rounds;
+mod rule;
 mod sabotage;
 mod slot;
 mod socket;
@@ -61,11 +61,13 @@ use std::time::{Duration, Instant};
 
 use kaos_core::ProxyId;
 
+/// A range of addresses, as CIDR writes it.
+pub use kaos_core::network::Network;
+
 pub use access_log::{Access, AccessLog, Entry, Target, Texts};
 pub use bind::{BindError, Bound, bind};
 pub use ledger::{COLD_BOUNDS, Counts, DURATION_BOUNDS, Histogram};
 pub use memory::cgroup;
-pub use network::Network;
 pub use proxy::{Proxy, Totals, WorkloadTotals};
 pub use refuse::{Detail, Refusal};
 #[cfg(feature = "sabotage")]

@@ -31,7 +31,13 @@ pub fn pass_request(bytes: &[u8], out: &mut Vec<u8>) -> bool {
     let mut head = Head::default();
     let read = matches!(reader::read(bytes, &mut head, LARGEST), Ok(Some(_)));
     let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: false, secure: false };
-    let hop = Hop { client, request_id: ID, replica: (Ipv4Addr::LOCALHOST, 80).into(), pass: None };
+    let hop = Hop {
+        client,
+        target: &head.target,
+        request_id: ID,
+        replica: (Ipv4Addr::LOCALHOST, 80).into(),
+        pass: None,
+    };
     read && send::head(&head, &hop, out).is_ok()
 }
 
@@ -44,7 +50,7 @@ pub fn read_answer(bytes: &[u8]) -> bool {
 pub fn pass_answer(bytes: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
     let Ok(Some((answer, _))) = answer::parse(bytes, &Method::GET) else { return false };
-    respond::answer(&Head::default(), &answer, ID, &Wait::default(), true, out);
+    respond::answer(&Head::default(), &answer, ID, &Wait::default(), None, true, out);
     true
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use kaos_core::WorkloadId;
 
+use crate::rule::Extra;
+
 /// Why Kaos answers a request itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -49,6 +51,12 @@ pub enum Refusal {
     ResponseTimeout,
     /// The client didn't send its request in time.
     RequestTimeout,
+    /// Who asks isn't among those who may.
+    Forbidden,
+    /// It has to be asked for over TLS, at this URI. No error.
+    Redirect(String),
+    /// A browser asks whether a page may ask: with the fields that say so. No error.
+    Preflight(Extra),
     /// No replica is ready, and a request for this path wakes none: with the status that the workload's policy has for
     /// it. No error; the answer says nothing else.
     NoWake(u16),
@@ -56,6 +64,7 @@ pub enum Refusal {
 
 /// gRPC's status codes, as far as they are said here.
 const DEADLINE_EXCEEDED: u16 = 4;
+const PERMISSION_DENIED: u16 = 7;
 const RESOURCE_EXHAUSTED: u16 = 8;
 const UNIMPLEMENTED: u16 = 12;
 const INTERNAL: u16 = 13;
@@ -117,8 +126,28 @@ impl Refusal {
             Refusal::QueueTimeout => (504, "queue-timeout", "No replica was ready in time"),
             Refusal::ResponseTimeout => (504, "response-timeout", "The replica did not answer in time"),
             Refusal::RequestTimeout => (408, "request-timeout", "The request did not arrive in time"),
+            Refusal::Forbidden => (403, "forbidden", "This address may not ask"),
+            Refusal::Redirect(_) => (308, "redirect", "It is asked for over https"),
+            Refusal::Preflight(_) => (204, "preflight", "A page may ask, or may not"),
             Refusal::NoWake(status) => (*status, "no-wake", "The workload sleeps"),
         }
+    }
+
+    /// Whether it is an error. Else the answer is its status and what belongs to that.
+    pub(crate) fn is_error(&self) -> bool {
+        !matches!(self, Refusal::Redirect(_) | Refusal::Preflight(_) | Refusal::NoWake(_))
+    }
+
+    /// The fields of the answer that are of this refusal alone.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        let (location, extra, kind) = match self {
+            Refusal::NoWake(_) => (None, &[][..], Some(("Cache-Control", "no-store"))),
+            Refusal::Redirect(location) => (Some(("Location", location.as_str())), &[][..], None),
+            Refusal::Preflight(extra) => (None, extra.as_slice(), None),
+            _ => (None, &[][..], Some(("Content-Type", "application/problem+json"))),
+        };
+        let extra = extra.iter().map(|(name, value)| (*name, value.as_str()));
+        kind.into_iter().chain(location).chain(extra)
     }
 
     /// The status of the answer.
@@ -196,7 +225,11 @@ impl Refusal {
             ),
             Refusal::StartFailed(why, _) if detail == Detail::Full => why.clone(),
             Refusal::StartFailed(..) => format!("The reason is in the log and in `kaos explain {name}`."),
-            Refusal::NoEndpoint => format!("`kaos describe {name}` shows its replicas."),
+            // A backend's name is SERVICE:PORT.
+            Refusal::NoEndpoint => match name.split_once(':') {
+                Some(_) => "No endpoint of the Service is ready, and none is on its way.".to_owned(),
+                None => format!("`kaos describe {name}` shows its replicas."),
+            },
             Refusal::StartTooLong(_) => format!(
                 "It is being started, which takes longer than the knob queue-timeout lets a request wait; `kaos \
                  explain {name}` shows its starts."
@@ -220,6 +253,11 @@ impl Refusal {
             Refusal::RequestTimeout => {
                 "The request's head and body must arrive without long pauses.".to_owned()
             }
+            Refusal::Forbidden => {
+                "Who may ask is said by the route: whitelist-source-range of its Ingress.".to_owned()
+            }
+            Refusal::Redirect(at) => format!("Ask for {at}."),
+            Refusal::Preflight(_) => "What a page may ask is in the header.".to_owned(),
             Refusal::NoWake(_) => "The status is that of the path in the knob no-wake-paths.".to_owned(),
         }
     }
@@ -241,7 +279,10 @@ impl Refusal {
             | Refusal::Overloaded
             | Refusal::UpstreamUnreachable
             | Refusal::UpstreamProtocol(_)
+            | Refusal::Redirect(_)
+            | Refusal::Preflight(_)
             | Refusal::NoWake(_) => UNAVAILABLE,
+            Refusal::Forbidden => PERMISSION_DENIED,
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use kaos_core::lease::Lease;
 use kaos_core::report::EndpointLoad;
-use kaos_core::snapshot::Phase;
+use kaos_core::snapshot::{Mode, Phase};
 use kaos_core::{Endpoint, Moment, ProxyId, Reading, Snapshot, Workload, WorkloadId};
 use tokio::sync::mpsc;
 
@@ -285,12 +285,18 @@ impl Gates {
 
     /// Whether more requests wait at the gate `key` than was announced; none if there are none.
     pub(crate) fn has_grown(&self, key: u32, now: Moment) -> Option<bool> {
-        self.by_id.get(self.ids.get(&key)?)?.gate.has_grown(now)
+        self.told(key)?.gate.has_grown(now)
     }
 
-    /// What is known of a gate without its workers: who waits, the hold, what each replica has in flight.
+    /// The gate `key`, if somebody decides on its workload: of others nobody needs to hear.
+    fn told(&self, key: u32) -> Option<&Kept> {
+        self.by_id.get(self.ids.get(&key)?).filter(|kept| kept.workload.mode != Mode::Plain)
+    }
+
+    /// What is known of a gate without its workers: who waits, the hold, what each replica has in flight. `None`: nobody
+    /// needs to hear.
     pub(crate) fn reading(&self, key: u32, now: Moment) -> Option<Reading> {
-        let kept = self.by_id.get(self.ids.get(&key)?)?;
+        let kept = self.told(key)?;
         let load = |slot: &Slot| EndpointLoad { uid: slot.uid.clone(), in_flight: slot.in_flight() };
         let loads = kept.listed.values().map(|listed| load(&listed.slot));
         Some(Reading {

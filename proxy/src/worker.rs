@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
 use kaos_core::route::RouteTable;
+use kaos_core::rule::Rule as RouteRule;
 use kaos_core::{Moment, Workload};
 use tokio::sync::mpsc;
 
@@ -77,6 +78,17 @@ pub(crate) struct Seat {
     pub(crate) gate: Arc<Gate>,
     pub(crate) ledger: Ledger,
     pub(crate) retries: Budget,
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The seat of its workload.
+    pub(crate) seat: Rc<Seat>,
+    /// The status that answers it where no replica is ready, if its path wakes none.
+    pub(crate) no_wake: Option<u16>,
+    /// What its route says of it, if anything.
+    pub(crate) rule: Option<Arc<RouteRule>>,
 }
 
 /// One worker.
@@ -207,21 +219,21 @@ impl Worker {
         id
     }
 
-    /// The seat of the workload that `host` and `path` belong to; and the status that answers the request where no replica
-    /// is ready, if its path wakes none.
-    pub(crate) fn find(&self, host: &str, path: &str) -> Option<(Rc<Seat>, Option<u16>)> {
+    /// What `host` and `path` belong to.
+    pub(crate) fn find(&self, host: &str, path: &str) -> Option<Found> {
         let mut cache = self.table.borrow_mut();
         let table = cache.load();
-        let at = table.routes.find(host, path)?;
+        let route = table.routes.route(host, path)?;
+        let (at, rule) = (route.workload, route.rule.clone());
         let gate = table.gates.get(at)?;
         let no_wake = table.workloads.get(at)?.policy.no_wake(path);
         if let Some(seat) = self.seats.borrow().get(&gate.key) {
-            return Some((seat.clone(), no_wake));
+            return Some(Found { seat: seat.clone(), no_wake, rule });
         }
         let seat =
             Rc::new(Seat { gate: gate.clone(), ledger: Ledger::default(), retries: Budget::new(self.now()) });
         self.seats.borrow_mut().insert(gate.key, seat.clone());
-        Some((seat, no_wake))
+        Some(Found { seat, no_wake, rule })
     }
 
     /// This worker's connections to a replica.

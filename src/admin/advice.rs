@@ -13,6 +13,7 @@ pub(super) fn advice(workload: &Workload, watched: Option<&Watched>, clock: &Clo
         Mode::Scale => "scale",
         Mode::Observe(_) => "observe",
         Mode::Off => "off",
+        Mode::Plain => "plain",
     };
     let idle_timeout =
         workload.policy.knobs().find(|(name, _)| *name == "idle-timeout").map(|(_, text)| text);

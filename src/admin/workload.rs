@@ -63,7 +63,7 @@ fn state(workload: &Workload, waiting: u64) -> &'static str {
 pub(crate) fn url(hosts: &[HostPattern], path: &str, reached: Option<SocketAddr>) -> String {
     let host = hosts.iter().find_map(|host| match host {
         HostPattern::Exact(host) => Some(host.clone()),
-        HostPattern::Suffix(_) | HostPattern::Any => None,
+        HostPattern::Suffix(_) | HostPattern::Label(_) | HostPattern::Any => None,
     });
     let Some(listen) = reached else {
         return host.map_or_else(String::new, |host| format!("http://{host}{path}"));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use kaos_autoscaler::{Inputs, ORDERS};
 use kaos_kubernetes::change::{self, Changing, Choices, Clients, Kubernetes};
+use kaos_kubernetes::entry::Entry;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -39,6 +40,8 @@ const GATHER: Duration = Duration::from_millis(15);
 struct Running {
     /// The watches: everything reads from them.
     _watched: Watched,
+    /// What Ingresses are told of.
+    _entry: Entry,
     changing: Changing,
     deciding: AbortHandle,
     keeping: Keeping,
@@ -53,7 +56,7 @@ pub(crate) async fn run(args: &Autoscaler) -> Result<(), Failure> {
     let listener = ports::admin(&Settings { admin: Some(args.admin), ..Settings::default() }).await?;
     // Who reads must be told what those who write have on record, and begins before them.
     let (originals, on_record) = watch::channel(Originals::default());
-    let watched = cluster::watch(&args.member, clock, Some(on_record)).await?;
+    let watched = cluster::watch(&args.member, clock, Some(on_record), false).await?;
     let (wakes, _) = cluster::reach(&args.member.kubeconfig).await?;
     let clients = Clients { others: watched.client.clone(), wakes: Some(wakes) };
     let mut running = start(args, &name, clock, watched, clients, listener)?;
@@ -110,9 +113,10 @@ fn start(
     let admin = listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
     let instance = Arc::new(Instance::new([None, None], admin, &clock));
     tracing::info!(id = name, %admin, version = VERSION, "this autoscaler has begun");
+    let entry = watched.entry();
     let changing = Changing::start(
         clients,
-        watched.sources(),
+        watched.sources(&entry),
         change::Settings {
             namespace: args.member.home.system_namespace.clone(),
             lease: change::LEASE.into(),
@@ -171,5 +175,5 @@ fn start(
         followers: admin::followers(),
     };
     tokio::spawn(admin::serve(listener, Arc::new(desk)));
-    Ok(Running { _watched: watched, changing, deciding, keeping, draining })
+    Ok(Running { _watched: watched, _entry: entry, changing, deciding, keeping, draining })
 }

@@ -75,6 +75,10 @@ pub(crate) struct Member {
     /// Let a namespace claim hosts below a suffix; may be repeated
     #[arg(long = "allow-hosts", env = "KAOS_ALLOW_HOSTS", value_name = "NAMESPACE=SUFFIX", value_delimiter = ',', value_parser = allowed)]
     pub(crate) allow_hosts: Vec<(String, String)>,
+    /// Serve the Ingresses of this class, and read no IngressClass [default: those of every class whose controller is
+    /// kaos.dev/ingress]
+    #[arg(long, env = "KAOS_INGRESS_CLASS", value_name = "NAME", value_parser = subdomain)]
+    pub(crate) ingress_class: Option<String>,
     /// The proxies: a headless Service, NAME or NAMESPACE/NAME; or a fixed list NAME=ADDR,… (for a proxy where the others
     /// take requests, for an autoscaler their admin ports)
     #[arg(long, env = "KAOS_PEERS", value_name = "PEERS", default_value = PEERS, value_parser = peers)]
@@ -234,6 +238,9 @@ pub(crate) struct Install {
     pub(crate) place: Place,
     #[command(flatten)]
     pub(crate) inferred: Inferred,
+    /// Let the proxies take TLS, for certificates that Ingresses name; --tls-secret says so too
+    #[arg(long, env = "KAOS_INSTALL_TLS")]
+    pub(crate) tls: bool,
     #[command(flatten)]
     pub(crate) secrets: Secrets,
     /// Image to run [default: kaos:VERSION]

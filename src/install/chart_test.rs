@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::cli::Cli;
 
-/// Variables that nobody may set in the chart. The ports are those of the manifests, TLS has its value `tlsSecrets`, files would
+/// Variables that nobody may set in the chart. The ports are those of the manifests, TLS has its values `tls` and `tlsSecrets`, files would
 /// need a volume, a pod asks the API server by its own account, and the proxies are found by their Service.
 const FIXED: [&str; 10] = [
     "KAOS_LISTEN",

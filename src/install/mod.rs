@@ -1,8 +1,8 @@
 //! `kaos install`: prints what a cluster needs. What is printed is `manifests/base`, with the values that were asked for.
 //!
 //! The files there are the one source: they are built in, and the three values that people choose are put in place of
-//! the usual ones. Where Secrets with certificates are named, `tls` adds what they need. The Helm chart is made from the same
-//! files and the same `tls` (`examples/chart`).
+//! the usual ones. Where TLS is asked for, or Secrets with certificates are named, `tls` adds what that needs. The Helm chart
+//! is made from the same files and the same `tls` (`examples/chart`).
 
 mod tls;
 mod uninstall;
@@ -16,7 +16,7 @@ use crate::instance::VERSION;
 pub(crate) use uninstall::uninstall;
 
 /// The files of `manifests/base`, in the order in which they are applied.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     include_str!("../../manifests/base/namespace.yaml"),
     include_str!("../../manifests/base/accounts.yaml"),
     include_str!("../../manifests/base/roles.yaml"),
@@ -26,6 +26,7 @@ const FILES: [&str; 9] = [
     include_str!("../../manifests/base/autoscaler.yaml"),
     include_str!("../../manifests/base/disruption.yaml"),
     include_str!("../../manifests/base/network.yaml"),
+    include_str!("../../manifests/base/ingress-class.yaml"),
 ];
 
 /// The image where nothing else is said.
@@ -35,7 +36,12 @@ pub(crate) fn usual_image() -> String {
 
 /// Prints the manifests.
 pub(crate) fn install(install: &Install) -> Result<(), Failure> {
-    let text = tls::with(manifests(install), &install.secrets.named()?, &install.place.namespace);
+    let secrets = install.secrets.named()?;
+    let text = manifests(install);
+    let text = match install.tls || !secrets.is_empty() {
+        true => tls::with(&text, &secrets, &install.place.namespace),
+        false => text,
+    };
     let mut out = std::io::stdout().lock();
     let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     said.map_err(|error| Failure::Failed(format!("stdout: {error}")))

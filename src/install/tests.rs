@@ -12,7 +12,7 @@ use crate::cli::secrets::Secrets;
 
 fn install_at(namespace: &str, domain: &str, image: Option<&str>) -> Install {
     let (place, inferred) = (Place { namespace: namespace.into() }, Inferred { domain: domain.into() });
-    Install { place, inferred, secrets: Secrets::default(), image: image.map(str::to_owned) }
+    Install { place, inferred, tls: false, secrets: Secrets::default(), image: image.map(str::to_owned) }
 }
 
 fn usual() -> Install {
@@ -57,7 +57,10 @@ fn every_value_that_is_asked_for_is_put_in_its_place() {
     assert!(!text.contains(SYSTEM) && !text.contains(&usual_image()) && !text.contains("\"localhost\""));
     let all = documents(&text);
     assert_eq!(all.len(), documents(&manifests(&usual())).len());
-    for one in &all {
+    // Its name is for users to write, wherever Kaos is.
+    let class = |one: &&Value| one["kind"] == "IngressClass";
+    assert_eq!(all.iter().filter(class).map(|one| &one["metadata"]["name"]).collect::<Vec<_>>(), ["kaos"]);
+    for one in all.iter().filter(|one| !class(one)) {
         let cluster =
             ["Namespace", "ClusterRole", "ClusterRoleBinding"].contains(&one["kind"].as_str().unwrap());
         let namespace = &one["metadata"]["namespace"];
@@ -116,6 +119,7 @@ fn what_is_granted_is_what_the_code_uses() {
     assert_eq!(role("ClusterRole", "kaos-autoscaler.kaos-system"), used(&autoscaler, ""));
     assert_eq!(role("ClusterRole", "kaos-autoscaler-victims.kaos-system"), used(&rights::CHOOSE, ""));
     let own = &used(&rights::LEAD, LEASE) | &used(&rights::KEEP, &shards.join(","));
+    let own = &own | &used(&rights::ENTRY, crate::cluster::ENTRY);
     assert_eq!(role("Role", "kaos-autoscaler"), own);
     assert_eq!(role("Role", "kaos-peers"), used(&rights::PEERS, ""));
     assert_eq!((of_kind(&all, "ClusterRole").len(), of_kind(&all, "Role").len()), (3, 2));
@@ -141,7 +145,8 @@ fn for_one_namespace_the_same_rights_are_given_there() {
                 one["metadata"]["name"] == format!("{}.{SYSTEM}", role["metadata"]["name"].as_str().unwrap())
             })
             .unwrap();
-        assert_eq!(granted(role), granted(same));
+        // What belongs to no namespace isn't read.
+        assert_eq!(granted(role), &granted(same) - &used(&rights::READ_CLASSES, ""));
         assert_eq!(role["metadata"]["namespace"], "default");
     }
     for binding in of_kind(&there, "RoleBinding") {
@@ -179,6 +184,7 @@ fn proxies_are_listed_with_whether_they_are_ready() {
     let peers = services.iter().find(|service| service["metadata"]["name"] == PEERS).unwrap();
     assert_eq!(peers["spec"]["clusterIP"], "None");
     assert!(peers["spec"]["publishNotReadyAddresses"].is_null());
+    assert!(services.iter().any(|service| service["metadata"]["name"] == crate::cluster::ENTRY));
     let ports: Vec<&str> = peers["spec"]["ports"]
         .as_array()
         .unwrap()
@@ -259,6 +265,15 @@ fn what_is_given_to_the_processes_is_understood() {
     }
 }
 
+#[test]
+fn the_class_names_what_serves_it() {
+    let all = documents(&manifests(&usual()));
+    let classes = of_kind(&all, "IngressClass");
+    assert_eq!(classes[0]["spec"]["controller"], kaos_kubernetes::ingress::CONTROLLER);
+    let overlay = read(&folder("namespaced/kustomization.yaml"));
+    assert!(overlay.contains("name: KAOS_INGRESS_CLASS\n          value: kaos\n"));
+}
+
 /// Two Secrets of one namespace and one of another, whose names are numbers to YAML or the usual namespace of Kaos.
 const SECRETS: [(&str, &str); 3] = [("shops", "a.example.com"), (SYSTEM, "1.5"), ("shops", "b")];
 
@@ -267,8 +282,10 @@ fn with_secrets(system: &str) -> Vec<Value> {
     let named =
         |(namespace, name): (&str, &str)| SecretName { namespace: namespace.into(), name: name.into() };
     let text = manifests(&install_at(system, DOMAIN, None));
-    assert_eq!(tls::with(text.clone(), &[], system), text);
-    documents(&tls::with(text, &SECRETS.map(named), system))
+    let none = documents(&tls::with(&text, &[], system));
+    assert_eq!(none.len(), documents(&text).len(), "no Role without a Secret");
+    assert!(tls::with(&text, &[], system).contains("--listen-tls=0.0.0.0:8443"));
+    documents(&tls::with(&text, &SECRETS.map(named), system))
 }
 
 #[test]

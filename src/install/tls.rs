@@ -1,5 +1,5 @@
-//! What `kaos install` prints more for certificates from Secrets: how they are named to the proxies, where TLS is taken, and the
-//! rights to these Secrets.
+//! What `kaos install` prints more for TLS: where it is taken, and for certificates from Secrets how they are named to the
+//! proxies, and the rights to them.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -10,13 +10,11 @@ use kaos_kubernetes::rights;
 /// Where the proxies' containers take TLS: a port that needs no rights.
 const PORT: u16 = 8443;
 
-/// `text`, the manifests, with what the proxies of the Kaos in `system` need for these Secrets; as it is if there are none.
-pub(super) fn with(text: String, secrets: &[SecretName], system: &str) -> String {
-    if secrets.is_empty() {
-        return text;
-    }
+/// `text`, the manifests, with what the proxies of the Kaos in `system` need for TLS, and for these Secrets.
+pub(super) fn with(text: &str, secrets: &[SecretName], system: &str) -> String {
     let flags: String = secrets.iter().map(flag).collect();
-    let text = edits(&flags).iter().fold(text, |text, (plain, secure)| text.replace(plain, secure));
+    let text =
+        edits(&flags).iter().fold(text.to_owned(), |text, (plain, secure)| text.replace(plain, secure));
     let mut by_namespace: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for secret in secrets {
         by_namespace.entry(&secret.namespace).or_default().push(format!("      - \"{}\"\n", secret.name));

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use kaos_core::ProxyId;
+use kaos_kubernetes::SecretName;
 use kaos_proxy::{Bound, Limits};
 use tokio::sync::watch;
 
@@ -18,7 +19,7 @@ use crate::instance::{Instance, VERSION};
 use crate::process::signals::{Signals, Told};
 use crate::process::{daemon, memory, ports};
 use crate::report::{Heard, Hub};
-use crate::tls::{self, Secrets};
+use crate::tls::{self, Ingresses, Kept, Secrets};
 
 /// What makes it ready.
 struct Standing {
@@ -35,11 +36,13 @@ pub(crate) async fn run(args: &Proxy) -> Result<(), Failure> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let bound = ports::requests(&args.settings(), cores, id.clone(), origin)?;
     let named = args.secrets.named()?;
-    let (bound, tls) = tls::listen(&args.settings(), !named.is_empty(), bound)?;
+    // Ingresses may name certificates at any time.
+    let elsewhere = !named.is_empty() || args.listen_tls.is_some();
+    let (bound, tls) = tls::listen(&args.settings(), elsewhere, bound)?;
     let listener = ports::admin(&args.settings()).await?;
     ports::raise_file_limit();
-    let watched = cluster::watch(&args.member, clock, None).await?;
-    let secrets = tls.clone().map(|kept| Secrets::follow(&watched.client, named, kept));
+    let watched = cluster::watch(&args.member, clock, None, true).await?;
+    let kept = tls.clone();
     let (hub, reports) = Hub::start(None);
     let standing = Standing { draining: watch::Sender::new(false), proxy: Arc::default() };
     let listen = bound.address();
@@ -51,7 +54,7 @@ pub(crate) async fn run(args: &Proxy) -> Result<(), Failure> {
     tokio::spawn(memory::give_back());
     // Who connects before the cluster is known waits in the listener's backlog: nobody is told that nothing is there.
     tokio::select! {
-        known = known(&watched, secrets) => known?,
+        known = known(&watched, named, kept) => known?,
         () = ended(&mut signals) => return Ok(()),
     }
     let limits = Limits { memory: kaos_proxy::cgroup(), ..ports::limits(&args.settings()) };
@@ -98,11 +101,12 @@ fn start(
 }
 
 /// Waits until the cluster is known, and what there is of its certificates.
-async fn known(watched: &Watched, secrets: Option<Secrets>) -> Result<(), Failure> {
+async fn known(watched: &Watched, named: Vec<SecretName>, kept: Option<Arc<Kept>>) -> Result<(), Failure> {
+    let Some(kept) = kept else { return watched.synced().await };
+    let secrets = Secrets::follow(&watched.client, named, kept.clone());
     watched.synced().await?;
-    if let Some(secrets) = secrets {
-        secrets.first().await;
-    }
+    secrets.first().await;
+    Ingresses::follow(&watched.client, watched.served(), kept).first().await;
     Ok(())
 }
 

@@ -20,6 +20,9 @@ pub(crate) enum Source {
     /// A Secret of the cluster, `NAMESPACE/NAME`, named as the first, second, …
     #[cfg(feature = "kubernetes")]
     Secret(usize, String),
+    /// A Secret that an Ingress names which was made then, in seconds since 1970: `NAMESPACE/NAME`.
+    #[cfg(feature = "kubernetes")]
+    Ingress(i64, String),
 }
 
 impl fmt::Display for Source {
@@ -27,7 +30,7 @@ impl fmt::Display for Source {
         match self {
             Source::Given(_, path) | Source::Found(path) => write!(out, "{}", path.display()),
             #[cfg(feature = "kubernetes")]
-            Source::Secret(_, name) => out.write_str(name),
+            Source::Secret(_, name) | Source::Ingress(_, name) => out.write_str(name),
         }
     }
 }

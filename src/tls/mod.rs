@@ -4,6 +4,8 @@
 //! Which of them a client gets is the proxy's business.
 
 mod files;
+#[cfg(feature = "kubernetes")]
+mod ingresses;
 mod kept;
 #[cfg(feature = "kubernetes")]
 mod secrets;
@@ -15,6 +17,8 @@ use kaos_proxy::Bound;
 
 use crate::config::Settings;
 use crate::failure::Failure;
+#[cfg(feature = "kubernetes")]
+pub(crate) use ingresses::Ingresses;
 pub(crate) use kept::Kept;
 #[cfg(feature = "kubernetes")]
 pub(crate) use secrets::Secrets;

@@ -79,7 +79,7 @@ impl Verdict {
 /// Decides at `now`.
 pub fn decide(policy: &Policy, seen: &Observation, memory: Memory, now: Moment) -> (Verdict, Memory) {
     let memory = memory.saw(seen.replicas.desired, now);
-    if seen.mode == Mode::Off {
+    if matches!(seen.mode, Mode::Off | Mode::Plain) {
         return (Verdict::stay(Why::Off), memory);
     }
     if seen.replicas.desired == 0 {

@@ -61,6 +61,8 @@ pub enum HostPattern {
     Exact(String),
     /// Every host that ends in this, which begins with a dot: `*.suffix`.
     Suffix(String),
+    /// Every host of one label before this, which begins with a dot: an Ingress's `*.suffix`. Nothing else reads it so.
+    Label(String),
     /// Every host.
     Any,
 }
@@ -91,7 +93,7 @@ impl fmt::Display for HostPattern {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             HostPattern::Exact(host) => out.write_str(host),
-            HostPattern::Suffix(suffix) => write!(out, "*{suffix}"),
+            HostPattern::Suffix(suffix) | HostPattern::Label(suffix) => write!(out, "*{suffix}"),
             HostPattern::Any => out.write_str("*"),
         }
     }

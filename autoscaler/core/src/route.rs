@@ -1,25 +1,70 @@
 //! Which workload a host and path belong to.
 //!
-//! Exact host before `*.suffix` (the longer first) before every host; on one host the longest path prefix wins, by whole
-//! elements: `/a` takes `/a` and `/a/b`, not `/ab`. A host whose paths don't match lets less exact hosts try.
+//! Exact host before one label under a suffix, before `*.suffix` (the longer first), before every host. On one host an exact
+//! path comes first, then the longest prefix, by whole elements: `/a` takes `/a` and `/a/b`, not `/ab`. A host whose paths
+//! don't match lets less exact hosts try.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
 use crate::host::HostPattern;
 use crate::id::WorkloadId;
+use crate::rule::Rule;
 
-/// Finds the index of a workload. Built whole, never changed.
+/// Finds the index of a workload. Built whole, then never changed.
 #[derive(Clone, Debug, Default)]
 pub struct RouteTable {
     exact: HashMap<String, Paths, FixedState>,
+    label: HashMap<String, Paths, FixedState>,
     suffix: HashMap<String, Paths, FixedState>,
     any: Paths,
 }
 
-/// Path prefixes of one host, longest first.
-type Paths = Vec<(String, usize)>;
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// The index of the workload.
+    pub workload: usize,
+    /// What is done with its requests on the way. `None`: nothing.
+    pub rule: Option<Arc<Rule>>,
+}
+
+impl Route {
+    /// To the workload of this index, and nothing is done on the way.
+    pub fn to(workload: usize) -> Self {
+        Route { workload, rule: None }
+    }
+}
+
+/// How a path is matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Matching {
+    /// This path alone, to its last slash.
+    Exact,
+    /// This path and all below it. A slash at its end doesn't count.
+    Prefix,
+}
+
+impl Matching {
+    /// `path` as it is compared.
+    pub fn normal(self, path: &str) -> &str {
+        match self {
+            Matching::Exact => path,
+            Matching::Prefix => path.trim_end_matches('/'),
+        }
+    }
+}
+
+/// The paths of one host.
+#[derive(Clone, Debug, Default)]
+struct Paths {
+    exact: HashMap<String, Route, FixedState>,
+    prefixes: HashMap<String, Route, FixedState>,
+    /// Bytes of the longest prefix: no longer part of a path needs a look.
+    longest: usize,
+}
 
 /// What a workload claims: its hosts and its path prefix.
 #[derive(Clone, Copy, Debug)]
@@ -49,57 +94,101 @@ impl RouteTable {
     pub fn build(claims: &[Claim<'_>]) -> (RouteTable, Vec<Conflict>) {
         let mut table = RouteTable::default();
         let mut conflicts = Vec::new();
-        for (index, claim) in claims.iter().enumerate() {
-            let prefix = claim.path.trim_end_matches('/');
+        for (workload, claim) in claims.iter().enumerate() {
             for host in claim.hosts {
-                let paths = table.paths_of(host);
-                match paths.iter().find(|(path, _)| path == prefix) {
-                    Some((_, taken)) if *taken == index => {}
-                    Some((_, taken)) => conflicts.push(Conflict {
-                        route: format!("{host}{prefix}/"),
-                        winner: claims[*taken].id.clone(),
+                match table.add(host, Matching::Prefix, claim.path, Route::to(workload)) {
+                    Err(taken) if taken != workload => conflicts.push(Conflict {
+                        route: format!("{host}{}/", Matching::Prefix.normal(claim.path)),
+                        winner: claims[taken].id.clone(),
                         loser: claim.id.clone(),
                     }),
-                    None => {
-                        let at = paths.partition_point(|(path, _)| path.len() >= prefix.len());
-                        paths.insert(at, (prefix.to_owned(), index));
-                    }
+                    _ => {}
                 }
             }
         }
         (table, conflicts)
     }
 
-    fn paths_of(&mut self, host: &HostPattern) -> &mut Paths {
-        match host {
+    /// Adds a route. `Err`: there is one for the same host and path already, and it leads to the workload of this index.
+    pub fn add(
+        &mut self,
+        host: &HostPattern,
+        matching: Matching,
+        path: &str,
+        route: Route,
+    ) -> Result<(), usize> {
+        let paths = match host {
             HostPattern::Exact(host) => self.exact.entry(host.clone()).or_default(),
+            HostPattern::Label(suffix) => self.label.entry(suffix.clone()).or_default(),
             HostPattern::Suffix(suffix) => self.suffix.entry(suffix.clone()).or_default(),
             HostPattern::Any => &mut self.any,
+        };
+        let path = matching.normal(path);
+        let among = match matching {
+            Matching::Exact => &mut paths.exact,
+            Matching::Prefix => &mut paths.prefixes,
+        };
+        if let Some(taken) = among.get(path) {
+            return Err(taken.workload);
         }
+        among.insert(path.to_owned(), route);
+        if matching == Matching::Prefix {
+            paths.longest = paths.longest.max(path.len());
+        }
+        Ok(())
     }
 
-    /// The index for `host` (normalised, see [`crate::host::normalise`]) and `path` (beginning with `/`).
+    /// The index of the workload for `host` (normalised, see [`crate::host::normalise`]) and `path` (beginning with `/`).
     pub fn find(&self, host: &str, path: &str) -> Option<usize> {
-        if let Some(index) = self.exact.get(host).and_then(|paths| longest(paths, path)) {
-            return Some(index);
+        self.route(host, path).map(|route| route.workload)
+    }
+
+    /// The route for `host` and `path`, as of [`RouteTable::find`].
+    pub fn route(&self, host: &str, path: &str) -> Option<&Route> {
+        if let Some(route) = self.exact.get(host).and_then(|paths| paths.find(path)) {
+            return Some(route);
         }
-        if !self.suffix.is_empty() {
-            let dots = host.bytes().enumerate().filter(|(_, byte)| *byte == b'.').map(|(at, _)| at);
-            for at in dots.filter(|at| *at > 0) {
-                let paths = host.get(at..).and_then(|suffix| self.suffix.get(suffix));
-                if let Some(index) = paths.and_then(|paths| longest(paths, path)) {
-                    return Some(index);
+        if !self.label.is_empty() || !self.suffix.is_empty() {
+            let mut dots = host.bytes().enumerate().filter(|(at, byte)| *byte == b'.' && *at > 0);
+            let mut rest = dots.next().and_then(|(at, _)| host.get(at..));
+            if let Some(route) = rest.and_then(|rest| self.label.get(rest)?.find(path)) {
+                return Some(route);
+            }
+            while let Some(suffix) = rest {
+                if let Some(route) = self.suffix.get(suffix).and_then(|paths| paths.find(path)) {
+                    return Some(route);
                 }
+                rest = dots.next().and_then(|(at, _)| host.get(at..));
             }
         }
-        longest(&self.any, path)
+        self.any.find(path)
     }
 }
 
-fn longest(paths: &Paths, path: &str) -> Option<usize> {
-    let matches =
-        |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    paths.iter().find(|(prefix, _)| matches(prefix)).map(|(_, index)| *index)
+impl Paths {
+    fn find(&self, path: &str) -> Option<&Route> {
+        self.exact.get(path).or_else(|| self.longest_prefix(path))
+    }
+
+    /// Tries what `path` begins with, from whole element to whole element, the longest first.
+    fn longest_prefix(&self, path: &str) -> Option<&Route> {
+        if self.prefixes.is_empty() {
+            return None;
+        }
+        let mut end = path.len();
+        if end > self.longest && path.as_bytes().get(self.longest) != Some(&b'/') {
+            end = path.as_bytes()[..self.longest].iter().rposition(|byte| *byte == b'/')?;
+        } else {
+            end = end.min(self.longest);
+        }
+        loop {
+            let prefix = path.get(..end)?;
+            if let Some(route) = self.prefixes.get(prefix) {
+                return Some(route);
+            }
+            end = prefix.rfind('/')?;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -158,6 +247,61 @@ mod tests {
         assert_eq!(conflicts[0].winner.name(), "w0");
         assert_eq!(conflicts[0].route, "a.test/x/");
         assert_eq!(table.find("b.test", "/"), None);
+    }
+
+    /// The examples of Kubernetes' own page on Ingress (path types and hostname wildcards), and what follows from them.
+    #[test]
+    fn an_ingress_means_what_kubernetes_says() {
+        use Matching::{Exact, Prefix};
+        for (matching, path, asked, matches) in [
+            (Prefix, "/", "/any/path", true),
+            (Exact, "/foo", "/foo", true),
+            (Exact, "/foo", "/bar", false),
+            (Exact, "/foo", "/foo/", false),
+            (Exact, "/foo/", "/foo", false),
+            (Prefix, "/foo", "/foo", true),
+            (Prefix, "/foo", "/foo/", true),
+            (Prefix, "/foo/", "/foo", true),
+            (Prefix, "/foo/", "/foo/", true),
+            (Prefix, "/aaa/bb", "/aaa/bbb", false),
+            (Prefix, "/aaa/bbb", "/aaa/bbb", true),
+            (Prefix, "/aaa/bbb/", "/aaa/bbb", true),
+            (Prefix, "/aaa/bbb", "/aaa/bbb/", true),
+            (Prefix, "/aaa/bbb", "/aaa/bbb/ccc", true),
+            (Prefix, "/aaa/bbb", "/aaa/bbbxyz", false),
+        ] {
+            let mut table = RouteTable::default();
+            let host = HostPattern::Exact("a.test".to_owned());
+            table.add(&host, matching, path, Route::to(7)).unwrap();
+            assert_eq!(table.find("a.test", asked), matches.then_some(7), "{matching:?} {path} {asked}");
+        }
+        let mut table = RouteTable::default();
+        let (exact, label) =
+            (HostPattern::Exact("bar.foo.com".to_owned()), HostPattern::Label(".foo.com".to_owned()));
+        let added = [
+            (&label, Prefix, "/"),
+            (&label, Exact, "/a"),
+            (&exact, Prefix, "/a"),
+            (&exact, Exact, "/a/b"),
+            (&exact, Prefix, "/a/b"),
+            (&HostPattern::Suffix(".foo.com".to_owned()), Prefix, "/"),
+        ];
+        for (workload, (host, matching, path)) in added.into_iter().enumerate() {
+            table.add(host, matching, path, Route::to(workload)).unwrap();
+        }
+        assert_eq!(table.add(&exact, Prefix, "/a/b/", Route::to(9)), Err(4));
+        for (host, path, found) in [
+            ("bar.foo.com", "/a/b", Some(3)),
+            ("bar.foo.com", "/a/b/", Some(4)),
+            ("bar.foo.com", "/a/c", Some(2)),
+            ("bar.foo.com", "/", Some(0)),
+            ("baz.foo.com", "/a", Some(1)),
+            ("baz.foo.com", "/a/", Some(0)),
+            ("baz.bar.foo.com", "/", Some(5)),
+            ("foo.com", "/", None),
+        ] {
+            assert_eq!(table.find(host, path), found, "{host}{path}");
+        }
     }
 
     proptest! {

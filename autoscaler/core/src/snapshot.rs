@@ -92,6 +92,8 @@ pub enum Mode {
     Observe(String),
     /// Not decided at all: its requests are only passed on.
     Off,
+    /// It has no count that anybody could decide on: the endpoints of a backend, as they are.
+    Plain,
 }
 
 /// One thing that a replica has to answer to be ready.

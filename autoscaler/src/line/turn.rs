@@ -102,7 +102,7 @@ impl Line {
         // What is only observed goes nowhere; a hold that was left behind still has to go.
         let acted = match seen.mode {
             Mode::Scale => verdict.decision,
-            Mode::Observe(_) | Mode::Off => Decision::Stay(Why::Off),
+            Mode::Observe(_) | Mode::Off | Mode::Plain => Decision::Stay(Why::Off),
         };
         if self.act(at, &seen, acted, now, actions) {
             let count = verdict.decision.aim(seen.replicas.desired) - seen.replicas.desired;

@@ -37,7 +37,7 @@ impl Track {
                     watch.runs(desired, now);
                 });
             }
-            Mode::Off => {
+            Mode::Off | Mode::Plain => {
                 self.shadow = None;
                 self.book.watching.end();
             }

@@ -5,6 +5,9 @@
 {{- if has .Release.Namespace .Values.namespaces }}
 {{- fail (printf "namespaces names %s, where Kaos itself is: for it to serve only some namespaces, install it into another one" .Release.Namespace) }}
 {{- end }}
+{{- if and .Values.ingressClass.default (not .Values.ingressClass.enabled) }}
+{{- fail "ingressClass.default has no effect without an IngressClass: set ingressClass.enabled to true" }}
+{{- end }}
 {{- if and .Values.podMonitor.labels (not .Values.podMonitor.enabled) }}
 {{- fail "podMonitor.labels has no effect without a PodMonitor: set podMonitor.enabled to true" }}
 {{- end }}

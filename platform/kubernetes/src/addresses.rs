@@ -23,7 +23,7 @@ struct Packed {
     pod: u16,
 }
 
-/// One address of one pod.
+/// One address of one pod; of something that nobody has named, with an empty `pod`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) uid: EndpointUid,

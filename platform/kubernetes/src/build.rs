@@ -17,7 +17,7 @@ use crate::fail::{Failing, Seen};
 use crate::gather;
 use crate::infer::{self, Way};
 use crate::note::{Kind, Note};
-use crate::object::{Deployment, PROGRESS_DEADLINE, Pod, Service, Slice, Trouble};
+use crate::object::{Deployment, PROGRESS_DEADLINE, Pod, Service, ServicePort, Slice, Trouble};
 
 /// What surrounds a Deployment.
 pub(crate) struct Around<'a> {
@@ -72,7 +72,12 @@ pub(crate) struct Built {
     pub(crate) waking: bool,
     /// The Service it is reached by.
     pub(crate) service: Option<Box<str>>,
+    /// The Services that lead to its pods, each with its ports that lead to the one where requests are taken.
+    pub(crate) doors: Box<[Door]>,
 }
+
+/// A Service that leads to a workload's pods, and its ports that lead to where it takes requests.
+pub(crate) type Door = (Box<str>, Box<[u16]>);
 
 /// Builds the workload of `deployment`.
 pub(crate) fn build(deployment: &Deployment, around: &Around<'_>, memory: &mut Memory) -> Built {
@@ -116,6 +121,7 @@ pub(crate) fn build(deployment: &Deployment, around: &Around<'_>, memory: &mut M
         invalid: invalid.into(),
         pods: Arc::new(pods),
     };
+    let doors = usable.as_ref().map(|(_, way)| doors(deployment, &leading, way)).unwrap_or_default();
     let workload = usable.zip(deployment.version).map(|((good, way), version)| {
         let (checks, why) =
             check::checks(&good.adoption.policy.readiness, &deployment.template, &way.port.target);
@@ -141,7 +147,19 @@ pub(crate) fn build(deployment: &Deployment, around: &Around<'_>, memory: &mut M
             contender: entry.contender.clone(),
         }
     });
-    Built { workload, entry, notes, due, waking, service }
+    Built { workload, entry, notes, due, waking, service, doors }
+}
+
+fn doors(deployment: &Deployment, leading: &[&Service], way: &Way) -> Box<[Door]> {
+    let template = &deployment.template;
+    let number = infer::number(&way.port.target, template);
+    let same = |port: &&ServicePort| {
+        port.target == way.port.target || number.is_some() && infer::number(&port.target, template) == number
+    };
+    let door = |service: &&Service| {
+        (service.name.clone(), service.ports.iter().filter(same).map(|port| port.port).collect())
+    };
+    leading.iter().map(door).collect()
 }
 
 /// The replicas of one workload.
@@ -155,9 +173,9 @@ struct Reached {
 
 fn reach(deployment: &Deployment, around: &Around<'_>, way: &Way) -> Reached {
     let slices = (around.slices)(&way.service);
-    let listed = gather::endpoints(&way.port, slices.iter().copied(), None);
+    let listed = gather::endpoints(&way.port, slices.iter().copied(), None, gather::Of::Pods);
     let all = match around.pods {
-        Some(pods) => gather::endpoints(&way.port, slices, Some(pods)),
+        Some(pods) => gather::endpoints(&way.port, slices, Some(pods), gather::Of::Pods),
         None => listed.clone(),
     };
     let ready = listed.0.iter().any(|endpoint| endpoint.phase == Phase::Ready);

@@ -42,6 +42,9 @@ mod shards;
 mod shelf;
 #[cfg(test)]
 mod shelf_test;
+mod tell;
+#[cfg(test)]
+mod tell_test;
 #[cfg(test)]
 mod testing;
 mod uninstall;
@@ -60,7 +63,9 @@ pub use shelf::{Learned, forget, place as learned_place};
 pub use uninstall::{Plan, Trouble, Uninstall};
 
 use crate::directory::Directory;
+use crate::entry::Addresses;
 use crate::note::Notes;
+use crate::serve::Served;
 use adopt::{Keeper, Signals};
 use call::Api;
 use events::Events;
@@ -101,6 +106,10 @@ pub struct Sources {
     pub synced: watch::Receiver<bool>,
     /// What people must be told of their workloads.
     pub notes: watch::Receiver<Notes>,
+    /// The Ingresses that are served.
+    pub served: watch::Receiver<Arc<[Served]>>,
+    /// Where requests come in: they are told.
+    pub entry: watch::Receiver<Addresses>,
 }
 
 /// The cluster, as the autoscaler writes to it.
@@ -135,7 +144,7 @@ impl Changing {
     /// Begins: stands for election, keeps counts, tells people. `clients` must not retry by themselves. Needs a tokio runtime.
     pub fn start(clients: impl Into<Clients>, sources: Sources, settings: Settings) -> Changing {
         let Settings { namespace, lease, pod, clock } = settings;
-        let Sources { directory, snapshots, synced, notes } = sources.clone();
+        let Sources { directory, snapshots, synced, notes, served, entry } = sources.clone();
         let api = Arc::new(Api::new(clients));
         let dropped = Arc::new(AtomicU64::new(0));
         let (events, notices) = Events::new(dropped.clone());
@@ -170,6 +179,13 @@ impl Changing {
             absent: HashMap::new(),
             left: HashMap::new(),
         };
+        let telling = tell::Telling {
+            api: api.clone(),
+            leadership: leadership.clone(),
+            leading: leading.clone(),
+            served,
+            entry,
+        };
         let mut tasks = JoinSet::new();
         let id = format!("{pod}_{:032x}", fastrand::u128(..));
         let candidate = Candidate { namespace: namespace.clone(), lease, id };
@@ -179,6 +195,7 @@ impl Changing {
             tasks.spawn(victims::restore(api.clone(), directory.clone(), retiring, restored)),
             tasks.spawn(compare::compare(api.clone(), events.clone(), choices, looked)),
             tasks.spawn(keeper.run(Signals { snapshots, synced, leading: leading.clone() })),
+            tasks.spawn(telling.run()),
             tasks.spawn(announce::announce(sources, leadership.clone(), events, clock)),
         ];
         let lead = Lead::start(api, candidate, leadership, leads);

@@ -29,12 +29,8 @@ impl HostRules {
         let refused: Vec<String> =
             said.iter().filter(|host| !self.allows(namespace, host)).map(ToString::to_string).collect();
         if !refused.is_empty() {
-            return Err(format!(
-                "kaos.dev/host = {:?}: allowed is a host below {namespace}.{}, or one that the operator allows this \
-                 namespace (--allow-hosts {namespace}=SUFFIX, or --any-host)",
-                refused.join(", "),
-                self.domain
-            ));
+            let allowed = self.allowed_to(namespace);
+            return Err(format!("kaos.dev/host = {:?}: {allowed}", refused.join(", ")));
         }
         let mut hosts = said.to_vec();
         if hosts.is_empty() {
@@ -56,7 +52,17 @@ impl HostRules {
         Ok(hosts)
     }
 
-    fn allows(&self, namespace: &str, host: &HostPattern) -> bool {
+    /// What hosts `namespace` may claim, as errors say it.
+    pub(crate) fn allowed_to(&self, namespace: &str) -> String {
+        format!(
+            "allowed is a host below {namespace}.{}, or one that the operator allows this namespace (--allow-hosts \
+             {namespace}=SUFFIX, or --any-host)",
+            self.domain
+        )
+    }
+
+    /// Whether `namespace` may claim `host`.
+    pub(crate) fn allows(&self, namespace: &str, host: &HostPattern) -> bool {
         // The names of Services inside the cluster are their namespaces' own, whoever may claim what else.
         if self.inside(host).is_some_and(|of| of != namespace) {
             return false;
@@ -69,7 +75,7 @@ impl HostRules {
     /// The namespace whose Service has the name `host`, if it is one: `….<namespace>.svc[.<cluster domain>]`.
     fn inside<'a>(&self, host: &'a HostPattern) -> Option<&'a str> {
         let text = match host {
-            HostPattern::Exact(text) | HostPattern::Suffix(text) => text.as_str(),
+            HostPattern::Exact(text) | HostPattern::Suffix(text) | HostPattern::Label(text) => text.as_str(),
             HostPattern::Any => return None,
         };
         let text = text.strip_suffix(&format!(".{}", self.cluster_domain)).unwrap_or(text);
@@ -85,7 +91,9 @@ fn below(pattern: &HostPattern, suffix: &str) -> bool {
         HostPattern::Exact(host) => {
             host == suffix || host.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'))
         }
-        HostPattern::Suffix(tail) => tail.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.')),
+        HostPattern::Suffix(tail) | HostPattern::Label(tail) => {
+            tail.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'))
+        }
         HostPattern::Any => false,
     }
 }

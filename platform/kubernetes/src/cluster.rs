@@ -16,9 +16,11 @@ use tracing::info;
 use crate::claim::HostRules;
 use crate::directory::Directory;
 use crate::follow::{Follow, Said, Which};
+use crate::ingress::{Class, Ingress};
 use crate::note::Notes;
 use crate::object::{Deployment, Service, Slice};
 use crate::picture::Picture;
+use crate::serve::Served;
 use crate::state::{Change, Part};
 use crate::task::Task;
 use crate::waking::Waking;
@@ -36,6 +38,11 @@ pub struct ReadSettings {
     pub namespaces: Vec<String>,
     /// Which hosts may be claimed.
     pub hosts: HostRules,
+    /// Ingresses of this class are served, and no IngressClass is read. `None`: those of every class whose controller is
+    /// [`CONTROLLER`](crate::ingress::CONTROLLER).
+    pub ingress_class: Option<String>,
+    /// Whether what Ingresses lead to is in the snapshots though nobody has adopted it: for who passes requests on.
+    pub backends: bool,
     /// Where [`Moment`]s count from.
     pub origin: std::time::Instant,
     /// Counts before Kaos came, where they are on record: the default of `max-scale` doesn't depend on a restart then.
@@ -49,6 +56,7 @@ pub struct Cluster {
     notes: watch::Receiver<Notes>,
     synced: watch::Receiver<bool>,
     directory: Arc<Directory>,
+    served: watch::Receiver<Arc<[Served]>>,
     _tasks: Vec<Task>,
 }
 
@@ -64,24 +72,39 @@ impl Cluster {
             [] => vec![None],
             some => some.iter().collect::<HashSet<_>>().into_iter().cloned().map(Some).collect(),
         };
-        let mut tasks = Vec::with_capacity(scopes.len() * 3 + 1);
+        let (tell_served, served) = watch::channel(Arc::default());
+        let mut tasks = Vec::with_capacity(scopes.len() * KINDS + 2);
         for scope in &scopes {
             tasks.extend(follow(client, scope.as_deref(), &changes));
         }
+        let lists = scopes.len() * KINDS + usize::from(settings.ingress_class.is_none());
+        if settings.ingress_class.is_none() {
+            let classes = Follow::<Class, _> {
+                what: "ingressclasses",
+                client: client.clone(),
+                namespace: None,
+                which: Which::All,
+                change: Box::new(|said: Said<_>| Change::Classes(said.part(None))),
+            };
+            tasks.push(Task::spawn(classes.run(changes.clone())));
+        }
+        let mut picture = Picture::new(settings.hosts, settings.backends);
+        picture.state.classes.only = settings.ingress_class.map(Into::into);
         let reader = Reader {
-            picture: Picture::new(settings.hosts),
+            picture,
             waking: Waking::new(client.clone(), changes),
-            lists: scopes.len() * 3,
+            lists,
             origin: settings.origin,
             originals: settings.originals,
             directory: directory.clone(),
             snapshots: tell_snapshot,
             notes: tell_notes,
+            served: tell_served,
             synced: tell_synced,
             published: None,
         };
         tasks.push(Task::spawn(reader.run(heard)));
-        Cluster { snapshots, notes, synced, directory, _tasks: tasks }
+        Cluster { snapshots, notes, synced, directory, served, _tasks: tasks }
     }
 
     /// The latest snapshot; an empty one of version 0 until everything was listed once.
@@ -99,15 +122,23 @@ impl Cluster {
         self.notes.clone()
     }
 
+    /// The Ingresses that are served.
+    pub fn served(&self) -> watch::Receiver<Arc<[Served]>> {
+        self.served.clone()
+    }
+
     /// Whether everything was listed once: never false again after that.
     pub fn synced(&self) -> watch::Receiver<bool> {
         self.synced.clone()
     }
 }
 
-fn follow(client: &Client, scope: Option<&str>, out: &mpsc::Sender<Change>) -> [Task; 3] {
+/// Kinds that are watched in each scope.
+const KINDS: usize = 4;
+
+fn follow(client: &Client, scope: Option<&str>, out: &mpsc::Sender<Change>) -> [Task; KINDS] {
     let of = |part: Option<&str>| part.map(str::to_owned);
-    let (one, two, three) = (of(scope), of(scope), of(scope));
+    let [one, two, three, four] = std::array::from_fn(|_| of(scope));
     let deployments = Follow::<Deployment, _> {
         what: "deployments",
         client: client.clone(),
@@ -129,10 +160,18 @@ fn follow(client: &Client, scope: Option<&str>, out: &mpsc::Sender<Change>) -> [
         which: Which::All,
         change: Box::new(move |said: Said<_>| Change::Slices(said.part(three.as_deref()))),
     };
+    let ingresses = Follow::<Ingress, _> {
+        what: "ingresses",
+        client: client.clone(),
+        namespace: of(scope),
+        which: Which::All,
+        change: Box::new(move |said: Said<_>| Change::Ingresses(said.part(four.as_deref()))),
+    };
     [
         Task::spawn(deployments.run(out.clone())),
         Task::spawn(services.run(out.clone())),
         Task::spawn(slices.run(out.clone())),
+        Task::spawn(ingresses.run(out.clone())),
     ]
 }
 
@@ -147,6 +186,7 @@ struct Reader {
     directory: Arc<Directory>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     notes: watch::Sender<Notes>,
+    served: watch::Sender<Arc<[Served]>>,
     synced: watch::Sender<bool>,
     published: Option<Instant>,
 }
@@ -179,7 +219,7 @@ impl Reader {
         }
         let Some(published) = self.published else { return Some(Instant::now()) };
         let soonest = published + PACE;
-        if !self.picture.state.touched.is_empty() {
+        if self.picture.state.has_changed() {
             return Some(soonest);
         }
         let due = self.picture.next_due()?;
@@ -196,12 +236,16 @@ impl Reader {
             Change::Deployments(Part::All(scope, _)) => Some((0, scope.clone())),
             Change::Services(Part::All(scope, _)) => Some((1, scope.clone())),
             Change::Slices(Part::All(scope, _)) => Some((2, scope.clone())),
+            Change::Ingresses(Part::All(scope, _)) => Some((3, scope.clone())),
+            Change::Classes(Part::All(scope, _)) => Some((4, scope.clone())),
             _ => None,
         };
         match change {
             Change::Deployments(part) => self.picture.state.deployments(part),
             Change::Services(part) => self.picture.state.take_services(part),
             Change::Slices(part) => self.picture.state.take_slices(part),
+            Change::Ingresses(part) => self.picture.state.take_ingresses(part),
+            Change::Classes(part) => self.picture.state.take_classes(part),
             Change::Pods(id, number, pods) if self.waking.heeds(&id, number) => {
                 if pods.put(self.picture.pods.entry(id.clone()).or_default()) {
                     self.picture.state.touched.insert(id);
@@ -231,6 +275,11 @@ impl Reader {
         // First the directory: whoever sees a workload finds what belongs to it.
         self.directory.replace(published.entries);
         self.snapshots.send_replace(published.snapshot);
+        self.served.send_if_modified(|served| {
+            let changed = *served != published.served;
+            *served = published.served;
+            changed
+        });
         self.notes.send_if_modified(|told| {
             let changed = *told != published.notes;
             let before = std::mem::replace(told, published.notes);
@@ -238,6 +287,15 @@ impl Reader {
                 told.all.iter().filter(|note| note.kind.warns() && before.all.binary_search(note).is_err())
             {
                 info!(workload = %note.workload, reason = note.kind.reason(), "{}", note.text);
+            }
+            let warns = told.ingresses.iter().filter(|note| note.kind.warns());
+            for note in warns.filter(|note| before.ingresses.binary_search(note).is_err()) {
+                info!(
+                    ingress = format!("{}/{}", note.namespace, note.name),
+                    reason = note.kind.reason(),
+                    "{}",
+                    note.text
+                );
             }
             changed
         });

@@ -22,6 +22,8 @@ fn settings(namespaces: &[&str]) -> ReadSettings {
     ReadSettings {
         namespaces: namespaces.iter().map(|it| (*it).to_owned()).collect(),
         hosts: rules(),
+        ingress_class: None,
+        backends: true,
         origin: Instant::now().into_std(),
         originals: None,
     }
@@ -263,9 +265,9 @@ async fn an_api_server_away_for_an_hour_changes_nothing_and_is_seen_again_within
     assert!(!snapshots.has_changed().unwrap());
     assert!(*cluster.synced().borrow());
     assert_eq!(ready(&before), 1);
-    // Tried every 1 to 2 s by each of three watches.
+    // Tried every 1 to 2 s by each of five watches.
     let tries = fake.asked("");
-    assert!((3 * 1800..3 * 3700).contains(&tries), "{tries}");
+    assert!((5 * 1800..5 * 3700).contains(&tries), "{tries}");
     fake.down(false);
     let back = Instant::now();
     let watches = fake.asked("endpointslices?&watch=true");

@@ -93,7 +93,7 @@ pub(crate) struct Scene(pub(crate) Picture);
 
 impl Scene {
     pub(crate) fn new() -> Self {
-        Scene(Picture::new(rules()))
+        Scene(Picture::new(rules(), true))
     }
 
     /// With a Service `shop` that leads to the Deployment `shop`, and these annotations on it.
@@ -111,6 +111,8 @@ impl Scene {
             "Deployment" => state.deployments(Part::One(name, kept(&object))),
             "Service" => state.take_services(Part::One(name, kept(&object))),
             "EndpointSlice" => state.take_slices(Part::One(name, kept(&object))),
+            "Ingress" => state.take_ingresses(Part::One(name, kept(&object))),
+            "IngressClass" => state.take_classes(Part::One(name, kept(&object))),
             other => panic!("{other}"),
         }
     }
@@ -124,7 +126,9 @@ impl Scene {
         let state = &mut self.0.state;
         state.deployments(all(objects.clone(), "Deployment"));
         state.take_services(all(objects.clone(), "Service"));
-        state.take_slices(all(objects, "EndpointSlice"));
+        state.take_slices(all(objects.clone(), "EndpointSlice"));
+        state.take_ingresses(all(objects.clone(), "Ingress"));
+        state.take_classes(all(objects, "IngressClass"));
     }
 
     /// The pods of the Deployment `shop`, as their watch has them.
@@ -154,7 +158,7 @@ pub(crate) fn id(name: &str) -> WorkloadId {
 }
 
 fn name(object: &Value) -> crate::object::Name {
-    let text = |key: &str| object["metadata"][key].as_str().unwrap().into();
+    let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().into();
     (text("namespace"), text("name"))
 }
 

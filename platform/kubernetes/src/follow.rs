@@ -289,7 +289,8 @@ impl<T: Watched, C> Follow<T, C> {
         if level == Level::ERROR {
             error!(
                 what = self.what, %error,
-                "the cluster refuses a watch: apply what `kaos install` prints, for Secrets with the same --tls-secret; \
+                "the cluster refuses a watch: apply what `kaos install` prints, for Secrets with the same --tls-secret, or \
+                 give the right to the Secret that an Ingress names; \
                  what is known stays, and it is tried again"
             );
         } else {

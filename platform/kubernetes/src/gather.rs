@@ -14,16 +14,26 @@ use crate::object::{Pod, ServicePort, Slice, Target};
 /// Endpoints, sorted by UID, and what their pods are called.
 pub(crate) type Gathered = (Vec<Endpoint>, HashMap<EndpointUid, PodName>);
 
+/// What is an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// A pod.
+    Pods,
+    /// A pod, or an address that somebody has written down.
+    Anything,
+}
+
 /// The endpoints behind `port`: those of `slices`, and those of `pods` that no slice lists yet.
 pub(crate) fn endpoints<'a>(
     port: &ServicePort,
     slices: impl IntoIterator<Item = &'a Slice>,
     pods: Option<&HashMap<Box<str>, Pod>>,
+    of: Of,
 ) -> Gathered {
     let mut found: HashMap<EndpointUid, (Address, u16)> = HashMap::new();
     for slice in slices {
         let Some((_, number)) = slice.ports.iter().find(|(name, _)| *name == port.name) else { continue };
-        for address in slice.addresses.iter() {
+        for address in slice.addresses.iter().filter(|it| of == Of::Anything || !it.pod.is_empty()) {
             merge(&mut found, address, *number);
         }
     }

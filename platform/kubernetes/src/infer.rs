@@ -24,7 +24,7 @@ pub(crate) struct Way {
 fn selects(selector: &Pairs, labels: &Pairs) -> bool {
     // Both are sorted by name.
     let mut labels = labels.iter();
-    selector.iter().all(|wanted| labels.any(|label| label == wanted))
+    !selector.is_empty() && selector.iter().all(|wanted| labels.any(|label| label == wanted))
 }
 
 /// The Services among `services` that lead to pods of `template`, by name.

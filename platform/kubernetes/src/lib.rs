@@ -1,6 +1,6 @@
 //! The platform seam over a Kubernetes cluster.
 //!
-//! Reading: watches of Deployments, Services and EndpointSlices become [`Snapshot`](kaos_core::Snapshot)s, with a
+//! Reading: watches of Deployments, Services, EndpointSlices and Ingresses become [`Snapshot`](kaos_core::Snapshot)s, with a
 //! [`Directory`] beside them for those who write. This crate knows no user's requests and no windows: when to scale is
 //! decided elsewhere.
 
@@ -16,6 +16,7 @@ mod condemn;
 pub mod connect;
 mod contest;
 pub mod directory;
+pub mod entry;
 mod fail;
 #[cfg(test)]
 mod fail_test;
@@ -28,9 +29,13 @@ mod gather;
 mod infer;
 #[cfg(test)]
 mod infer_test;
+pub mod ingress;
+#[cfg(test)]
+mod ingress_test;
 mod list;
 #[cfg(test)]
 mod list_test;
+mod nginx;
 pub mod note;
 mod object;
 mod page;
@@ -41,6 +46,7 @@ mod picture;
 mod picture_any_test;
 #[cfg(test)]
 mod picture_test;
+mod plain;
 mod protobuf;
 mod reduce;
 pub mod rights;
@@ -49,17 +55,20 @@ mod secret;
 #[cfg(test)]
 mod secret_test;
 mod selector;
+mod serve;
 mod state;
 mod task;
 mod waking;
 mod wire;
 #[cfg(test)]
 mod wire_test;
+mod wish;
 
 pub use claim::HostRules;
 pub use cluster::{Cluster, PACE, ReadSettings};
 pub use directory::Directory;
 /// A connection to the API server, for those who ask it something of their own.
 pub use kube::Client;
-pub use note::{Note, Notes};
+pub use note::{IngressNote, Note, Notes};
 pub use secret::{Secret, SecretName, Secrets};
+pub use serve::Served;

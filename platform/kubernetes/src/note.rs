@@ -1,4 +1,4 @@
-//! What users must be told of their workloads, as data: Events and `explain` are made from it.
+//! What users must be told of their workloads and Ingresses, as data: Events and `explain` are made from it.
 
 use std::sync::Arc;
 
@@ -15,12 +15,31 @@ pub struct Note {
     pub text: String,
 }
 
+/// One thing to be told of one Ingress.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IngressNote {
+    /// Its namespace.
+    pub namespace: Box<str>,
+    /// Its name there.
+    pub name: Box<str>,
+    /// Its UID.
+    pub uid: Arc<str>,
+    /// What it is about.
+    pub kind: Kind,
+    /// A sentence, without a full stop.
+    pub text: String,
+}
+
 /// What a note is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// Annotations, or what they lead to, aren't allowed: the last good ones stay, or it isn't adopted.
     Invalid,
-    /// Another workload has a host and path that this one claims too.
+    /// An annotation that Kaos doesn't have has no effect.
+    Unsupported,
+    /// What an Ingress sends requests to isn't there.
+    Backend,
+    /// Another has a host and path that this one claims too.
     HostConflict,
     /// It asked to be scaled and is only observed.
     ObserveOnly,
@@ -35,6 +54,8 @@ impl Kind {
     pub fn reason(self) -> &'static str {
         match self {
             Kind::Invalid => "InvalidAnnotation",
+            Kind::Unsupported => "UnsupportedAnnotation",
+            Kind::Backend => "BackendNotFound",
             Kind::HostConflict => "HostConflict",
             Kind::ObserveOnly => "ObserveOnly",
             Kind::Inferred => "Inferred",
@@ -44,7 +65,10 @@ impl Kind {
 
     /// Whether there is something for a user to do.
     pub fn warns(self) -> bool {
-        matches!(self, Kind::Invalid | Kind::HostConflict | Kind::ObserveOnly)
+        matches!(
+            self,
+            Kind::Invalid | Kind::Unsupported | Kind::Backend | Kind::HostConflict | Kind::ObserveOnly
+        )
     }
 }
 
@@ -55,4 +79,6 @@ pub struct Notes {
     pub all: Arc<[Note]>,
     /// Workloads that say `enabled` and aren't allowed as they are: the metric `kaos_invalid_workloads`.
     pub invalid: usize,
+    /// What is to be told of Ingresses. Sorted.
+    pub ingresses: Arc<[IngressNote]>,
 }

@@ -26,7 +26,7 @@ pub(crate) struct Deployment {
     pub(crate) generation: i64,
     /// Seconds since 1970.
     pub(crate) created: i64,
-    /// Kaos's and Knative's, no others.
+    /// Kaos's and Knative's; others mean nothing here.
     pub(crate) annotations: Pairs,
     pub(crate) replicas: u32,
     /// Label selector of its pods, as a query writes it. `None`: one that can't be written so.
@@ -111,7 +111,7 @@ pub(crate) struct Trouble {
     pub(crate) detail: Box<str>,
 }
 
-/// A Service with a selector.
+/// A Service. One that selects no pods has endpoints that somebody has written down.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Service {
     pub(crate) name: Box<str>,

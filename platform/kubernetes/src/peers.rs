@@ -108,7 +108,7 @@ fn addresses<'a>(
     let mut found = Addresses::new();
     for slice in slices {
         let Some((_, number)) = slice.ports.iter().find(|(name, _)| **name == *port) else { continue };
-        for address in slice.addresses.iter().filter(|address| counts(address.phase)) {
+        for address in slice.addresses.iter().filter(|it| counts(it.phase) && !it.pod.is_empty()) {
             let at = SocketAddr::new(address.ip, *number);
             let known = found.entry(ProxyId::new(&address.pod)).or_insert(at);
             *known = at.min(*known);

@@ -7,16 +7,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use kaos_core::host::HostPattern;
-use kaos_core::route::{Claim, RouteTable};
-use kaos_core::snapshot::Workload;
+use kaos_core::route::{Matching, Route, RouteTable};
+use kaos_core::snapshot::{Mode, Workload};
 use kaos_core::{Moment, Snapshot, WorkloadId};
 
-use crate::build::{self, Around, Built, Memory};
+use crate::build::{self, Around, Built, Door, Memory};
 use crate::claim::HostRules;
-use crate::contest::{self, Claimant};
+use crate::contest::{self, Claim, Claimant, Who};
 use crate::directory::Entry;
-use crate::note::{Kind, Note, Notes};
+use crate::note::{IngressNote, Kind, Note, Notes};
 use crate::object::Pod;
+use crate::plain;
+use crate::serve::{self, Adopted, Granted, Served};
 use crate::state::State;
 
 /// Everything that is built, and what it was built from.
@@ -30,8 +32,15 @@ pub(crate) struct Picture {
     rules: HostRules,
     memories: HashMap<WorkloadId, Box<Memory>>,
     built: BTreeMap<WorkloadId, Piece>,
+    /// Backends that nobody has adopted; none where they aren't wanted.
+    plain: BTreeMap<WorkloadId, Arc<Workload>>,
+    wants_backends: bool,
+    policies: plain::Policies,
     routes: Arc<RouteTable>,
     conflicts: Vec<Note>,
+    /// What is to be told of Ingresses.
+    ingress_notes: Arc<[IngressNote]>,
+    served: Arc<[Served]>,
     notes: Notes,
     /// What is to be told has changed since `notes` was made.
     untold: bool,
@@ -51,6 +60,7 @@ struct Piece {
     due: Option<Moment>,
     waking: bool,
     service: Option<Box<str>>,
+    doors: Box<[Door]>,
 }
 
 /// What others see.
@@ -59,11 +69,12 @@ pub(crate) struct Published {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) entries: HashMap<WorkloadId, Arc<Entry>>,
     pub(crate) notes: Notes,
+    pub(crate) served: Arc<[Served]>,
 }
 
 impl Picture {
-    /// An empty one.
-    pub(crate) fn new(rules: HostRules) -> Self {
+    /// An empty one. `backends`: what Ingresses lead to is to be in it though nobody has adopted it.
+    pub(crate) fn new(rules: HostRules, backends: bool) -> Self {
         Picture {
             state: State::default(),
             pods: HashMap::new(),
@@ -71,8 +82,13 @@ impl Picture {
             rules,
             memories: HashMap::new(),
             built: BTreeMap::new(),
+            plain: BTreeMap::new(),
+            wants_backends: backends,
+            policies: plain::Policies::default(),
             routes: Arc::default(),
             conflicts: Vec::new(),
+            ingress_notes: Arc::default(),
+            served: Arc::default(),
             notes: Notes::default(),
             untold: false,
             version: 0,
@@ -83,9 +99,12 @@ impl Picture {
     pub(crate) fn publish(&mut self, now: Moment) -> Published {
         let mut touched = std::mem::take(&mut self.state.touched);
         touched.extend(self.due(now));
-        let mut claims_changed = false;
+        let mut claims_changed = std::mem::take(&mut self.state.rerouted);
         for id in touched {
-            claims_changed |= self.rebuild(&id, now);
+            match self.plain.get_mut(&id) {
+                Some(backend) => put(backend, plain::build(&id, &self.state, &self.policies)),
+                None => claims_changed |= self.rebuild(&id, now),
+            }
         }
         if claims_changed {
             self.settle();
@@ -94,7 +113,12 @@ impl Picture {
         if std::mem::take(&mut self.untold) {
             self.notes = self.collect_notes();
         }
-        Published { snapshot: Arc::new(self.snapshot()), entries: self.entries(), notes: self.notes.clone() }
+        Published {
+            snapshot: Arc::new(self.snapshot()),
+            entries: self.entries(),
+            notes: self.notes.clone(),
+            served: self.served.clone(),
+        }
     }
 
     /// When something is to be built again though nothing may have changed.
@@ -135,7 +159,7 @@ impl Picture {
             rules: &self.rules,
             now,
         };
-        let Built { workload, entry, notes, due, waking, service } =
+        let Built { workload, entry, notes, due, waking, service, doors } =
             build::build(deployment, &around, self.memories.entry(id.clone()).or_default());
         let created = deployment.created;
         let claims = workload.as_ref().map(|workload| workload.hosts.clone()).unwrap_or_default();
@@ -156,60 +180,135 @@ impl Picture {
             _ => Arc::new(workload),
         });
         self.state.reach(id, before_service, service.as_deref());
+        let led = before.as_ref().is_none_or(|piece| piece.doors != doors);
+        // What an Ingress says over a policy says it over the new one too.
+        let old = before.as_ref().and_then(|piece| piece.workload.as_ref());
+        let ruled = old.map(|old| &old.policy) != workload.as_ref().map(|new| &new.policy);
+        let rerouted = (led || ruled) && !self.state.ingresses.is_empty();
         let (entry, told) = match before {
             Some(piece) if *piece.entry == entry => (piece.entry, Some(piece.notes)),
             before => (Arc::new(entry), before.map(|piece| piece.notes)),
         };
         self.untold |= told.is_none_or(|told| told != notes);
-        let piece = Piece { workload, claims, created, entry, notes, due, waking, service };
+        let piece = Piece { workload, claims, created, entry, notes, due, waking, service, doors };
         self.built.insert(id.clone(), piece);
-        !same
+        !same || rerouted
     }
 
     /// Says again who has which host, and builds the table of routes.
     fn settle(&mut self) {
-        let adopted =
-            || self.built.iter().filter_map(|(id, piece)| Some((id, piece, piece.workload.as_ref()?)));
-        let claimants: Vec<Claimant<'_>> = adopted()
-            .map(|(id, piece, workload)| Claimant {
-                id,
-                created: piece.created,
-                hosts: &piece.claims,
-                path: &workload.path,
-            })
-            .collect();
-        let (granted, conflicts) = contest::settle(&claimants);
+        let (hosts, routes) = self.contest();
         self.untold = true;
-        self.conflicts = conflicts
-            .into_iter()
-            .map(|conflict| Note {
-                workload: conflict.loser,
-                kind: Kind::HostConflict,
-                text: format!(
-                    "{} is {}'s, which is older: claim another host or path",
-                    conflict.route, conflict.winner
-                ),
-            })
-            .collect();
         let adopted = self.built.values_mut().filter_map(|piece| piece.workload.as_mut());
-        for (workload, hosts) in adopted.zip(granted) {
+        for (workload, hosts) in adopted.zip(hosts) {
             if workload.hosts != hosts {
                 *workload = Arc::new(Workload { hosts, ..(**workload).clone() });
             }
         }
-        let claims: Vec<Claim<'_>> = self
+        self.keep_backends(&routes);
+        let ids = self.workloads();
+        let place = |id: &WorkloadId| ids.binary_search_by(|workload| workload.id.cmp(id)).ok();
+        let mut table = RouteTable::default();
+        for route in &routes {
+            if let Some(at) = place(&route.target) {
+                let to = route.route(at, &ids[at].policy);
+                // None is granted twice.
+                let _ = table.add(&route.host, route.matching, &route.path, to);
+            }
+        }
+        for (at, workload) in ids.iter().enumerate().filter(|(_, workload)| workload.mode != Mode::Plain) {
+            for host in &workload.hosts {
+                // An Ingress that leads to the same workload says how.
+                let _ = table.add(host, Matching::Prefix, &workload.path, Route::to(at));
+            }
+        }
+        self.routes = Arc::new(table);
+    }
+
+    /// Who gets what: the hosts of each workload, and the routes of Ingresses. Tells those who don't.
+    fn contest(&mut self) -> (Vec<Vec<HostPattern>>, Vec<Granted>) {
+        let adopted: Vec<(&WorkloadId, &Piece, &Workload)> = self
             .built
-            .values()
-            .filter_map(|piece| piece.workload.as_deref())
-            .map(|workload| Claim { id: &workload.id, hosts: &workload.hosts, path: &workload.path })
+            .iter()
+            .filter_map(|(id, piece)| Some((id, piece, piece.workload.as_deref()?)))
             .collect();
-        // None is claimed twice any more.
-        self.routes = Arc::new(RouteTable::build(&claims).0);
+        let mut led = Adopted::default();
+        let mut by_age: Vec<_> = adopted.iter().collect();
+        by_age.sort_by_key(|(_, piece, _)| piece.created);
+        by_age.iter().for_each(|(id, piece, _)| led.add(id, &piece.doors));
+        let resolved = serve::resolve(&self.state, &led, &self.rules);
+        let own = adopted.iter().map(|(id, piece, workload)| own(id, piece, &workload.path));
+        let claimants: Vec<Claimant<'_>> =
+            own.chain(resolved.iter().map(serve::Resolved::claimant)).collect();
+        let (granted, lost) = contest::settle(&claimants);
+        let (mut conflicts, mut told) = (Vec::new(), Vec::new());
+        for lost in lost {
+            let winner = &claimants[lost.winner].who;
+            let text = format!("{} is {winner}'s, which is older: claim another host or path", lost.route);
+            match claimants[lost.loser].who {
+                Who::Deployment(id) => {
+                    conflicts.push(Note { workload: id.clone(), kind: Kind::HostConflict, text });
+                }
+                Who::Ingress(_) => {
+                    let ingress = &resolved[lost.loser - adopted.len()];
+                    told.push(ingress.note(Kind::HostConflict, text));
+                }
+            }
+        }
+        let (of_workloads, of_ingresses) = granted.split_at(adopted.len());
+        let hosts = adopted.iter().zip(of_workloads).map(|((_, piece, _), granted)| {
+            let hosts = piece.claims.iter().zip(granted).filter(|(_, granted)| **granted);
+            hosts.map(|(host, _)| host.clone()).collect()
+        });
+        let hosts = hosts.collect();
+        let routes = resolved.iter().zip(of_ingresses);
+        let routes = routes.flat_map(|(ingress, granted)| ingress.routes(granted)).collect();
+        told.extend(resolved.iter().flat_map(serve::Resolved::told));
+        told.sort();
+        told.dedup();
+        let mut by_age: Vec<_> = resolved.iter().collect();
+        by_age.sort_by_key(|ingress| (ingress.ingress.created, ingress.name));
+        let served: Arc<[Served]> = by_age.iter().map(|ingress| ingress.served()).collect();
+        drop(claimants);
+        (self.conflicts, self.ingress_notes, self.served) = (conflicts, told.into(), served);
+        (hosts, routes)
+    }
+
+    /// Keeps the backends that `routes` lead to, and no others.
+    fn keep_backends(&mut self, routes: &[Granted]) {
+        if !self.wants_backends {
+            return;
+        }
+        let wanted = serve::backends(routes);
+        let gone: Vec<WorkloadId> = self.plain.keys().filter(|id| !wanted.contains(*id)).cloned().collect();
+        for id in gone {
+            self.plain.remove(&id);
+            self.state.reach(&id, plain::parts(&id).map(|(service, _)| service), None);
+        }
+        for id in wanted {
+            let backend = plain::build(&id, &self.state, &self.policies);
+            match self.plain.get_mut(&id) {
+                Some(known) => put(known, backend),
+                None => {
+                    self.state.reach(&id, None, plain::parts(&id).map(|(service, _)| service));
+                    self.plain.insert(id, Arc::new(backend));
+                }
+            }
+        }
+    }
+
+    /// All that there are, sorted by id.
+    fn workloads(&self) -> Vec<Arc<Workload>> {
+        let adopted = self.built.values().filter_map(|piece| piece.workload.clone());
+        let mut all: Vec<Arc<Workload>> = adopted.chain(self.plain.values().cloned()).collect();
+        if !self.plain.is_empty() {
+            all.sort_by(|one, other| one.id.cmp(&other.id));
+        }
+        all
     }
 
     fn snapshot(&self) -> Snapshot {
-        let workloads = self.built.values().filter_map(|piece| piece.workload.clone()).collect();
-        Snapshot { version: self.version, routes: self.routes.clone(), workloads }
+        Snapshot { version: self.version, routes: self.routes.clone(), workloads: self.workloads().into() }
     }
 
     fn entries(&self) -> HashMap<WorkloadId, Arc<Entry>> {
@@ -221,7 +320,22 @@ impl Picture {
             self.built.values().flat_map(|piece| &piece.notes).chain(&self.conflicts).cloned().collect();
         all.sort();
         let invalid = self.built.values().filter(|piece| !piece.entry.invalid.is_empty()).count();
-        Notes { all: all.into(), invalid }
+        Notes { all: all.into(), invalid, ingresses: self.ingress_notes.clone() }
+    }
+}
+
+/// What a workload claims by its annotations.
+fn own<'p>(id: &'p WorkloadId, piece: &'p Piece, path: &'p str) -> Claimant<'p> {
+    let claim =
+        |host: &'p HostPattern| Claim { host, matching: Matching::Prefix, path, target: id, quiet: false };
+    let claims = piece.claims.iter().map(claim).collect();
+    Claimant { who: Who::Deployment(id), created: piece.created, claims }
+}
+
+/// Puts `new` in the place of what is known, which stays the same in memory if it says the same.
+fn put(known: &mut Arc<Workload>, new: Workload) {
+    if !equal(known, &new) {
+        *known = Arc::new(new);
     }
 }
 

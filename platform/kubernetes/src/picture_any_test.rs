@@ -51,6 +51,32 @@ fn any_service() -> impl Strategy<Value = Value> {
     )
 }
 
+fn any_ingress() -> impl Strategy<Value = Value> {
+    let host = select(vec!["", "a.shop.test", "*.shop.test", "elsewhere.test"]);
+    let service = select(vec!["one", "two", "x"]);
+    (select(vec!["i", "j"]), host, service, 0..4_u8, any::<bool>()).prop_map(
+        |(name, host, service, path, ours)| {
+            let backend = json!({"service": {"name": service, "port": {"number": if path == 3 { 81 } else { 80 }}}});
+            let paths = json!([{"path": format!("/{}", path % 2), "pathType": "Prefix", "backend": backend}]);
+            let size = if path == 2 { json!({"nginx.ingress.kubernetes.io/proxy-body-size": "1m"}) } else { json!({}) };
+            json!({
+                "kind": "Ingress",
+                "metadata": {"namespace": "prod", "name": name, "uid": format!("u{name}"), "annotations": size,
+                             "creationTimestamp": format!("202{}-01-01T00:00:00Z", 5 + path % 2)},
+                "spec": {"ingressClassName": if ours { "kaos" } else { "nginx" }, "defaultBackend": backend,
+                         "rules": [{"host": host, "http": {"paths": paths}}]},
+            })
+        },
+    )
+}
+
+/// A scene that serves the class `kaos`.
+fn scene() -> Scene {
+    let mut scene = Scene::new();
+    scene.0.state.classes.only = Some("kaos".into());
+    scene
+}
+
 fn any_slice() -> impl Strategy<Value = Value> {
     let pods = prop::collection::vec(
         (select(vec!["p", "q", "r"]), select(vec!["10.1.0.1", "10.1.0.2"]), any::<bool>()),
@@ -65,11 +91,13 @@ fn step() -> impl Strategy<Value = Step> {
         select(vec!["one", "two", "three"]).prop_map(|name| Step::Drop("Deployment", name.to_owned())),
         select(vec!["one", "two", "x"]).prop_map(|name| Step::Drop("Service", name.to_owned())),
         select(vec!["s", "t"]).prop_map(|name| Step::Drop("EndpointSlice", name.to_owned())),
+        select(vec!["i", "j"]).prop_map(|name| Step::Drop("Ingress", name.to_owned())),
     ];
     prop_oneof![
         3 => any_deployment().prop_map(Step::Put),
         3 => any_service().prop_map(Step::Put),
         3 => any_slice().prop_map(Step::Put),
+        3 => any_ingress().prop_map(Step::Put),
         2 => gone,
         3 => Just(Step::Publish),
         1 => Just(Step::Relist),
@@ -79,11 +107,11 @@ fn step() -> impl Strategy<Value = Step> {
 fn shown(scene: &mut Scene) -> Value {
     let published = scene.at(1);
     let find = |host: &str, path: &str| {
-        let at = published.snapshot.routes.find(host, path)?;
-        Some(published.snapshot.workloads[at].id.to_string())
+        let route = published.snapshot.routes.route(host, path)?;
+        Some(format!("{} {:?}", published.snapshot.workloads[route.workload].id, route.rule))
     };
     let mut routes = Vec::new();
-    for host in ["a.shop.test", "b.shop.test", "one.prod.example.com", "one.prod", "two.prod.svc"] {
+    for host in ["a.shop.test", "b.shop.test", "c.test", "one.prod.example.com", "one.prod", "two.prod.svc"] {
         routes.extend(["/", "/0", "/1"].map(|path| find(host, path)));
     }
     let mut pods: Vec<String> = published
@@ -93,13 +121,14 @@ fn shown(scene: &mut Scene) -> Value {
         .collect();
     pods.sort();
     let notes: Vec<String> = published.notes.all.iter().map(|note| format!("{note:?}")).collect();
-    json!([published.snapshot.workloads, routes, pods, notes, published.notes.invalid])
+    let served = format!("{:?} {:?}", published.served, published.notes.ingresses);
+    json!([published.snapshot.workloads, routes, pods, notes, published.notes.invalid, served])
 }
 
 proptest! {
     #[test]
     fn piece_by_piece_is_as_from_nothing(steps in prop::collection::vec(step(), 0..40)) {
-        let mut scene = Scene::new();
+        let mut scene = scene();
         let mut objects = std::collections::BTreeMap::new();
         for step in steps {
             match step {
@@ -112,6 +141,7 @@ proptest! {
                     match kind {
                         "Deployment" => scene.0.state.deployments(Part::One(at, None)),
                         "Service" => scene.0.state.take_services(Part::One(at, None)),
+                        "Ingress" => scene.0.state.take_ingresses(Part::One(at, None)),
                         _ => scene.0.state.take_slices(Part::One(at, None)),
                     }
                     objects.remove(&(kind.to_owned(), name));
@@ -124,7 +154,7 @@ proptest! {
                 }
             }
         }
-        let mut fresh = Scene::new();
+        let mut fresh = self::scene();
         objects.into_values().for_each(|object| fresh.put(object));
         prop_assert_eq!(shown(&mut scene), shown(&mut fresh));
     }

@@ -4,6 +4,7 @@
 //! and names that contradict each other are left out. How objects are read is `wire`'s to know.
 
 mod deployment;
+mod ingress;
 mod pod;
 mod slice;
 
@@ -13,7 +14,7 @@ use crate::object::{Kind, Service, ServicePort, Target};
 use crate::protobuf::{Message, schema};
 use crate::wire::{self, Meta, Parts, ServiceSpec, ServiceSpecPort, Watched};
 
-/// Of no concern is one that selects no pods.
+/// Of no concern is one that has no endpoints by itself, or leads nowhere.
 impl Watched for Service {
     const GROUP: &'static str = "";
     const VERSION: &'static str = "v1";
@@ -29,11 +30,11 @@ impl Watched for Service {
             (_, Some("None")) => Kind::Headless,
             _ => Kind::Cluster,
         };
-        if spec.selector.is_empty() {
+        let tcp = |port: &&ServiceSpecPort| port.protocol.as_deref().unwrap_or("TCP") == "TCP";
+        let ports: Box<[ServicePort]> = spec.ports.iter().flatten().filter(tcp).filter_map(port).collect();
+        if spec.selector.is_empty() && ports.is_empty() {
             return Ok(None);
         }
-        let tcp = |port: &&ServiceSpecPort| port.protocol.as_deref().unwrap_or("TCP") == "TCP";
-        let ports = spec.ports.iter().flatten().filter(tcp).filter_map(port).collect();
         Ok(meta.name.map(|name| Service { name, selector: spec.selector, ports, kind }))
     }
 }

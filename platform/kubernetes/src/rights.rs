@@ -29,7 +29,7 @@ const fn right(verb: &'static str, group: &'static str, resource: &'static str) 
 }
 
 /// What the cluster is read by: every proxy and every autoscaler. What is watched is listed first.
-pub const READ: [Right; 8] = [
+pub const READ: [Right; 12] = [
     right("list", "apps", "deployments"),
     right("watch", "apps", "deployments"),
     right("list", "", "services"),
@@ -38,7 +38,17 @@ pub const READ: [Right; 8] = [
     right("watch", "", "pods"),
     right("list", "discovery.k8s.io", "endpointslices"),
     right("watch", "discovery.k8s.io", "endpointslices"),
+    right("list", "networking.k8s.io", "ingresses"),
+    right("watch", "networking.k8s.io", "ingresses"),
+    LIST_CLASSES,
+    WATCH_CLASSES,
 ];
+
+/// Those of [`READ`] that are about no namespace: a role of one can't give them, and who is told an Ingress class needs none.
+pub const READ_CLASSES: [Right; 2] = [LIST_CLASSES, WATCH_CLASSES];
+
+/// What autoscalers find out by where requests come in: the proxies' Service, by its name.
+pub const ENTRY: [Right; 2] = [right("list", "", "services"), right("watch", "", "services")];
 
 /// What proxies are found by, in Kaos's own namespace: proxies and autoscalers.
 pub const PEERS: [Right; 2] = [
@@ -50,8 +60,9 @@ pub const PEERS: [Right; 2] = [
 /// right to any.
 pub const SECRETS: [Right; 2] = [right("list", "", "secrets"), right("watch", "", "secrets")];
 
-/// What autoscalers do to workloads, beside reading.
-pub const SCALE: [Right; 5] = [GET_DEPLOYMENT, GET_SCALE, PATCH_SCALE, PATCH_STATUS, CREATE_EVENT];
+/// What autoscalers do to workloads and Ingresses, beside reading.
+pub const SCALE: [Right; 6] =
+    [GET_DEPLOYMENT, GET_SCALE, PATCH_SCALE, PATCH_STATUS, CREATE_EVENT, PATCH_INGRESS_STATUS];
 
 /// What autoscalers choose the pods that go by. It can be left out.
 pub const CHOOSE: [Right; 1] = [PATCH_POD_STATUS];
@@ -62,6 +73,9 @@ pub const LEAD: [Right; 2] = [GET_LEASE, UPDATE_LEASE];
 /// What autoscalers do to the ConfigMaps where counts and what was learned are kept, by their names.
 pub const KEEP: [Right; 2] = [GET_CONFIGMAP, PATCH_CONFIGMAP];
 
+const LIST_CLASSES: Right = right("list", "networking.k8s.io", "ingressclasses");
+const WATCH_CLASSES: Right = right("watch", "networking.k8s.io", "ingressclasses");
+pub(crate) const PATCH_INGRESS_STATUS: Right = right("patch", "networking.k8s.io", "ingresses/status");
 pub(crate) const LIST_PODS: Right = right("list", "", "pods");
 pub(crate) const PATCH_POD_STATUS: Right = right("patch", "", "pods/status");
 pub(crate) const GET_DEPLOYMENT: Right = right("get", "apps", "deployments");

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use kaos_core::WorkloadId;
 
 use crate::infer;
+use crate::ingress::{Class, Classes, Ingress};
 use crate::object::{Deployment, Name, Pod, Service, Slice};
 
 /// More Services than this that change together touch every workload.
@@ -29,6 +30,8 @@ pub(crate) enum Change {
     Deployments(Part<Deployment>),
     Services(Part<Service>),
     Slices(Part<Slice>),
+    Ingresses(Part<Ingress>),
+    Classes(Part<Class>),
     /// Pods of a waking workload, from its watch of this number.
     Pods(WorkloadId, u64, Pods),
 }
@@ -77,14 +80,29 @@ pub(crate) struct State {
     owners: HashMap<Name, Box<str>>,
     /// Which workloads are reached by a Service.
     users: HashMap<Name, HashSet<WorkloadId>>,
+    pub(crate) ingresses: BTreeMap<Name, Box<Ingress>>,
+    pub(crate) classes: Classes,
     /// Workloads to be built again.
     pub(crate) touched: HashSet<WorkloadId>,
+    /// Ingresses, or what they may lead to, are others than before.
+    pub(crate) rerouted: bool,
 }
 
 impl State {
     /// The Services of `namespace`.
     pub(crate) fn services(&self, namespace: &str) -> Vec<&Service> {
         self.services.get(namespace).into_iter().flatten().collect()
+    }
+
+    /// A Service by its name.
+    pub(crate) fn service(&self, namespace: &str, name: &str) -> Option<&Service> {
+        let all = self.services.get(namespace)?;
+        all.get(all.binary_search_by(|known| (*known.name).cmp(name)).ok()?)
+    }
+
+    /// Whether there is something to be made of what was heard.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.rerouted || !self.touched.is_empty()
     }
 
     /// The slices of a Service.
@@ -167,12 +185,53 @@ impl State {
                 self.services.remove(&namespace);
             }
         }
+        // What leads to a Service may be led elsewhere.
+        self.rerouted |= !changed.is_empty() && !self.ingresses.is_empty();
         // To find out whom each of ten thousand Services concerns costs more than to build everything again.
         if changed.len() > MANY {
+            self.touched.extend(self.users.values().flatten().cloned());
             return self.touched.extend(self.deployments.keys().cloned());
         }
         for (namespace, services) in changed {
             self.touch_selected(&namespace, &services);
+            let names: HashSet<&str> = services.iter().flatten().map(|service| &*service.name).collect();
+            for name in names {
+                let users = self.users.get(&(namespace.clone(), name.into()));
+                self.touched.extend(users.into_iter().flatten().cloned());
+            }
+        }
+    }
+
+    /// Takes what a watch of Ingresses says.
+    pub(crate) fn take_ingresses(&mut self, part: Part<Ingress>) {
+        let known = |state: &State, scope: Option<&str>| {
+            let in_scope = |name: &&Name| scope.is_none_or(|scope| *name.0 == *scope);
+            state.ingresses.keys().filter(in_scope).cloned().collect()
+        };
+        for (name, ingress) in self.each(part, known) {
+            let served = |ingress: &Ingress| self.classes.serve(ingress);
+            let before = self.ingresses.get(&name).map(Box::as_ref);
+            // Those of others change nothing.
+            let concerns = before.is_some_and(served) || ingress.as_ref().is_some_and(served);
+            self.rerouted |= concerns && before != ingress.as_ref();
+            match ingress {
+                Some(ingress) => drop(self.ingresses.insert(name, Box::new(ingress))),
+                None => drop(self.ingresses.remove(&name)),
+            }
+        }
+    }
+
+    /// Takes what a watch of IngressClasses says.
+    pub(crate) fn take_classes(&mut self, part: Part<Class>) {
+        let known = |state: &State, _: Option<&str>| {
+            state.classes.known.keys().map(|name| (Box::default(), name.clone())).collect()
+        };
+        for ((_, name), class) in self.each(part, known) {
+            let before = match &class {
+                Some(class) => self.classes.known.insert(name, class.clone()),
+                None => self.classes.known.remove(&name),
+            };
+            self.rerouted |= before != class;
         }
     }
 

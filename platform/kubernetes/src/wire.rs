@@ -5,6 +5,7 @@
 //! each kind, and why, is said in `reduce`.
 
 mod deployment;
+mod ingress;
 mod meta;
 mod pod;
 mod service;
@@ -18,6 +19,7 @@ use serde_json::value::RawValue;
 pub(crate) use deployment::{
     Condition, Container, ContainerPort, DeploymentSpec, DeploymentStatus, PodTemplate, Probe,
 };
+pub(crate) use ingress::{BalancerStatus, ClassSpec, HttpPath, IngressBackend, IngressSpec, IngressStatus};
 pub(crate) use meta::{Meta, Writer};
 pub(crate) use pod::{ContainerStatus, PodSpec, PodStatus};
 pub(crate) use service::{ServiceSpec, ServiceSpecPort};
@@ -37,6 +39,9 @@ pub(crate) trait Watched: Clone + Debug + Send + Sized + 'static {
 
     /// Its fields in protobuf. `None`: it is read as JSON alone.
     const MESSAGE: Option<&'static Message>;
+
+    /// Whether its objects are in namespaces. Else they have names alone.
+    const NAMESPACED: bool = true;
 
     /// What is kept of an object. `None`: nothing, for it is of no concern. `Err`: what couldn't be read, and why.
     fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String>;
@@ -114,7 +119,7 @@ pub(crate) fn part<'a, P: Deserialize<'a>>(
 /// One object, reduced as it was read.
 #[derive(Clone, Debug)]
 pub(crate) struct Wire<T> {
-    /// Namespace and name. `None`: it hasn't both, or they can't be read.
+    /// Namespace, empty where its kind has none, and name. `None`: it hasn't both, or they can't be read.
     pub(crate) name: Option<Name>,
     /// What is kept of it. `Ok(None)`: it is of no concern. `Err`: what couldn't be read, and why.
     pub(crate) kept: Result<Option<T>, String>,
@@ -147,7 +152,10 @@ impl<'de, T: Watched> Deserialize<'de> for Wire<T> {
             Err(_) => part("metadata", parts.metadata).ok().flatten().unwrap_or_default(),
         };
         Ok(Wire {
-            name: called.namespace.zip(called.name),
+            name: match T::NAMESPACED {
+                true => called.namespace.zip(called.name),
+                false => called.name.map(|name| (Box::default(), name)),
+            },
             kept: meta.and_then(|meta| T::reduce(meta, &parts)),
             version: called.resource_version.filter(|version| !version.is_empty()),
         })

@@ -47,7 +47,7 @@ impl Trip<'_> {
         };
         let Stream { mut outflow, response, fresh } = stream;
         let worker = self.record.worker.clone();
-        let patience = self.routed.seat.gate.view().workload.policy.response_start_timeout;
+        let patience = self.routed.policy(|policy| policy.response_start_timeout);
         let deadline = self.deadline(&permit);
         let mut until = self.until(deadline, patience, 0);
         let progress = |moved, waits| until.note(moved, waits);
@@ -88,8 +88,8 @@ impl Trip<'_> {
         permit: &Permit,
     ) -> Result<Result<Stream, Fault>, Ended> {
         let worker = self.record.worker.clone();
-        let policy = self.routed.seat.gate.view().workload.policy.clone();
-        self.watch.until(self.deadline(permit).min(worker.now() + policy.response_start_timeout));
+        let patience = self.routed.policy(|policy| policy.response_start_timeout);
+        self.watch.until(self.deadline(permit).min(worker.now() + patience));
         self.watch.mind_client(true);
         loop {
             let session = permit.port.pool.session(&worker, &permit.grant.slot, IDLE);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kaos_core::snapshot::Mode;
 use kaos_core::{Moment, Workload};
 
 use crate::refuse::Refusal;
@@ -36,12 +37,18 @@ impl View {
         self.slots.iter().any(|slot| slot.is_open())
     }
 
-    /// The answer to those who wait, if nothing is ready or on its way and the start is known to fail.
+    /// The answer to those who wait, if nothing is ready or on its way and the start is known to fail, or nobody would begin
+    /// one.
     pub(crate) fn known_failure(&self, now: Moment) -> Option<Refusal> {
+        if !self.slots.is_empty() || self.workload.replicas.starting > 0 {
+            return None;
+        }
+        if self.workload.mode == Mode::Plain {
+            return Some(Refusal::NoEndpoint);
+        }
         let failure =
             self.workload.failure.as_ref().filter(|failure| failure.known && now < failure.retry_at)?;
-        let hopeless = self.slots.is_empty() && self.workload.replicas.starting == 0;
-        hopeless.then(|| Refusal::StartFailed(failure.detail.clone(), failure.retry_at.since(now)))
+        Some(Refusal::StartFailed(failure.detail.clone(), failure.retry_at.since(now)))
     }
 
     /// How long the last start that is known took; a second if none is.

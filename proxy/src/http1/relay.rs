@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -194,7 +195,7 @@ pub(crate) async fn answer(
     let Opening { out, encoding, delimited, keep } = open(head, &sent.answer, feed, record, routed);
     let client = feed.upload.client;
     let mut pump = Pump::new(out, sent.answer.body.clone(), encoding);
-    let policy = routed.seat.gate.view().workload.policy.clone();
+    let policy = routed.policy(Arc::clone);
     let progress = Progress::new(watch, &worker, sent.deadline, &policy, feed.upload.moved());
     let mut to = sent.link.socket.clone();
     let from = to.clone();
@@ -254,7 +255,7 @@ pub(crate) async fn stream(
     let Opening { out, encoding, delimited, keep } = open(head, &streamed.answer, feed, record, routed);
     let client = feed.upload.client;
     let mut pour = Pour::new(out, encoding, streamed.answer.body.has_ended());
-    let policy = routed.seat.gate.view().workload.policy.clone();
+    let policy = routed.policy(Arc::clone);
     let left = streamed.outflow.moved(&feed.upload);
     let progress = Progress::new(watch, &worker, streamed.deadline, &policy, left);
     let download = poll_fn(|cx| {
@@ -305,7 +306,7 @@ fn open(
     let (encoding, delimited) = respond::framing(head, answer);
     let keep = delimited && head.keep_alive && feed.finished && worker.keeps_connections();
     let mut out = worker.buffers.take();
-    respond::answer(head, answer, &record.request_id, &routed.wait, keep, &mut out);
+    respond::answer(head, answer, &record.request_id, &routed.wait, routed.extra.as_ref(), keep, &mut out);
     Opening { out, encoding, delimited, keep }
 }
 

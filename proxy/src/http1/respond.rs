@@ -10,6 +10,7 @@ use crate::http1::write::{decimal, field};
 use crate::ledger::Phases;
 use crate::pump::Encoding;
 use crate::refuse::{Detail, Refusal};
+use crate::rule::{Extra, replaces};
 use crate::sabotage::{Rule, is_off};
 use crate::upstream::answer::Answer;
 
@@ -28,6 +29,7 @@ pub(crate) fn answer(
     answer: &Answer,
     request_id: &str,
     wait: &Wait,
+    extra: Option<&Extra>,
     keep: bool,
     out: &mut Vec<u8>,
 ) {
@@ -42,6 +44,7 @@ pub(crate) fn answer(
     for known in answer.fields.iter() {
         match known.kind {
             Name::Trailer if chunked && head.takes_trailers => field(out, known.name, known.value),
+            _ if replaces(extra, known.name) => {}
             _ if passes_back(known.kind, wait) && !(listed && answer.fields.is_listed(&known)) => {
                 field(out, known.name, known.value);
             }
@@ -67,6 +70,7 @@ pub(crate) fn answer(
         None => persistence(head, keep, out),
     }
     field(out, b"X-Request-Id", request_id.as_bytes());
+    extra.into_iter().flatten().for_each(|(name, value)| field(out, name.as_bytes(), value.as_bytes()));
     if let Some((span, phases)) = wait.cold {
         cold(span, phases, out);
     }
@@ -123,10 +127,7 @@ pub(crate) fn refusal(
     out.push(b' ');
     out.extend_from_slice(refusal.phrase().as_bytes());
     out.extend_from_slice(b"\r\n");
-    match refusal {
-        Refusal::NoWake(_) => out.extend_from_slice(b"Cache-Control: no-store\r\n"),
-        _ => out.extend_from_slice(b"Content-Type: application/problem+json\r\n"),
-    }
+    refusal.fields().for_each(|(name, value)| field(out, name.as_bytes(), value.as_bytes()));
     // A 204 has no length (RFC 9110 §8.6).
     if refusal.status() != 204 {
         out.extend_from_slice(b"Content-Length: ");
@@ -185,7 +186,7 @@ pub(crate) fn grpc(refusal: &Refusal, detail: Detail, record: &crate::admit::Rec
 
 /// The body of our own answer. Empty where it is no error.
 pub(crate) fn problem(refusal: &Refusal, detail: Detail, record: &crate::admit::Record) -> String {
-    if let Refusal::NoWake(_) = refusal {
+    if !refusal.is_error() {
         return String::new();
     }
     let workload = record.seat.as_ref().map(|seat| &seat.gate.id);

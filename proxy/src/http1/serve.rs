@@ -126,7 +126,7 @@ impl Connection {
         self.watch.rest(None);
         self.head.passed = self.passed_on();
         record.begin_entry(self.client, Some(&self.head));
-        let mut routed = match route(&self.worker, &self.head, &self.socket, &mut record) {
+        let mut routed = match route(&self.worker, &self.head, self.client, &self.socket, &mut record) {
             Ok(routed) => routed,
             Err(refusal) => {
                 let whole = self.head.body.has_ended();
@@ -198,7 +198,7 @@ impl Connection {
         let keep = whole && self.head.keep_alive && !refusal.closes() && self.worker.keeps_connections();
         let detail = self.worker.config().error_detail;
         let mut out = self.worker.buffers.take();
-        let grpc = self.head.is_grpc() && !matches!(refusal, Refusal::NoWake(_));
+        let grpc = self.head.is_grpc() && refusal.is_error();
         let mut sent = 0;
         if grpc {
             respond::grpc_refusal(refusal, detail, record, keep, &mut out);

@@ -27,8 +27,16 @@ pub(crate) async fn run(
     let worker = record.worker.clone();
     record.answered(&sent.answer);
     let mut out = worker.buffers.take();
-    respond::answer(head, &sent.answer, &record.request_id, &routed.wait, true, &mut out);
-    let silence = routed.seat.gate.view().workload.policy.stream_idle_timeout;
+    respond::answer(
+        head,
+        &sent.answer,
+        &record.request_id,
+        &routed.wait,
+        routed.extra.as_ref(),
+        true,
+        &mut out,
+    );
+    let silence = routed.policy(|policy| policy.stream_idle_timeout);
     let replica = sent.link.socket.clone();
     let mut up = Pump::new(Vec::new(), Framing::UntilClose, Encoding::Identity);
     let mut down = Pump::new(out, Framing::UntilClose, Encoding::Identity);

@@ -14,6 +14,7 @@ use crate::mux::frame::Reason;
 use crate::pace::PATIENCE;
 use crate::refuse::Refusal;
 use crate::rounds::Watched;
+use crate::rule::replaces;
 use crate::upstream::answer::Answer;
 use crate::worker::Worker;
 
@@ -23,8 +24,10 @@ pub(super) fn begin(sender: &Sender, answer: &Answer, record: &mut Record, route
     sender.head(ended, |out| {
         status(out, answer.status);
         let listed = answer.fields.lists_more();
+        let extra = routed.extra.as_ref();
         for known in answer.fields.iter().filter(|known| passes_back(known.kind, &routed.wait)) {
-            if !(listed && answer.fields.is_listed(&known)) {
+            let ends_here = listed && answer.fields.is_listed(&known);
+            if !(ends_here || replaces(extra, known.name)) {
                 field(out, known.name, known.value);
             }
         }
@@ -32,6 +35,7 @@ pub(super) fn begin(sender: &Sender, answer: &Answer, record: &mut Record, route
             number(out, b"content-length", length);
         }
         field(out, b"x-request-id", record.request_id.as_bytes());
+        extra.into_iter().flatten().for_each(|(name, value)| field(out, name.as_bytes(), value.as_bytes()));
         if let Some((span, phases)) = routed.wait.cold {
             field(out, b"x-kaos-cold-start", b"true");
             field(out, b"server-timing", server_timing(span, phases).as_bytes());
@@ -64,7 +68,7 @@ impl Form {
 /// Answers in the place of a replica. Returns the content, which is to be handed over.
 pub(super) fn refuse(sender: &Sender, refusal: &Refusal, mut record: Record, form: Form) -> Bytes {
     record.refused(refusal);
-    if let (Form::Grpc, false) = (form, matches!(refusal, Refusal::NoWake(_))) {
+    if let (Form::Grpc, true) = (form, refusal.is_error()) {
         record.note(|entry| entry.cut = false);
         refuse_grpc(sender, refusal, &record);
         return Bytes::new();
@@ -75,10 +79,7 @@ pub(super) fn refuse(sender: &Sender, refusal: &Refusal, mut record: Record, for
     record.note(|entry| (entry.sent, entry.cut) = (body.len() as u64, false));
     sender.head(body.is_empty(), |out| {
         status(out, refusal.status());
-        match refusal {
-            Refusal::NoWake(_) => field(out, b"cache-control", b"no-store"),
-            _ => field(out, b"content-type", b"application/problem+json"),
-        }
+        refusal.fields().for_each(|(name, value)| field(out, name.as_bytes(), value.as_bytes()));
         if !body.is_empty() {
             number(out, b"content-length", body.len() as u64);
         }

@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -200,7 +201,7 @@ impl Stream<'_> {
     }
 
     async fn answer(self, head: &Head, body: FromStream, mut record: Record) -> Option<Left> {
-        let mut routed = match route(self.worker, head, self.socket, &mut record) {
+        let mut routed = match route(self.worker, head, self.client, self.socket, &mut record) {
             Ok(routed) => routed,
             Err(refusal) => return self.refuse(&refusal, record),
         };
@@ -280,7 +281,7 @@ impl Stream<'_> {
         record: Record,
         routed: Routed,
     ) {
-        let policy = routed.seat.gate.view().workload.policy.clone();
+        let policy = routed.policy(Arc::clone);
         let silence = policy.stream_idle_timeout;
         let pace = Pace::new(policy.min_transfer_rate, silence);
         self.watch.until(deadline.min(record.worker.now() + silence));

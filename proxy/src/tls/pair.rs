@@ -47,6 +47,11 @@ impl Pair {
         &self.names
     }
 
+    /// The same pair, shown to who asks for one of these names and to nobody else.
+    pub fn shown_for(self, names: Vec<String>) -> Pair {
+        Pair { names, ..self }
+    }
+
     /// When it ends to be valid, in seconds since 1970 UTC.
     pub fn expires(&self) -> u64 {
         self.expires

@@ -36,6 +36,43 @@ pub(crate) fn write(head: &Head, client: Client, said: bool, out: &mut Vec<u8>) 
     Ok(())
 }
 
+/// Whether the request came over TLS: here, or to a trusted proxy by its own words.
+pub(crate) fn is_secure(head: &Head, client: Client) -> bool {
+    let https = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"https");
+    // Of several proxies the first heard it from the client.
+    let first =
+        |name, by: u8| values(head, name).next().and_then(|value| value.split(|byte| *byte == by).next());
+    let proto = || first(PROTO, b',').is_some_and(https);
+    let element = || {
+        first(FORWARDED, b',').is_some_and(|element| {
+            element.split(|byte| *byte == b';').any(|pair| {
+                let pair = pair.trim_ascii();
+                let is_proto = pair.get(..6).is_some_and(|name| name.eq_ignore_ascii_case(b"proto="));
+                is_proto && pair.get(6..).is_some_and(|value| https(unquoted(value)))
+            })
+        })
+    };
+    client.secure || client.trusted && (proto() || element())
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
+}
+
+/// The addresses that are named as those for whom it was forwarded, in order, up to what is none.
+pub(crate) fn addresses(head: &Head) -> impl DoubleEndedIterator<Item = IpAddr> {
+    let all: Vec<IpAddr> = values(head, FOR)
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .map(|address| std::str::from_utf8(address.trim_ascii()).ok()?.parse().ok())
+        // Before what can't be read nobody is believed.
+        .collect::<Vec<Option<IpAddr>>>()
+        .rsplit(Option::is_none)
+        .next()
+        .map(|known| known.iter().flatten().copied().collect())
+        .unwrap_or_default();
+    all.into_iter()
+}
+
 /// The client is the first who is known.
 fn begin(head: &Head, client: Client, out: &mut Vec<u8>) {
     let start = out.len();

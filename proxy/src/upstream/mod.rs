@@ -2,7 +2,7 @@
 //! serves the request; HTTP/2 is in [`http2`].
 
 pub(crate) mod answer;
-mod forwarded;
+pub(crate) mod forwarded;
 pub(crate) mod http2;
 pub(crate) mod link;
 pub(crate) mod port;

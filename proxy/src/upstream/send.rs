@@ -16,6 +16,8 @@ use crate::upstream::forwarded::{self, Dropped};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hop<'a> {
     pub(crate) client: Client,
+    /// What is asked for.
+    pub(crate) target: &'a [u8],
     pub(crate) request_id: &'a str,
     /// For a request that names no host.
     pub(crate) replica: SocketAddr,
@@ -27,7 +29,7 @@ pub(crate) struct Hop<'a> {
 pub(crate) fn head(head: &Head, hop: &Hop<'_>, out: &mut Vec<u8>) -> Result<(), Dropped> {
     out.extend_from_slice(head.method.as_str().as_bytes());
     out.push(b' ');
-    out.extend_from_slice(&head.target);
+    out.extend_from_slice(hop.target);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     if head.host.is_empty() {
         field(out, b"Host", hop.replica.to_string().as_bytes());

@@ -24,7 +24,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kaos_core::host::HostPattern;
-use kaos_core::route::{Claim, RouteTable};
+use kaos_core::route::{Claim, Matching, Route, RouteTable};
+use kaos_core::rule::Rule;
 use kaos_core::snapshot::{Hold, Phase, Replicas, StartFailure, StartTimes};
 use kaos_core::{Endpoint, EndpointUid, Moment, Policy, ProxyId, Report, Snapshot, Workload, WorkloadId};
 use kaos_proxy::{Access, Bound, Certificates, Config, Detail, Limits, Proxy, Totals, WorkloadTotals, bind};
@@ -54,6 +55,8 @@ pub struct Rig {
     pub peers: watch::Sender<BTreeMap<ProxyId, SocketAddr>>,
     pub reports: mpsc::Receiver<Report>,
     workload: Workload,
+    /// What the route to it says of its requests.
+    rule: Option<Arc<Rule>>,
     version: u64,
     replicas: Vec<u16>,
 }
@@ -121,7 +124,7 @@ impl Rig {
             checks: Arc::default(),
             contender: None,
         };
-        let (snapshots, seen) = watch::channel(picture(0, vec![workload.clone()]));
+        let (snapshots, seen) = watch::channel(picture(0, vec![workload.clone()], None));
         let (report, reports) = mpsc::channel(100_000);
         let (peers, ready) = watch::channel(BTreeMap::new());
         let bound = complete(bind(config).unwrap()).with_peers(ready);
@@ -137,6 +140,7 @@ impl Rig {
             peers,
             reports,
             workload,
+            rule: None,
             version: 0,
             replicas: Vec::new(),
         }
@@ -158,7 +162,7 @@ impl Rig {
         self.version += 1;
         let marker = WorkloadId::new("local", &format!("version-{}", self.version));
         workloads.push(Workload { id: marker.clone(), hosts: Vec::new(), ..self.workload.clone() });
-        self.snapshots.send_replace(picture(self.version, workloads));
+        self.snapshots.send_replace(picture(self.version, workloads, self.rule.clone()));
         until("the proxy acts on it", || self.totals().workloads.contains_key(&marker));
     }
 
@@ -170,6 +174,12 @@ impl Rig {
     /// Changes the workload and publishes it.
     pub fn change(&mut self, change: impl FnOnce(&mut Workload)) {
         change(&mut self.workload);
+        self.show();
+    }
+
+    /// Publishes that its route says this.
+    pub fn rule(&mut self, rule: Rule) {
+        self.rule = Some(Arc::new(rule));
         self.show();
     }
 
@@ -295,10 +305,15 @@ impl Rig {
     }
 }
 
-fn picture(version: u64, workloads: Vec<Workload>) -> Arc<Snapshot> {
+fn picture(version: u64, workloads: Vec<Workload>, rule: Option<Arc<Rule>>) -> Arc<Snapshot> {
     let claims: Vec<_> =
         workloads.iter().map(|one| Claim { id: &one.id, hosts: &one.hosts, path: &one.path }).collect();
-    let routes = Arc::new(RouteTable::build(&claims).0);
+    let mut routes = RouteTable::build(&claims).0;
+    if rule.is_some() {
+        routes = RouteTable::default();
+        routes.add(&HostPattern::Any, Matching::Prefix, "/", Route { workload: 0, rule }).unwrap();
+    }
+    let routes = Arc::new(routes);
     let workloads = workloads.into_iter().map(Arc::new).collect();
     Arc::new(Snapshot { version, routes, workloads })
 }

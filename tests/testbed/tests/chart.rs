@@ -32,6 +32,9 @@ fn for_one_namespace_too() {
     let objects = rendered(&[set("namespaces", json!(["default"]))]);
     assert_eq!(changes(&overlay, &objects), json!({}));
     assert!(!objects.keys().any(|object| object.starts_with("ClusterRole")), "{:?}", objects.keys());
+    let named = rendered(&[set("namespaces", json!(["default"])), set("ingressClass.name", json!("edge"))]);
+    let read = |part: &str| field(part, "template/spec/containers/0/env/5/value", "edge");
+    assert_eq!(changes(&objects, &named), all([both(read), class_called("edge")]));
 }
 
 #[test]
@@ -39,6 +42,17 @@ fn with_a_pod_monitor_too() {
     let overlay = kustomize(&json!({"resources": ["../base"], "components": ["../podmonitor"]}));
     let objects = rendered(&[set("podMonitor.enabled", json!(true))]);
     assert_eq!(changes(&without_namespace(overlay), &objects), json!({}));
+}
+
+#[test]
+fn with_tls_it_is_what_install_prints() {
+    assert_eq!(
+        changes(&without_namespace(kaos(&["--tls"])), &rendered(&[set("tls", json!(true))])),
+        json!({})
+    );
+    // Who names a Secret has said so.
+    let secret = || set("tlsSecrets", json!(["shops/a"]));
+    assert_eq!(changes(&rendered(&[secret()]), &rendered(&[set("tls", json!(true)), secret()])), json!({}));
 }
 
 #[test]
@@ -94,6 +108,15 @@ fn both(of: impl Fn(&str) -> Value) -> Value {
     all(["proxy", "autoscaler"].map(of))
 }
 
+/// The IngressClass under another name.
+fn class_called(name: &str) -> Value {
+    let labels = json!({"app.kubernetes.io/name": "kaos", "app.kubernetes.io/part-of": "kaos"});
+    json!({ "IngressClass kaos": null, format!("IngressClass {name}"): {
+        "apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": name, "labels": labels},
+        "spec": {"controller": "kaos.dev/ingress"},
+    }})
+}
+
 /// What is said, the value that it is about first; and what becomes otherwise, where `null` is what is gone.
 type Case = (Vec<Set>, Value);
 
@@ -110,6 +133,7 @@ fn common() -> Vec<Case> {
             field(part, &format!("{container}/env/3/value"), value),
         ])
     };
+    let default = "/metadata/annotations/ingressclass.kubernetes.io~1is-default-class";
     let service = |path: &str, value: &str| json!({ format!("Service {SYSTEM}/kaos-proxy /{path}"): value });
     vec![
         (
@@ -135,6 +159,15 @@ fn common() -> Vec<Case> {
         (
             vec![set("allowHosts", json!(["shops=example.com", "a=*.b.com"])), set("anyHost", json!(false))],
             both(|part| any(part, json!("KAOS_ALLOW_HOSTS"), json!("shops=example.com,a=*.b.com"))),
+        ),
+        (vec![set("ingressClass.enabled", json!(false))], json!({"IngressClass kaos": null})),
+        (
+            vec![set("ingressClass.name", json!("1.5"))],
+            all([env("KAOS_INGRESS_CLASS", "1.5"), class_called("1.5")]),
+        ),
+        (
+            vec![set("ingressClass.default", json!(true))],
+            json!({ format!("IngressClass kaos {default}"): "true" }),
         ),
         (vec![set("logLevel", json!("debug"))], env("KAOS_LOG_LEVEL", "debug")),
         (vec![set("accessLog", json!("json"))], variable("proxy", 4, "KAOS_ACCESS_LOG", "json")),
@@ -197,7 +230,7 @@ fn every_value_changes_what_it_says_and_nothing_else() {
     let usual = rendered(&[]);
     // What is tried above, against other programs.
     let mut tried = BTreeSet::from(
-        ["namespaces", "tlsSecrets", "podMonitor.enabled", "podMonitor.labels"].map(str::to_owned),
+        ["namespaces", "tls", "tlsSecrets", "podMonitor.enabled", "podMonitor.labels"].map(str::to_owned),
     );
     for (said, becomes) in [common(), of_part("proxy"), of_part("autoscaler")].concat() {
         assert_eq!(changes(&usual, &rendered(&said)), becomes, "{said:?}");
@@ -240,6 +273,12 @@ fn what_is_no_value_is_refused() {
         ("namespaces", json!("shops"), "got string, want array"),
         ("allowHosts", shops, "set anyHost to false"),
         ("namespaces", json!([SYSTEM]), "install it into another one"),
+        ("ingressClass.name", json!("Edge"), "does not match pattern"),
+        (
+            "ingressClass",
+            json!({"enabled": false, "default": true}),
+            "ingressClass.default has no effect without an IngressClass",
+        ),
         ("podMonitor.labels", json!({"a": "b"}), "set podMonitor.enabled to true"),
     ] {
         let set = format!("{path}={value}");

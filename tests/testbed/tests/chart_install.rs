@@ -9,6 +9,7 @@ mod render;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::networking::v1::IngressClass;
 use k8s_openapi::api::rbac::v1::{ClusterRole, Role};
 use kaos_testbed::{ControlPlane, eventually};
 use kube::api::{ListParams, Patch, PatchParams};
@@ -44,6 +45,8 @@ fn every() -> Value {
         "anyHost": false,
         "allowHosts": ["default=example.com"],
         "namespaces": ["default"],
+        "tls": true,
+        "ingressClass": {"enabled": true, "name": "edge", "default": true},
         "tlsSecrets": ["default/example.com", "default/other"],
         "logLevel": "debug",
         "accessLog": "json",
@@ -88,6 +91,12 @@ async fn what_kaos_keeps_outlives_an_upgrade_and_nothing_outlives_the_release() 
     for name in ["kaos-proxy", "kaos-autoscaler"] {
         assert_eq!(deployments.get(name).await.unwrap().spec.replicas, Some(3), "{name}");
     }
+    // A class can't be renamed: there is another one.
+    let classes = Api::<IngressClass>::all(client.clone()).list(&ListParams::default()).await.unwrap();
+    assert_eq!(
+        classes.items.iter().map(|class| class.metadata.name.as_deref()).collect::<Vec<_>>(),
+        [Some("edge")]
+    );
     // For one namespace there is no role for all of them.
     assert!(roles.get_opt(&name).await.unwrap().is_none());
     let there: Api<Role> = Api::namespaced(client.clone(), "default");
@@ -107,6 +116,9 @@ async fn left(client: &Client) -> Vec<String> {
         names.extend(one.metadata.name);
     }
     for one in Api::<ConfigMap>::all(client.clone()).list(&ours).await.unwrap() {
+        names.extend(one.metadata.name);
+    }
+    for one in Api::<IngressClass>::all(client.clone()).list(&ours).await.unwrap() {
         names.extend(one.metadata.name);
     }
     for one in Api::<Role>::all(client.clone()).list(&ours).await.unwrap() {

@@ -47,6 +47,8 @@ impl Scene {
         let settings = ReadSettings {
             namespaces: vec![namespace.clone()],
             hosts,
+            ingress_class: Some("kaos".to_owned()),
+            backends: true,
             origin: Instant::now(),
             originals: None,
         };
@@ -77,7 +79,7 @@ async fn reader(plane: &ControlPlane, admin: &Client, namespace: &str) -> Client
     let rule = |group: &str, resources: Value| json!({"apiGroups": [group], "resources": resources, "verbs": ["get", "list", "watch"]});
     let role = json!({"metadata": {"name": "reader"}, "rules": [
         rule("apps", json!(["deployments"])), rule("", json!(["services", "pods"])),
-        rule("discovery.k8s.io", json!(["endpointslices"]))]});
+        rule("discovery.k8s.io", json!(["endpointslices"])), rule("networking.k8s.io", json!(["ingresses"]))]});
     let binding = json!({"metadata": {"name": "reader"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
         "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": namespace}]});

@@ -11,11 +11,12 @@ use std::process::{Child, Command, Stdio};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::networking::v1::Ingress;
 use kaos_kubernetes::rights::{self, Right};
 use kaos_testbed::{AuditEntry, Behaviour, ControlPlane, Kubelet, eventually};
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use support::kaos::{Kaos, annotate, install, printed, program, wanted};
+use support::kaos::{Kaos, annotate, apply, install, printed, program, wanted};
 use support::{pods, ready, shop};
 
 /// A namespace with `shop`, whose pods are played.
@@ -85,8 +86,29 @@ async fn live(kaos: &Kaos, client: &Client, namespace: &str) {
     annotate(client, namespace, two).await;
     ready(client, namespace, 2).await;
     annotate(client, namespace, json!({"kaos.dev/min-scale": "1"})).await;
+    ingress(client, namespace).await;
     wanted(client, namespace, 1).await;
     annotate(client, namespace, json!({"kaos.dev/enabled": "false"})).await;
+}
+
+/// An Ingress that is told where requests come in.
+async fn ingress(client: &Client, namespace: &str) {
+    let backend = json!({"service": {"name": "shop", "port": {"number": 80}}});
+    let meta = json!({"name": "front", "namespace": namespace});
+    let rule = json!({"host": format!("app.{namespace}.test"),
+        "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}});
+    apply(
+        client,
+        &json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": meta,
+        "spec": {"ingressClassName": "kaos", "rules": [rule]}}),
+    )
+    .await;
+    let ingresses: Api<Ingress> = Api::namespaced(client.clone(), namespace);
+    eventually("the Ingress is told where requests come in", async || {
+        let told = ingresses.get("front").await.ok()?.status?.load_balancer?.ingress?;
+        (!told.is_empty()).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -101,7 +123,7 @@ async fn every_right_that_is_granted_is_used_and_none_is_missing() {
     let reads = granted(&rights::READ, false);
     let proxy = &reads | &granted(&rights::PEERS, true);
     let autoscaler = [granted(&rights::SCALE, false), granted(&rights::CHOOSE, false)];
-    let own = [granted(&rights::LEAD, true), granted(&rights::KEEP, true)];
+    let own = [&rights::LEAD, &rights::KEEP, &rights::ENTRY].map(|rights| granted(rights, true));
     let autoscaler = autoscaler.iter().chain(&own).fold(proxy.clone(), |all, some| &all | some);
     for (account, expected) in [("kaos-proxy", proxy), ("kaos-autoscaler", autoscaler)] {
         let user = user(system, account);
@@ -218,12 +240,16 @@ async fn one_namespace_is_served_without_a_right_in_another() {
     let objects = overlay(&system, &namespace);
     assert!(objects.iter().all(|object| !object["kind"].as_str().unwrap().starts_with("Cluster")));
     install(&client, objects).await;
-    let kaos = Kaos::start_in(plane, system.clone(), &namespace, 1, 1).await;
+    let kaos = Kaos::start_told(plane, system.clone(), &namespace, "kaos").await;
     let host = format!("shop.{namespace}.localhost");
     annotate(&client, &namespace, json!({"kaos.dev/enabled": "true", "kaos.dev/idle-timeout": "1s"})).await;
     eventually("it is adopted", async || (kaos.get(0, &host, "/").await?.status == 200).then_some(())).await;
     wanted(&client, &namespace, 0).await;
     assert_eq!(kaos.get(0, &host, "/").await.unwrap().status, 200);
+    ingress(&client, &namespace).await;
+    let app = format!("app.{namespace}.test");
+    eventually("it leads to shop", async || (kaos.get(0, &app, "/").await?.status == 200).then_some(()))
+        .await;
     for account in ["kaos-proxy", "kaos-autoscaler"] {
         let user = user(&system, account);
         let refused = plane.audit(|entry| entry.user.username == user && matches!(entry.code(), 401 | 403));

@@ -48,7 +48,14 @@ fn settings() -> ReadSettings {
         any_host: false,
         allowed: vec![],
     };
-    ReadSettings { namespaces: vec![], hosts, origin: Instant::now(), originals: None }
+    ReadSettings {
+        namespaces: vec![],
+        hosts,
+        ingress_class: None,
+        backends: true,
+        origin: Instant::now(),
+        originals: None,
+    }
 }
 
 async fn read(at: SocketAddr, kinds: usize, bytes: f64) -> Result<(), Box<dyn Error>> {

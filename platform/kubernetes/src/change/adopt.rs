@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::call::Api;
-use super::events::{Events, Notice, Reason};
+use super::events::{Events, Notice, Of, Reason};
 use super::fault::Fault;
 use super::lead::Leadership;
 use super::originals::{Change, Kept, Original, Originals};
@@ -163,7 +163,13 @@ impl Keeper {
             }
             info!(%workload, replicas = original.replicas, "adopted");
             let note = self.welcome(&workload, original.replicas);
-            self.events.tell(Notice { workload, uid: original.uid, reason: Reason::Adopted, note });
+            self.events.tell(Notice {
+                of: Of::Deployment,
+                workload,
+                uid: original.uid,
+                reason: Reason::Adopted,
+                note,
+            });
         }
         // A ConfigMap that can't be written keeps nobody from leaving.
         let due = self.leave(&entries).await;
@@ -229,7 +235,7 @@ impl Keeper {
                 false => format!("{why}: put back from {} to {} replicas", plan.from, plan.to),
             };
             let (workload, uid) = (workload.clone(), original.uid.clone());
-            self.events.tell(Notice { workload, uid, reason: Reason::Left, note });
+            self.events.tell(Notice { of: Of::Deployment, workload, uid, reason: Reason::Left, note });
         }
         Ok(())
     }

@@ -39,7 +39,7 @@ async fn the_count_is_kept_once_and_stays_what_it_was() {
 async fn an_adoption_tells_what_was_inferred() {
     let stage = Stage::new(3);
     let note = Note { workload: cart(), kind: Kind::Inferred, text: "host cart.shop.example".into() };
-    stage.notes.send_replace(Notes { all: Arc::from([note]), invalid: 0 });
+    stage.notes.send_replace(Notes { all: Arc::from([note]), ..Notes::default() });
     stage.comes("it is told", |stage| !stage.reasons().is_empty()).await;
     let told = stage.objects().events[0]["note"].as_str().unwrap().to_owned();
     assert_eq!(told, "adopted, with 3 replicas to come back to when it leaves; host cart.shop.example");

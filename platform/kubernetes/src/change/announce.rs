@@ -5,17 +5,24 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use kaos_core::contest::Contest;
 use kaos_core::snapshot::Mode;
 use kaos_core::{Moment, Snapshot, WorkloadId};
+use tokio::time::{Instant, sleep_until};
 
 use super::Sources;
 use super::clock::Clock;
-use super::events::{Events, Notice, Reason};
+use super::events::{Events, Notice, Of, Reason};
 use super::lead::Leadership;
 use crate::directory::Entry;
-use crate::note::{Kind, Note};
+use crate::note::{IngressNote, Kind, Note};
+
+/// So many things are told of Ingresses at once, and more after [`PAUSE`]: half of the rate at which events are sent.
+const AT_ONCE: usize = 10;
+/// See [`AT_ONCE`].
+const PAUSE: Duration = Duration::from_secs(4);
 
 /// What was there at the last look.
 #[derive(Debug, Default)]
@@ -25,6 +32,8 @@ pub(crate) struct Announcer {
     noted: BTreeSet<Note>,
     /// Those of them that warn and that we have told.
     warned: BTreeSet<Note>,
+    /// Those of Ingresses that we have told.
+    told: BTreeSet<IngressNote>,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +77,30 @@ impl Announcer {
         if leads { told } else { Vec::new() }
     }
 
+    /// What there is to tell of Ingresses. The next leader tells it again: all of it is somebody's to act on, or there is
+    /// nobody else to ask.
+    ///
+    /// Some at a time, for nothing of it is to be dropped: whether there is more.
+    pub(crate) fn saw_ingresses(&mut self, notes: &[IngressNote], leads: bool) -> (Vec<Notice>, bool) {
+        if !leads {
+            self.told.clear();
+            return (Vec::new(), false);
+        }
+        self.told.retain(|note| notes.binary_search(note).is_ok());
+        let mut left = notes.iter().filter(|note| !self.told.contains(*note));
+        let fresh: Vec<IngressNote> = left.by_ref().take(AT_ONCE).cloned().collect();
+        let more = left.next().is_some();
+        self.told.extend(fresh.iter().cloned());
+        let notice = |note: IngressNote| Notice {
+            of: Of::Ingress,
+            workload: WorkloadId::new(&note.namespace, &note.name),
+            uid: note.uid.to_string(),
+            reason: reason(note.kind),
+            note: note.text,
+        };
+        (fresh.into_iter().map(notice).collect(), more)
+    }
+
     fn read(
         &mut self,
         entries: &HashMap<WorkloadId, Arc<Entry>>,
@@ -99,6 +132,8 @@ impl Announcer {
 fn reason(kind: Kind) -> Reason {
     match kind {
         Kind::Invalid => Reason::InvalidAnnotation,
+        Kind::Unsupported => Reason::UnsupportedAnnotation,
+        Kind::Backend => Reason::BackendNotFound,
         Kind::HostConflict => Reason::HostConflict,
         Kind::ObserveOnly => Reason::ObserveOnly,
         Kind::Inferred => Reason::Inferred,
@@ -107,7 +142,7 @@ fn reason(kind: Kind) -> Reason {
 }
 
 fn notice(workload: &WorkloadId, entry: &Entry, reason: Reason, note: String) -> Notice {
-    Notice { workload: workload.clone(), uid: entry.uid.to_string(), reason, note }
+    Notice { of: Of::Deployment, workload: workload.clone(), uid: entry.uid.to_string(), reason, note }
 }
 
 impl Seen {
@@ -151,15 +186,24 @@ fn advice(contender: &str) -> &'static str {
 /// Tells what each picture brings, while this autoscaler leads. Ends with the platform.
 pub(crate) async fn announce(mut sources: Sources, leadership: Leadership, events: Events, clock: Clock) {
     let mut announcer = Announcer::default();
+    // When more is told of Ingresses, if there is more.
+    let mut soonest: Option<Instant> = None;
     loop {
         let snapshot = sources.snapshots.borrow_and_update().clone();
         let notes = sources.notes.borrow_and_update().clone();
         let entries = sources.directory.entries();
-        let told = announcer.saw(&entries, &snapshot, &notes.all, leadership.leads(), clock.now());
+        let mut told = announcer.saw(&entries, &snapshot, &notes.all, leadership.leads(), clock.now());
+        let now = Instant::now();
+        if soonest.is_none_or(|soonest| now >= soonest) {
+            let (of_ingresses, more) = announcer.saw_ingresses(&notes.ingresses, leadership.leads());
+            told.extend(of_ingresses);
+            soonest = more.then(|| now + PAUSE);
+        }
         told.into_iter().for_each(|notice| events.tell(notice));
         let changed = tokio::select! {
             changed = sources.snapshots.changed() => changed,
             changed = sources.notes.changed() => changed,
+            () = sleep_until(soonest.unwrap_or(now)), if soonest.is_some() => Ok(()),
         };
         if changed.is_err() {
             return;

@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 
 use super::Kubernetes;
 use super::call::{Api, DEADLINE};
-use super::events::{Events, Notice, Reason};
+use super::events::{Events, Notice, Of, Reason};
 use super::object::Pod;
 use super::scale::Holding;
 use super::victims::{Retired, list};
@@ -94,7 +94,13 @@ pub(crate) async fn compare(
             warn!(workload = %choice.workload, "Kubernetes stopped another replica than the empty one that was chosen");
             let note = "another replica was stopped than the empty one that Kaos had chosen".to_owned();
             let (workload, uid) = (choice.workload, choice.uid);
-            events.tell(Notice { workload, uid, reason: Reason::AnotherReplicaStopped, note });
+            events.tell(Notice {
+                of: Of::Deployment,
+                workload,
+                uid,
+                reason: Reason::AnotherReplicaStopped,
+                note,
+            });
         }
     }
 }

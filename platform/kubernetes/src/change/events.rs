@@ -1,4 +1,4 @@
-//! Events of `events.k8s.io/v1` about Deployments: what people find under `kubectl describe`.
+//! Events of `events.k8s.io/v1` about Deployments and Ingresses: what people find under `kubectl describe`.
 //!
 //! On transitions only, and never in the way of a write: telling puts a notice into a bounded queue or counts it as
 //! dropped. One task sends, within a rate for each workload and one for all; the same words are said once in ten minutes.
@@ -64,7 +64,11 @@ pub enum Reason {
     ScaledDown,
     /// An annotation can't be read.
     InvalidAnnotation,
-    /// Another workload has the same host and path.
+    /// An annotation that Kaos doesn't have.
+    UnsupportedAnnotation,
+    /// What an Ingress sends requests to isn't there.
+    BackendNotFound,
+    /// Another has the same host and path.
     HostConflict,
     /// Decided and not written, for a reason that people can change.
     ObserveOnly,
@@ -91,6 +95,8 @@ impl Reason {
             Reason::ScaledUp => "ScaledUp",
             Reason::ScaledDown => "ScaledDown",
             Reason::InvalidAnnotation => "InvalidAnnotation",
+            Reason::UnsupportedAnnotation => "UnsupportedAnnotation",
+            Reason::BackendNotFound => "BackendNotFound",
             Reason::HostConflict => "HostConflict",
             Reason::ObserveOnly => "ObserveOnly",
             Reason::StartFailed => "StartFailed",
@@ -106,6 +112,8 @@ impl Reason {
         match self {
             Reason::Adopted
             | Reason::InvalidAnnotation
+            | Reason::UnsupportedAnnotation
+            | Reason::BackendNotFound
             | Reason::HostConflict
             | Reason::Inferred
             | Reason::Limited => "Adopt",
@@ -121,6 +129,8 @@ impl Reason {
         matches!(
             self,
             Reason::InvalidAnnotation
+                | Reason::UnsupportedAnnotation
+                | Reason::BackendNotFound
                 | Reason::HostConflict
                 | Reason::ObserveOnly
                 | Reason::StartFailed
@@ -129,11 +139,30 @@ impl Reason {
     }
 }
 
-/// Something to tell about a Deployment.
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Of {
+    Deployment,
+    Ingress,
+}
+
+impl Of {
+    /// Its API version and kind.
+    fn kind(self) -> (&'static str, &'static str) {
+        match self {
+            Of::Deployment => ("apps/v1", "Deployment"),
+            Of::Ingress => ("networking.k8s.io/v1", "Ingress"),
+        }
+    }
+}
+
+/// Something to tell about an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Notice {
+    pub(crate) of: Of,
+    /// Its namespace and name.
     pub(crate) workload: WorkloadId,
-    /// The Deployment's.
+    /// Its UID.
     pub(crate) uid: String,
     pub(crate) reason: Reason,
     /// A sentence.
@@ -197,8 +226,8 @@ impl Rate {
 #[derive(Debug)]
 struct Said {
     all: Rate,
-    each: HashMap<WorkloadId, About>,
-    order: VecDeque<WorkloadId>,
+    each: HashMap<(Of, WorkloadId), About>,
+    order: VecDeque<(Of, WorkloadId)>,
 }
 
 #[derive(Debug)]
@@ -215,17 +244,18 @@ impl Said {
 
     /// Whether `notice` may be sent now.
     fn may(&mut self, notice: &Notice, now: Instant) -> bool {
-        if !self.each.contains_key(&notice.workload) {
+        let key = (notice.of, notice.workload.clone());
+        if !self.each.contains_key(&key) {
             if self.order.len() >= REMEMBERED
                 && let Some(oldest) = self.order.pop_front()
             {
                 self.each.remove(&oldest);
             }
-            self.order.push_back(notice.workload.clone());
+            self.order.push_back(key.clone());
         }
         let about = self
             .each
-            .entry(notice.workload.clone())
+            .entry(key)
             .or_insert_with(|| About { rate: Rate { tokens: BURST, since: now }, words: VecDeque::new() });
         about.words.retain(|(_, _, at)| now.duration_since(*at) < SAME);
         // Counts change with each transition; the reasons that warn are said again only with other words.
@@ -270,9 +300,10 @@ pub(crate) async fn send(
     }
 }
 
-/// The event's object. `unique` tells it from others about the same Deployment.
+/// The event's object. `unique` tells it from others about the same object.
 fn event(notice: &Notice, instance: &str, stamp: &str, unique: u64) -> Value {
-    let Notice { workload, uid, reason, note } = notice;
+    let Notice { of, workload, uid, reason, note } = notice;
+    let (version, kind) = of.kind();
     json!({
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
@@ -286,7 +317,7 @@ fn event(notice: &Notice, instance: &str, stamp: &str, unique: u64) -> Value {
         "action": reason.action(),
         "note": cut(note, NOTE),
         "regarding": {
-            "apiVersion": "apps/v1", "kind": "Deployment",
+            "apiVersion": version, "kind": kind,
             "namespace": workload.namespace(), "name": workload.name(), "uid": uid,
         },
         "reportingController": CONTROLLER,
@@ -300,7 +331,7 @@ mod tests {
 
     fn notice(name: &str, reason: Reason, note: &str) -> Notice {
         let workload = WorkloadId::new("shop", name);
-        Notice { workload, uid: "u".into(), reason, note: note.into() }
+        Notice { of: Of::Deployment, workload, uid: "u".into(), reason, note: note.into() }
     }
 
     #[test]
@@ -336,6 +367,7 @@ mod tests {
     #[test]
     fn an_event_keeps_within_what_the_api_takes() {
         let long = Notice {
+            of: Of::Ingress,
             workload: WorkloadId::new("shop", &"x-".repeat(126)),
             uid: "u".into(),
             reason: Reason::StartFailed,
@@ -343,6 +375,7 @@ mod tests {
         };
         let event = event(&long, &"i".repeat(500), "2026-11-21T10:00:00.000000Z", u64::MAX);
         assert!(event["metadata"]["name"].as_str().unwrap().len() <= 253);
+        assert_eq!(event["regarding"]["kind"], "Ingress");
         assert!(event["note"].as_str().unwrap().len() <= NOTE);
         assert!(event["reportingInstance"].as_str().unwrap().len() <= 128);
         assert_eq!((&event["type"], &event["reason"]), (&json!("Warning"), &json!("StartFailed")));

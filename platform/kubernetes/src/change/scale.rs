@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::Kubernetes;
 use super::call::{Ask, DEADLINE, Turn};
-use super::events::{Notice, Reason};
+use super::events::{Notice, Of, Reason};
 use super::fault::Fault;
 use super::object::{Deployment, Meta, Scaled, deployment, managed};
 use super::patch;
@@ -278,7 +278,13 @@ impl Kubernetes {
             _ if to > from => (Reason::ScaledUp, format!("{from} to {to} replicas")),
             _ => (Reason::ScaledDown, format!("{from} to {to} replicas")),
         };
-        self.events.tell(Notice { workload: workload.clone(), uid: uid.to_owned(), reason, note });
+        self.events.tell(Notice {
+            of: Of::Deployment,
+            workload: workload.clone(),
+            uid: uid.to_owned(),
+            reason,
+            note,
+        });
     }
 }
 

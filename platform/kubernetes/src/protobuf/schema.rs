@@ -212,6 +212,54 @@ pub(crate) const SLICE: Message = message(&[
     text(4, "addressType"),
 ]);
 
+const BACKEND_PORT: Message = message(&[text(1, "name"), field(2, "number", Kind::Number)]);
+
+const SERVICE_BACKEND: Message = message(&[text(1, "name"), field(2, "port", Kind::Message(&BACKEND_PORT))]);
+
+const RESOURCE_BACKEND: Message = message(&[text(2, "kind")]);
+
+const BACKEND: Message = message(&[
+    field(3, "resource", Kind::Message(&RESOURCE_BACKEND)),
+    field(4, "service", Kind::Message(&SERVICE_BACKEND)),
+]);
+
+const HTTP_PATH: Message =
+    message(&[text(1, "path"), field(2, "backend", Kind::Message(&BACKEND)), text(3, "pathType")]);
+
+const HTTP_RULE: Message = message(&[field(1, "paths", Kind::Messages(&HTTP_PATH))]);
+
+const RULE_VALUE: Message = message(&[field(1, "http", Kind::Message(&HTTP_RULE))]);
+
+const INGRESS_RULE: Message = message(&[text(1, "host"), field(2, "", Kind::Inline(&RULE_VALUE))]);
+
+const INGRESS_TLS: Message = message(&[field(1, "hosts", Kind::Texts), text(2, "secretName")]);
+
+const INGRESS_SPEC: Message = message(&[
+    field(1, "defaultBackend", Kind::Message(&BACKEND)),
+    field(2, "tls", Kind::Messages(&INGRESS_TLS)),
+    field(3, "rules", Kind::Messages(&INGRESS_RULE)),
+    text(4, "ingressClassName"),
+]);
+
+const BALANCER_POINT: Message = message(&[text(1, "ip"), text(2, "hostname")]);
+
+const BALANCER_STATUS: Message = message(&[field(1, "ingress", Kind::Messages(&BALANCER_POINT))]);
+
+const INGRESS_STATUS: Message = message(&[field(1, "loadBalancer", Kind::Message(&BALANCER_STATUS))]);
+
+/// `networking.k8s.io/v1` Ingress.
+pub(crate) const INGRESS: Message = message(&[
+    field(1, "metadata", Kind::Message(&META)),
+    field(2, "spec", Kind::Message(&INGRESS_SPEC)),
+    field(3, "status", Kind::Message(&INGRESS_STATUS)),
+]);
+
+const CLASS_SPEC: Message = message(&[text(1, "controller")]);
+
+/// `networking.k8s.io/v1` IngressClass.
+pub(crate) const INGRESS_CLASS: Message =
+    message(&[field(1, "metadata", Kind::Message(&META)), field(2, "spec", Kind::Message(&CLASS_SPEC))]);
+
 const POD_SPEC: Message = message(&[field(2, "containers", Kind::Messages(&CONTAINER))]);
 
 const POD_CONDITION: Message =

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::schema::{Kind, LIST_META, Message, STATUS};
 use super::{List, MAGIC, json as written, object};
 use crate::fixture::{deployment, enabled, wire};
+use crate::ingress::{Class, Ingress};
 use crate::list::ListMeta;
 use crate::object::{Deployment, Pod, Service, Slice};
 use crate::wire::{Watched, Wire};
@@ -179,6 +180,33 @@ proptest! {
         text[at] = to;
         let _ = take::<Deployment>(&text, &[64]);
     }
+}
+
+#[test]
+fn an_ingress_and_its_class_are_read_in_protobuf_as_in_json() {
+    let service = json!({"service": {"name": "web", "port": {"number": 80}}});
+    let named = json!({"service": {"name": "web", "port": {"name": "http"}}});
+    let other = json!({"resource": {"kind": "Bucket"}});
+    let paths = json!([
+        {"path": "/a", "pathType": "Exact", "backend": service}, {"pathType": "Prefix", "backend": named},
+        {"path": "/c", "pathType": "ImplementationSpecific", "backend": other},
+    ]);
+    let ingress = json!({
+        "metadata": {"namespace": "prod", "name": "front", "uid": "u", "resourceVersion": "3",
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "annotations": {"nginx.ingress.kubernetes.io/use-regex": "true", "other/x": "y"}},
+        "spec": {
+            "ingressClassName": "kaos", "defaultBackend": service,
+            "rules": [{"host": "a.test", "http": {"paths": paths}}, {"host": "*.a.test"}],
+            "tls": [{"hosts": ["a.test", "b.test"], "secretName": "cert"}],
+        },
+        "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}, {"hostname": "lb.test"}]}},
+    });
+    agrees::<Ingress>(&[ingress], &[7], |_| {}).unwrap();
+    let class = json!({"metadata": {"name": "kaos", "resourceVersion": "3",
+        "annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}},
+        "spec": {"controller": "kaos.dev/ingress"}});
+    agrees::<Class>(&[class], &[7], |_| {}).unwrap();
 }
 
 #[test]

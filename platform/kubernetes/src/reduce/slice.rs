@@ -36,18 +36,18 @@ impl Watched for Slice {
     }
 }
 
-/// The first address of `endpoint`: the others are of the same pod. `None` if it is no pod's.
+/// The first address of `endpoint`: the others are of the same pod. One that isn't said to be anything's is known by the
+/// address. `None` if it is something else's than a pod's.
 fn address<'a>(endpoint: &'a SliceEndpoint, namespace: &str) -> Option<Loose<'a>> {
-    let pod = endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"))?;
-    if pod.namespace.as_deref().is_some_and(|of| of != namespace) {
-        return None;
-    }
-    Some(Loose {
-        uid: pod.uid.as_deref()?,
-        pod: pod.name.as_deref()?,
-        ip: endpoint.addresses.as_ref()?.first()?.parse().ok().filter(reachable)?,
-        phase: phase(endpoint.conditions),
-    })
+    let address = &**endpoint.addresses.as_ref()?.first()?;
+    let (uid, pod) = match &endpoint.target_ref {
+        None => (address, ""),
+        Some(target) if target.kind.as_deref() != Some("Pod") => return None,
+        Some(target) if target.namespace.as_deref().is_some_and(|of| of != namespace) => return None,
+        Some(target) => (target.uid.as_deref()?, target.name.as_deref()?),
+    };
+    let ip = address.parse().ok().filter(reachable)?;
+    Some(Loose { uid, pod, ip, phase: phase(endpoint.conditions) })
 }
 
 /// Absent conditions are unknown; an unknown `ready` is to be read as true (the API's own words).

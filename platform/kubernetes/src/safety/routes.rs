@@ -8,11 +8,12 @@ use super::finding::{Finding, Fix, Topic, Verdict};
 use super::objects::Objects;
 use super::subject::Subject;
 use super::{kinds, look};
+use crate::ingress::CONTROLLER;
 
 /// What Kaos's own classes of Ingresses and Gateways are called, where the classes themselves aren't seen.
 const CLASS: &str = "kaos";
-/// The controller of Kaos's own classes of Ingresses.
-const CONTROLLER: &str = "kaos.dev/ingress";
+/// What named an Ingress's class before `spec.ingressClassName`.
+const OLD_CLASS: &str = "kubernetes.io/ingress.class";
 
 /// Which routes lead to which Service, by its namespace and name.
 pub(super) struct Routes<'a>(BTreeMap<(String, String), Vec<Way<'a>>>);
@@ -51,7 +52,7 @@ impl<'a> Routes<'a> {
 fn is_ours(route: &Value, objects: &Objects) -> bool {
     if look::kind(route) == "Ingress" {
         let class = look::text(route, "/spec/ingressClassName");
-        return is_our_class(or(class, look::annotation(route, "kubernetes.io/ingress.class")), objects);
+        return is_our_class(or(class, look::annotation(route, OLD_CLASS)), objects);
     }
     let parents = look::list(route, "/spec/parentRefs");
     !parents.is_empty()
@@ -117,31 +118,61 @@ impl Way<'_> {
     }
 
     fn fix(&self, subject: &Subject<'_>, hosts: &[&str]) -> Fix {
+        let proxy = subject.proxy();
+        let mut lines = self.send_on(subject.system);
+        lines.extend(claim(subject, hosts));
+        if look::kind(self.route) != "Ingress" {
+            return Fix { say: format!("send it to {proxy}, and claim its host"), paste: lines.join("\n") };
+        }
+        // One way or the other: pasted as it is, this is the first.
+        let other: String = lines.iter().map(|line| format!("\n# {line}")).collect();
+        let class = self.change_class(subject.objects);
+        Fix {
+            say: format!("let Kaos serve it: change its class, and point its hosts at {proxy}"),
+            paste: format!("{class}\n# or leave it as it is, and have it send requests to Kaos:{other}"),
+        }
+    }
+
+    /// Commands that have a route send requests to the proxies of the Kaos in `system`; none where it isn't known how.
+    fn send_on(&self, system: &str) -> Vec<String> {
         let (kind, name, namespace) =
             (look::kind(self.route), look::name(self.route), look::namespace(self.route));
-        let say = format!("send it to {}, and claim its host", subject.proxy());
-        let step = |path: &str, value: Value| {
-            let step = json!({"op": "replace", "path": path, "value": value});
+        let step = |value: Value| {
+            let step = json!({"op": "replace", "path": self.pointer, "value": value});
             let kind = kind.to_lowercase();
             format!("kubectl patch {kind} {name} -n {namespace} --type=json -p '[{step}]'")
         };
-        let mut lines = match kind {
+        match kind {
             "Ingress" => vec![
                 format!(
-                    "kubectl create service externalname kaos-proxy -n {namespace} --tcp=80 --external-name=kaos-proxy.{}.svc.cluster.local",
-                    subject.system
+                    "kubectl create service externalname kaos-proxy -n {namespace} --tcp=80 --external-name=kaos-proxy.{system}.svc.cluster.local"
                 ),
-                step(&self.pointer, json!({"name": "kaos-proxy", "port": {"number": 80}})),
+                step(json!({"name": "kaos-proxy", "port": {"number": 80}})),
             ],
             "HTTPRoute" | "GRPCRoute" => vec![
-                step(&self.pointer, json!({"name": "kaos-proxy", "namespace": subject.system, "port": 80})),
-                grant(kind, namespace, subject.system),
+                step(json!({"name": "kaos-proxy", "namespace": system, "port": 80})),
+                grant(kind, namespace, system),
             ],
-            _ => return Fix { say, paste: claim(subject, hosts).unwrap_or_default() },
-        };
-        lines.extend(claim(subject, hosts));
-        Fix { say, paste: lines.join("\n") }
+            _ => Vec::new(),
+        }
     }
+
+    /// A command that gives an Ingress the class that Kaos serves. Others go by the annotation first, so it goes.
+    fn change_class(&self, objects: &Objects) -> String {
+        let (name, namespace) = (look::name(self.route), look::namespace(self.route));
+        let mut patch = json!({"spec": {"ingressClassName": our_class(objects)}});
+        if !look::annotation(self.route, OLD_CLASS).is_empty() {
+            patch["metadata"] = json!({"annotations": {OLD_CLASS: null}});
+        }
+        format!("kubectl patch ingress {name} -n {namespace} --type=merge -p '{patch}'")
+    }
+}
+
+/// What the class that Kaos serves is called.
+fn our_class(objects: &Objects) -> &str {
+    let ours =
+        objects.every("IngressClass").find(|class| look::text(class, "/spec/controller") == CONTROLLER);
+    ours.map_or(CLASS, look::name)
 }
 
 /// What lets routes of one namespace name a Service of another.

@@ -18,15 +18,26 @@ fn requests_that_go_past_kaos_are_told_with_the_host_that_is_to_be_claimed() {
     );
     assert_eq!(finding.found, "shop.example.com goes to Service/shop");
     let lines: Vec<&str> = paste(&all, "route").lines().collect();
-    assert!(
-        lines[0].starts_with("kubectl create service externalname kaos-proxy -n prod") && lines.len() == 3,
-        "{lines:?}"
-    );
-    assert!(lines[1].contains(r#""path":"/spec/rules/1/http/paths/0/backend/service""#), "{lines:?}");
     assert_eq!(
-        lines[2],
-        "kubectl annotate deployment shop -n prod kaos.dev/host=shop.example.com --overwrite"
+        lines[0],
+        r#"kubectl patch ingress front -n prod --type=merge -p '{"spec":{"ingressClassName":"kaos"}}'"#
     );
+    // Whoever pastes all of it does the first alone.
+    assert!(lines.len() == 5 && lines[1..].iter().all(|line| line.starts_with("# ")), "{lines:?}");
+    assert!(lines[2].starts_with("# kubectl create service externalname kaos-proxy -n prod"), "{lines:?}");
+    assert!(lines[3].contains(r#""path":"/spec/rules/1/http/paths/0/backend/service""#), "{lines:?}");
+    assert_eq!(
+        lines[4],
+        "# kubectl annotate deployment shop -n prod kaos.dev/host=shop.example.com --overwrite"
+    );
+
+    let mut old = object("networking.k8s.io/v1", "Ingress", "front", &spec);
+    old["metadata"]["annotations"] = json!({"kubernetes.io/ingress.class": "nginx"});
+    let class =
+        object("networking.k8s.io/v1", "IngressClass", "edge", &json!({"controller": "kaos.dev/ingress"}));
+    let patch = r#"-p '{"metadata":{"annotations":{"kubernetes.io/ingress.class":null}},"spec":{"ingressClassName":"edge"}}'"#;
+    let all = found(beside([old, class]));
+    assert!(paste(&all, "route").lines().next().unwrap().ends_with(patch), "{all:#?}");
 
     let ours = json!({"ingressClassName": "kaos", "rules": [rule("shop.example.com", "shop")]});
     assert_eq!(told(&found(beside([object("networking.k8s.io/v1", "Ingress", "front", &ours)]))), [""; 0]);

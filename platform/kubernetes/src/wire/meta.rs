@@ -8,10 +8,17 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::nginx;
 use crate::object::Pairs;
 
 /// What the names of annotations begin with that are read.
-const READ: [&str; 2] = [annotation::PREFIX, "autoscaling.knative.dev/"];
+const READ: [&str; 5] = [
+    annotation::PREFIX,
+    "autoscaling.knative.dev/",
+    nginx::PREFIX,
+    "kubernetes.io/ingress.class",
+    "ingressclass.kubernetes.io/",
+];
 
 /// The metadata of an object.
 #[derive(Debug, Default, Deserialize)]
@@ -27,7 +34,7 @@ pub(crate) struct Meta<'a> {
     pub(crate) deletion_timestamp: Option<IgnoredAny>,
     #[serde(default, deserialize_with = "strings")]
     pub(crate) labels: Pairs,
-    /// Kaos's and Knative's, no others.
+    /// Those that are read of some kind, no others.
     #[serde(default, deserialize_with = "annotations")]
     pub(crate) annotations: Pairs,
     pub(crate) owner_references: Option<Vec<Owner>>,
@@ -71,6 +78,11 @@ impl Meta<'_> {
     /// The value of a label.
     pub(crate) fn label(&self, name: &str) -> Option<&str> {
         self.labels.iter().find(|(named, _)| **named == *name).map(|(_, value)| &**value)
+    }
+
+    /// The value of an annotation that is read.
+    pub(crate) fn annotation(&self, name: &str) -> Option<&str> {
+        self.annotations.iter().find(|(named, _)| **named == *name).map(|(_, value)| &**value)
     }
 
     /// Who wrote what, by the API server's own books: long, so they are read only where they are asked for.

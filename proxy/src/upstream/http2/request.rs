@@ -50,7 +50,7 @@ fn address(head: &Head, hop: &Hop<'_>, block: &mut Vec<u8>) -> Result<(), Refusa
     } else {
         &head.host
     };
-    let target = PathAndQuery::try_from(&head.target[..]).ok();
+    let target = PathAndQuery::try_from(hop.target).ok();
     let Some(target) = target.filter(|_| Authority::try_from(&host[..]).is_ok()) else {
         return Err(Refusal::BadRequest("the host or the target holds bytes that HTTP/2 can't carry"));
     };

@@ -89,6 +89,8 @@ pub struct Kaos {
     peers: [String; 2],
     /// What each proxy is told beside the usual.
     flags: Vec<String>,
+    /// The class of Ingresses that all are told to serve.
+    class: Option<String>,
 }
 
 /// Ports that no system gives away by itself (Linux: from 32768), nor Kubernetes to a Service (from 30000): what is free stays so
@@ -133,8 +135,25 @@ impl Kaos {
         plane: &ControlPlane,
         system: String,
         namespace: &str,
+        parts: [usize; 2],
+        flags: Vec<String>,
+    ) -> Kaos {
+        Kaos::begin(plane, system, namespace, parts, flags, None).await
+    }
+
+    /// One proxy and one autoscaler in the namespace `system`, where Kaos is installed already, that are told the class of
+    /// the Ingresses they serve, as where they may read no classes.
+    pub async fn start_told(plane: &ControlPlane, system: String, namespace: &str, class: &str) -> Kaos {
+        Kaos::begin(plane, system, namespace, [1, 1], Vec::new(), Some(class.to_owned())).await
+    }
+
+    async fn begin(
+        plane: &ControlPlane,
+        system: String,
+        namespace: &str,
         [proxies, autoscalers]: [usize; 2],
         flags: Vec<String>,
+        class: Option<String>,
     ) -> Kaos {
         let mut accounts = BTreeMap::new();
         let parts = (0..proxies).map(|at| ("proxy", at)).chain((0..autoscalers).map(|at| ("autoscaler", at)));
@@ -149,7 +168,7 @@ impl Kaos {
             places.iter().enumerate().map(peer).collect::<Vec<_>>().join(",")
         });
         let (all, none) = (Vec::new(), Vec::new());
-        let mut kaos = Kaos { proxies: all, autoscalers: none, system, accounts, peers, flags };
+        let mut kaos = Kaos { proxies: all, autoscalers: none, system, accounts, peers, flags, class };
         for (at, [listen, admin]) in places.into_iter().enumerate() {
             let part = kaos.run("proxy", at, listen, admin, namespace);
             kaos.proxies.push(part);
@@ -203,6 +222,9 @@ impl Kaos {
         command.args(["--system-namespace", &self.system]);
         if !namespace.is_empty() {
             command.args(["--namespace", namespace]);
+        }
+        if let Some(class) = &self.class {
+            command.args(["--ingress-class", class]);
         }
         match kind {
             "proxy" => {

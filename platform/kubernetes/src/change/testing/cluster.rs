@@ -14,7 +14,9 @@ use tokio::time::{sleep, timeout};
 use super::{Answer, Jumping, Log, Seen, fake, no, ok};
 use crate::change::{Changing, Settings, Sources, shard_name};
 use crate::directory::{Directory, Entry};
+use crate::entry::Addresses;
 use crate::note::Notes;
+use crate::serve::Served;
 
 /// Something that is done to the objects when a line that contains this comes in.
 pub(crate) type Meanwhile = (&'static str, fn(&mut Objects));
@@ -188,6 +190,8 @@ pub(crate) struct Stage {
     snapshots: watch::Sender<Arc<Snapshot>>,
     pub(crate) synced: watch::Sender<bool>,
     pub(crate) notes: watch::Sender<Notes>,
+    pub(crate) served: watch::Sender<Arc<[Served]>>,
+    pub(crate) entry: watch::Sender<Addresses>,
 }
 
 /// The workload of most tests.
@@ -238,7 +242,16 @@ impl Stage {
         let (snapshots, shown) = watch::channel(Arc::default());
         let (synced, whole) = watch::channel(true);
         let (notes, noted) = watch::channel(Notes::default());
-        let sources = Sources { directory: directory.clone(), snapshots: shown, synced: whole, notes: noted };
+        let (served, are_served) = watch::channel(Arc::default());
+        let (entry, entered) = watch::channel(Arc::default());
+        let sources = Sources {
+            directory: directory.clone(),
+            snapshots: shown,
+            synced: whole,
+            notes: noted,
+            served: are_served,
+            entry: entered,
+        };
         let settings = Settings {
             namespace: "kaos-system".into(),
             lease: "kaos-autoscaler".into(),
@@ -246,7 +259,8 @@ impl Stage {
             clock: clock.clock(),
         };
         let changing = Changing::start(client, sources, settings);
-        let stage = Stage { objects, changing, directory, log, clock, snapshots, synced, notes };
+        let stage =
+            Stage { objects, changing, directory, log, clock, snapshots, synced, notes, served, entry };
         stage.show(Mode::Scale);
         stage
     }

@@ -1,0 +1,81 @@
+//! From a change of an Ingress, beside thousands of others, until requests are led by it: a proxy as a process of its own, over
+//! HTTPS, with the rights that `kaos install` gives it.
+//!
+//! `cargo bench -p kaos-testbed --bench ingress -- 2000 300` (Ingresses, changes) after `cargo build --release -p kaos`. Prints;
+//! asserts nothing of time.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, stream};
+use kaos_testbed::{ControlPlane, eventually};
+use kube::Client;
+use serde_json::{Value, json};
+use support::kaos::{Kaos, apply};
+
+/// Objects that are made at one time.
+const AT_ONCE: usize = 16;
+
+fn ingress(namespace: &str, at: usize, path: &str) -> Value {
+    let backend = json!({"service": {"name": format!("web-{at}"), "port": {"number": 80}}});
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+        "metadata": {"name": format!("web-{at}"), "namespace": namespace},
+        "spec": {"ingressClassName": "kaos", "rules": [{
+            "host": format!("web-{at}.{namespace}.test"),
+            "http": {"paths": [{"path": path, "pathType": "Prefix", "backend": backend}]}}]},
+    })
+}
+
+async fn make(client: &Client, namespace: &str, at: usize) {
+    apply(
+        client,
+        &json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": format!("web-{at}"), "namespace": namespace},
+            "spec": {"clusterIP": "None", "selector": {"app": format!("web-{at}")}, "ports": [{"port": 80}]},
+        }),
+    )
+    .await;
+    apply(client, &ingress(namespace, at, "/")).await;
+}
+
+#[tokio::main]
+async fn main() {
+    let mut numbers = std::env::args().filter_map(|word| word.parse().ok());
+    let (count, changes) = (numbers.next().unwrap_or(2000), numbers.next().unwrap_or(300));
+    let plane = ControlPlane::shared().await;
+    let client = plane.client(plane.admin()).await.unwrap();
+    let namespace = plane.namespace("routes").await.unwrap();
+    stream::iter(0..count).for_each_concurrent(AT_ONCE, |at| make(&client, &namespace, at)).await;
+    let kaos = Kaos::start(plane, &namespace, 1, 0).await;
+    // Nobody is behind any of them: what is led somewhere is answered 503, what isn't 404.
+    let status = async |at: usize, path: &str| {
+        Some(kaos.get(0, &format!("web-{at}.{namespace}.test"), path).await?.status)
+    };
+    eventually("all are known", async || (status(count - 1, "/").await? == 503).then_some(())).await;
+    let (mut sent, mut written) = (Vec::new(), Vec::new());
+    for change in 0..changes {
+        let (at, path) = (fastrand::usize(..count), format!("/change-{change}"));
+        let begun = Instant::now();
+        apply(&client, &ingress(&namespace, at, &path)).await;
+        let done = Instant::now();
+        // What was there before is left no more.
+        while status(at, "/").await != Some(404) || status(at, &path).await != Some(503) {}
+        sent.push(begun.elapsed());
+        written.push(done.elapsed());
+    }
+    println!("{changes} changes among {count} Ingresses; milliseconds   p50     p90     p99     max");
+    print("change sent → requests are led by it     ", &mut sent);
+    print("change answered → requests are led by it ", &mut written);
+}
+
+fn print(what: &str, spans: &mut [Duration]) {
+    spans.sort_unstable();
+    let at = |share: f64| spans[((spans.len() - 1) as f64 * share).round() as usize].as_secs_f64() * 1000.0;
+    println!("{what} {:>7.2} {:>7.2} {:>7.2} {:>7.2}", at(0.5), at(0.9), at(0.99), at(1.0));
+}
