@@ -112,3 +112,39 @@ fn who_overtakes_the_picture_of_our_write_is_counted_all_the_same() {
     // The count at the beginning was another's, too.
     assert_eq!(writes, 2);
 }
+
+#[test]
+fn what_was_handed_over_is_no_contest_above_zero_and_never_written_there() {
+    let mut desk = Desk::new(1, 20, &[("idle-timeout", "30s"), ("container-concurrency", "1")]);
+    desk.workloads[0].handed_to = Some("HPA shop".into());
+    desk.counts(0, 0, 0);
+    let mut writes = Vec::new();
+    let mut turn = |desk: &mut Desk| {
+        let hold = desk.workloads[0].hold.clone();
+        desk.readings[0].hold =
+            hold.map(|hold| HoldAnswer { id: hold.id, state: HoldState::Confirmed, empty: vec![] });
+        desk.wait(1);
+        for action in desk.turn() {
+            if let Action::Scale { scale, .. } = &action {
+                writes.push(scale.to);
+            }
+            desk.done(&action);
+        }
+    };
+    for _ in 0..40 {
+        desk.readings[0].waiting.start(0);
+    }
+    turn(&mut desk);
+    for count in [1, 2, 5, 3, 2, 6, 4, 2] {
+        desk.counts(0, count, count);
+        turn(&mut desk);
+        assert_eq!(desk.word(0), "handed-over", "{count}");
+    }
+    for _ in 0..40 {
+        desk.readings[0].waiting.finish(desk.now.micros());
+    }
+    for _ in 0..60 {
+        turn(&mut desk);
+    }
+    assert_eq!(writes, [1, 0]);
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kaos_core::average::Averages;
-use kaos_core::contest::Contest;
+use kaos_core::contest::{self, Contest};
 use kaos_core::decide::Memory;
 use kaos_core::platform::{Expected, Refusal, Scale};
 use kaos_core::snapshot::{Hold, Phase, Replicas, Workload};
@@ -88,12 +88,17 @@ pub(crate) enum Write {
 }
 
 impl Write {
+    /// The count that it writes, if it is one.
+    fn to(&self) -> Option<u32> {
+        match self {
+            Write::Raise(scale) | Write::Descent(Ask::Lower(scale)) => Some(scale.to),
+            Write::Descent(Ask::Hold(_) | Ask::Release) => None,
+        }
+    }
+
     /// Whether a count of `desired` may be its outcome.
     fn is_to(&self, desired: u32) -> bool {
-        match self {
-            Write::Raise(scale) | Write::Descent(Ask::Lower(scale)) => scale.to == desired,
-            Write::Descent(Ask::Hold(_) | Ask::Release) => true,
-        }
+        self.to().is_none_or(|to| to == desired)
     }
 
     /// Whether it is a count.
@@ -130,10 +135,11 @@ struct Belief {
     at: Moment,
 }
 
-/// Whether a count that isn't ours is somebody's who contends for it. Another autoscaler's is not, nor is one of starts that
-/// fail and that a platform gives up.
-fn contends(workload: &Workload) -> bool {
-    workload.contender.is_some() && workload.failure.is_none()
+/// Whether a count that isn't ours, and was `before`, is somebody's who contends for it. Another autoscaler's is not, nor is
+/// one of starts that fail and that a platform gives up.
+fn contends(workload: &Workload, before: u32) -> bool {
+    let concerns = contest::concerns(before, workload.replicas.desired, workload.handed_to.is_some());
+    concerns && workload.contender.is_some() && workload.failure.is_none()
 }
 
 impl Track {
@@ -191,7 +197,7 @@ impl Track {
         }
         let after = self.replicas().desired;
         let ours = self.write.as_ref().is_some_and(|write| write.scales() && write.is_to(after));
-        if after != before && !ours && contends(workload) {
+        if !ours && contends(workload, before) {
             self.contest.changed(now);
         }
         // Another autoscaler's raise. What a person or a rollout starts was none of the budget's to begin with.
@@ -250,8 +256,9 @@ impl Track {
         if self.workload.version >= version {
             // Our count was never shown: another's had taken its place by then.
             let counted = self.contest.last().is_some_and(|at| at >= self.begun);
-            let another = self.workload.version > version && !write.is_to(self.workload.replicas.desired);
-            if another && !counted && contends(&self.workload) {
+            let another = self.workload.version > version
+                && write.to().is_some_and(|written| contends(&self.workload, written));
+            if another && !counted {
                 self.contest.changed(now);
             }
             return;
@@ -314,6 +321,7 @@ impl Track {
                 None => Moment::ZERO,
             },
             contender: self.workload.contender.clone().filter(|_| contested),
+            handed_to: self.workload.handed_to.clone(),
         };
         seen.warmth = self.learn.look(&self.workload.policy, &seen, now, &self.book);
         seen

@@ -1,6 +1,7 @@
 //! When somebody else who writes a count is fighting for it: three changes within ten minutes.
 //!
-//! One or two are a person at work. Knows neither who it is nor what follows from it.
+//! One or two are a person at work. Knows neither who it is nor what follows from it. Where the count above zero was handed
+//! to another, what happens there is nobody's fight.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,6 +13,12 @@ const CHANGES: usize = 3;
 
 /// See [`CHANGES`].
 const SPAN: Duration = Duration::from_secs(600);
+
+/// Whether it may be part of a contest that a count of `before` became `after` by another's hand. `handed`: above zero it is
+/// that other's.
+pub fn concerns(before: u32, after: u32, handed: bool) -> bool {
+    before != after && !(handed && before > 0 && after > 0)
+}
 
 /// The last changes of one count by others.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +49,20 @@ impl Contest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn above_zero_nobody_fights_for_what_was_handed_over() {
+        for (before, after, handed, concerning) in [
+            (1, 3, false, true),
+            (1, 3, true, false),
+            (3, 1, true, false),
+            (3, 0, true, true),
+            (0, 1, true, true),
+            (2, 2, false, false),
+        ] {
+            assert_eq!(concerns(before, after, handed), concerning, "{before} {after} {handed}");
+        }
+    }
 
     #[test]
     fn three_within_ten_minutes_are_one() {

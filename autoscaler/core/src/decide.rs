@@ -1,7 +1,8 @@
 //! The decision: what is known of one workload in, one count and its reason out.
 //!
 //! Two rules, in this order. *Idle* alone gives zero, in one step, whatever the windows say. Otherwise the windows decide,
-//! never below one; and requests that wait raise the count at once. `decide` is pure: what the journal stores, fed back,
+//! never below one; and requests that wait raise the count at once. Where the count above zero is another's, all that is left is
+//! zero when idle, and one from zero. `decide` is pure: what the journal stores, fed back,
 //! decides the same.
 
 use serde::{Deserialize, Serialize};
@@ -88,8 +89,11 @@ pub fn decide(policy: &Policy, seen: &Observation, memory: Memory, now: Moment) 
     }
     let (opinion, memory) = consult(policy, seen, memory, now);
     let (to, because) = most_wanted(policy, seen, &opinion);
-    let asleep = idle::ends(policy, seen).is_some_and(|at| at <= now);
-    let verdict = if policy.capped(to) > seen.replicas.desired && !asleep {
+    let sleep = idle::ends(policy, seen);
+    let asleep = sleep.is_some_and(|at| at <= now);
+    let verdict = if seen.handed_to.is_some() && !asleep {
+        Verdict { next: sleep.map(|at| Next { at, then: Then::Zero }), ..Verdict::stay(Why::HandedOver) }
+    } else if policy.capped(to) > seen.replicas.desired && !asleep {
         raise(policy, seen, to, because, now)
     } else {
         lower(policy, seen, &memory, &opinion, to, now)
@@ -230,6 +234,8 @@ fn raise(policy: &Policy, seen: &Observation, to: u32, because: Because, now: Mo
     if because != Because::Wake && seen.contested_until > now {
         return Verdict::until(Why::Contested, seen.contested_until, Then::Start);
     }
+    // One is enough for whoever it was handed to: from there on it decides, its own least count included.
+    let to = if seen.handed_to.is_some() { to.min(1) } else { to };
     let to = policy.capped(to).min(desired.saturating_add(seen.allowance.unwrap_or(u32::MAX)));
     if to == desired {
         return Verdict::stay(Why::StartBudget);

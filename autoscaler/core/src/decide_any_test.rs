@@ -68,6 +68,7 @@ fn any_observation() -> impl Strategy<Value = Observation> {
                 rest_until: Moment::from_secs(rest),
                 contested_until: Moment::from_secs(contest.saturating_sub(75)),
                 contender: None,
+                handed_to: (contest % 3 == 0).then(|| "HPA shop".to_owned()),
                 warmth: warmth.map(|(until, prewarm)| Warmth {
                     until: Moment::from_secs(until),
                     prewarm: prewarm.map(Moment::from_secs),
@@ -118,6 +119,8 @@ proptest! {
             let desired = seen.replicas.desired;
             let Decision::Scale { to, .. } = verdict.decision else { continue };
             prop_assert_ne!(to, desired);
+            let handed = seen.handed_to.is_some();
+            prop_assert!(!handed || to == 0 || (desired, to) == (0, 1), "{desired} to {to} is another's");
             let wakes = desired == 0 && seen.waiting > 0;
             prop_assert!(wakes || seen.contested_until <= now, "at most once a minute, but for wakes");
             if to > desired {

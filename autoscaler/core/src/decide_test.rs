@@ -314,6 +314,7 @@ fn every_reason_has_a_word_and_a_sentence() {
         Why::NoData,
         Why::HoldCancelled,
         Why::Contested,
+        Why::HandedOver,
         Why::Following,
     ];
     let stays = why.into_iter().chain(more).chain(rest).map(Decision::Stay);
@@ -322,4 +323,31 @@ fn every_reason_has_a_word_and_a_sentence() {
         assert!(json.contains(decision.word()), "{json} is written with {}", decision.word());
         assert!(!decision.explain(&scene.policy, &scene.seen).is_empty());
     }
+}
+
+#[test]
+fn above_zero_the_count_is_whose_it_was_handed_to() {
+    let mut scene = Scene::new(&[("container-concurrency", "1"), ("min-scale", "0")]);
+    scene.seen.handed_to = Some("HPA shop".into());
+    scene.seen.waiting = 50;
+    assert_eq!(scene.says(0.0), (1, "wake"), "one, whatever waits");
+    scene.seen.replicas = Replicas { desired: 1, ready: 1, starting: 0 };
+    scene.seen.running = 1;
+    assert_eq!(scene.says(1.0), (1, "handed-over"), "a backlog is another's to see");
+    scene.seen.waiting = 0;
+    scene.seen.load = loads(0.1, 0.1);
+    for count in [7, 3] {
+        scene.seen.replicas = Replicas { desired: count, ready: count, starting: 0 };
+        assert_eq!(scene.says(100.0), (count, "handed-over"));
+    }
+    scene.seen.running = 0;
+    scene.seen.last_activity = Some(at(100.0));
+    let verdict = scene.verdict(150.0);
+    assert_eq!(verdict.next, Some(Next { at: at(160.0), then: Then::Zero }));
+    assert_eq!(scene.says(160.0), (0, "idle"), "in one step");
+    let mut floor = Scene::new(&[("min-scale", "3")]);
+    floor.seen.handed_to = Some("HPA shop".into());
+    assert_eq!(floor.says(0.0), (1, "min-scale"));
+    floor.seen.replicas = Replicas { desired: 1, ready: 1, starting: 0 };
+    assert_eq!(floor.says(900.0), (1, "handed-over"));
 }

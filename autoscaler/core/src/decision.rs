@@ -87,6 +87,8 @@ pub enum Why {
     HoldCancelled,
     /// Something else writes the count too.
     Contested,
+    /// The count above zero is another's.
+    HandedOver,
     /// Another autoscaler leads.
     Following,
     /// It is switched off: its count is left alone.
@@ -133,6 +135,7 @@ impl Why {
             Why::Unseen => "unseen",
             Why::HoldCancelled => "hold-cancelled",
             Why::Contested => "contested",
+            Why::HandedOver => "handed-over",
             Why::Following => "following",
             Why::Off => "off",
         }
@@ -230,6 +233,10 @@ fn explain_stay(why: Why, policy: &Policy, seen: &Observation) -> String {
         Why::Contested => {
             let who = seen.contender.as_deref().unwrap_or("something else");
             format!("{who} changes the count too: Kaos writes at most once a minute, but for wakes")
+        }
+        Why::HandedOver => {
+            let who = seen.handed_to.as_deref().unwrap_or("another");
+            format!("handed over to {who}: Kaos does 0 ↔ 1")
         }
         Why::Following => "another autoscaler leads".into(),
         Why::Off => "mode off: the count is left alone".into(),

@@ -48,6 +48,9 @@ pub struct Observation {
     /// Who that is, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contender: Option<String>,
+    /// Who decides on the count above zero. `None`: Kaos does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_to: Option<String>,
 }
 
 /// The averages over both windows.

@@ -59,6 +59,12 @@ pub struct Workload {
     pub checks: Arc<[Check]>,
     /// Who else last wrote its count, if it is known.
     pub contender: Option<String>,
+    /// Who decides on its count above zero, such as `HPA shop`. `None`: Kaos does.
+    #[serde(default)]
+    pub handed_to: Option<String>,
+    /// Its ready replicas in the order in which the platform lets them go, where that isn't Kaos's to choose.
+    #[serde(default)]
+    pub order: Option<Arc<[EndpointUid]>>,
 }
 
 impl Workload {
@@ -77,6 +83,8 @@ impl Workload {
             mode: Mode::default(),
             checks: Arc::default(),
             contender: None,
+            handed_to: None,
+            order: None,
         }
     }
 }

@@ -53,6 +53,8 @@ pub struct Attempt {
     hold: Hold,
     from: u32,
     to: u32,
+    /// Its targets go in their order.
+    ordered: bool,
     begun: Moment,
     /// Version and end of the hold's write.
     written: Option<(u64, Moment)>,
@@ -79,6 +81,8 @@ pub struct Scene<'a> {
     pub answers: &'a [Option<&'a HoldAnswer>],
     /// The ready replicas with what they have in flight.
     pub ready: &'a [(EndpointUid, u64)],
+    /// Whether they are in the order in which the platform lets them go: then nobody else can be chosen.
+    pub ordered: bool,
 }
 
 /// A write that the protocol asks for.
@@ -163,13 +167,18 @@ impl Descent {
         if !scene.leading || scene.waiting > 0 || scene.answers.is_empty() || self.rest_until > scene.now {
             return None;
         }
-        let targets = if to == 0 { Targets::All } else { least_busy(scene.ready, scene.desired - to)? };
+        let targets = match scene.desired - to {
+            _ if to == 0 => Targets::All,
+            count if scene.ordered => first(scene.ready.iter(), count)?,
+            count => least_busy(scene.ready, count)?,
+        };
         let (id, by) = fresh();
         let hold = Hold { id, by, targets };
         self.state = State::Holding(Attempt {
             hold: hold.clone(),
             from: scene.desired,
             to,
+            ordered: scene.ordered,
             begun: scene.now,
             written: None,
         });
@@ -274,7 +283,10 @@ impl Attempt {
         let empty = |uid: &EndpointUid| {
             answers.iter().all(|answer| answer.state == HoldState::Confirmed || answer.empty.contains(uid))
         };
-        let gone: Vec<EndpointUid> = targets.iter().filter(|uid| empty(uid)).cloned().collect();
+        let gone: Vec<EndpointUid> = match self.ordered {
+            true => targets.iter().take_while(|uid| empty(uid)).cloned().collect(),
+            false => targets.iter().filter(|uid| empty(uid)).cloned().collect(),
+        };
         let enough = gone.len() == targets.len() || over && !gone.is_empty();
         let kept = u32::try_from(targets.len() - gone.len()).unwrap_or(u32::MAX);
         enough.then(|| (self.to.saturating_add(kept), gone))
@@ -285,6 +297,11 @@ impl Attempt {
 fn least_busy(ready: &[(EndpointUid, u64)], count: u32) -> Option<Targets> {
     let mut order: Vec<&(EndpointUid, u64)> = ready.iter().collect();
     order.sort_by(|one, other| (one.1, &one.0).cmp(&(other.1, &other.0)));
-    let chosen = order.get(..count as usize)?;
-    Some(Targets::Endpoints(chosen.iter().map(|(uid, _)| uid.clone()).collect()))
+    first(order.into_iter(), count)
+}
+
+/// The first `count` of `ready`. `None` if there aren't as many.
+fn first<'r>(ready: impl ExactSizeIterator<Item = &'r (EndpointUid, u64)>, count: u32) -> Option<Targets> {
+    let enough = ready.len() >= count as usize;
+    enough.then(|| Targets::Endpoints(ready.take(count as usize).map(|(uid, _)| uid.clone()).collect()))
 }

@@ -20,6 +20,7 @@ struct Play {
     hold: Option<Hold>,
     answers: Vec<Option<HoldAnswer>>,
     ready: Vec<(EndpointUid, u64)>,
+    ordered: bool,
     holds: u64,
 }
 
@@ -40,6 +41,7 @@ impl Play {
             hold: None,
             answers: vec![None, None],
             ready: vec![(uid("a"), 4), (uid("b"), 0), (uid("c"), 1)],
+            ordered: false,
             holds: 0,
         }
     }
@@ -56,6 +58,7 @@ impl Play {
             hold: self.hold.as_ref(),
             answers: &answers,
             ready: &self.ready,
+            ordered: self.ordered,
         };
         let holds = &mut self.holds;
         self.descent.step(&scene, || {
@@ -236,4 +239,35 @@ fn without_a_known_proxy_nothing_begins() {
     let mut play = Play::new(0);
     play.answers.clear();
     assert_eq!(play.step(), (None, None));
+}
+
+#[test]
+fn where_a_platform_has_an_order_nobody_else_is_chosen() {
+    let targets = |play: &mut Play| {
+        let (ask, _) = play.step();
+        let Some(Ask::Hold(Hold { targets: Targets::Endpoints(uids), .. })) = ask else { panic!("{ask:?}") };
+        uids
+    };
+    assert_eq!(targets(&mut Play::new(1)), [uid("b"), uid("c")], "those with least in flight");
+    let mut play = Play { ordered: true, ..Play::new(1) };
+    assert_eq!(targets(&mut play), [uid("a"), uid("b")], "whatever is in flight on them");
+    // The second is empty and the first isn't: the platform would take the first.
+    let mut play = Play { ordered: true, ..Play::new(1) };
+    play.held();
+    for proxy in 0..2 {
+        play.answer(proxy, "h1", HoldState::Draining, &["b"]);
+    }
+    play.wait(3000);
+    assert_eq!(play.step(), (Some(Ask::Release), Some(Ended::Unconfirmed)));
+    // The first alone may go.
+    let mut play = Play { ordered: true, ..Play::new(1) };
+    play.held();
+    for proxy in 0..2 {
+        play.answer(proxy, "h1", HoldState::Draining, &["a"]);
+    }
+    play.wait(3000);
+    let lower = Scale { to: 2, victims: vec![uid("a")], expected: Expected::Version(7) };
+    assert_eq!(play.step().0, Some(Ask::Lower(lower)));
+    let mut few = Play { ordered: true, ready: vec![(uid("a"), 0)], ..Play::new(1) };
+    assert_eq!(few.step(), (None, None), "not as many are ready");
 }

@@ -81,6 +81,8 @@ impl Object {
             mode: kaos_core::snapshot::Mode::default(),
             checks: Arc::default(),
             contender: None,
+            handed_to: None,
+            order: None,
         }
     }
 }

@@ -174,6 +174,7 @@ impl Line {
             hold: hold.as_ref(),
             answers: &answers,
             ready: &ready,
+            ordered: track.workload.order.is_some(),
         };
         let (settings, holds) = (&self.settings, &mut self.holds);
         let fresh = || {
@@ -280,12 +281,14 @@ impl Line {
     }
 }
 
-/// The ready replicas with what they have in flight.
+/// The ready replicas with what they have in flight, in the order in which they go, if there is one.
 fn ready(track: &Track, collect: &Collect) -> Vec<(EndpointUid, u64)> {
+    let with = |uid: &EndpointUid| (uid.clone(), collect.in_flight(&track.workload.id, uid));
+    if let Some(order) = &track.workload.order {
+        return order.iter().map(with).collect();
+    }
     let ready = track.workload.endpoints.iter().filter(|endpoint| endpoint.phase == Phase::Ready);
-    ready
-        .map(|endpoint| (endpoint.uid.clone(), collect.in_flight(&track.workload.id, &endpoint.uid)))
-        .collect()
+    ready.map(|endpoint| with(&endpoint.uid)).collect()
 }
 
 fn outcome(ended: &Ended) -> Outcome {

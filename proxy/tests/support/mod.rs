@@ -123,6 +123,8 @@ impl Rig {
             mode: kaos_core::snapshot::Mode::default(),
             checks: Arc::default(),
             contender: None,
+            handed_to: None,
+            order: None,
         };
         let (snapshots, seen) = watch::channel(picture(0, vec![workload.clone()], None));
         let (report, reports) = mpsc::channel(100_000);
