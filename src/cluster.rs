@@ -73,6 +73,8 @@ pub(crate) async fn watch(
         },
         ingress_class: member.ingress_class.clone(),
         backends,
+        // Who passes requests on asks nobody whose a count is.
+        scalers: !backends,
         origin: clock.origin(),
         originals,
     };

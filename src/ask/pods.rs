@@ -7,6 +7,7 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use hyper::StatusCode;
 use kaos_kubernetes::change::{Selector, encode};
+use kaos_kubernetes::controller::Controller;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -34,9 +35,7 @@ pub(crate) async fn logs(
     show: impl Fn(&[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let (namespace, name) = workload.split_once('/').unwrap_or_default();
-    let deployment =
-        cluster.json(&format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}")).await?;
-    let selector = selector(&deployment)?;
+    let selector = selector(&workload(cluster, namespace, name).await?)?;
     let pods = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={selector}");
     let (lines, mut written) = mpsc::channel::<Vec<u8>>(AHEAD);
     let (mut reading, mut known) = (JoinSet::new(), BTreeSet::new());
@@ -121,11 +120,25 @@ fn container(pod: &Value) -> &str {
     }
 }
 
-/// What selects the pods of `deployment`, as a query has it.
-fn selector(deployment: &Value) -> Result<String, Failure> {
-    let said = deployment.pointer("/spec/selector").and_then(|said| Selector::deserialize(said).ok());
+/// The Deployment or StatefulSet of this name; of both the one that is Kaos's.
+async fn workload(cluster: &Cluster, namespace: &str, name: &str) -> Result<Value, Failure> {
+    let path = |kind: Controller| format!("/apis/apps/v1/namespaces/{namespace}/{}/{name}", kind.plural());
+    let asks = |object: &Value| text(object, "/metadata/annotations/kaos.dev~1enabled") == "true";
+    let deployment = cluster.json(&path(Controller::Deployment)).await;
+    if deployment.as_ref().is_ok_and(asks) {
+        return deployment;
+    }
+    match cluster.json(&path(Controller::StatefulSet)).await {
+        Ok(set) if asks(&set) || deployment.is_err() => Ok(set),
+        _ => deployment,
+    }
+}
+
+/// What selects the pods of `workload`, as a query has it.
+fn selector(workload: &Value) -> Result<String, Failure> {
+    let said = workload.pointer("/spec/selector").and_then(|said| Selector::deserialize(said).ok());
     said.and_then(|selector| selector.query()).ok_or_else(|| {
-        Failure::Failed("the Deployment's selector can't be read: its pods aren't known".into())
+        Failure::Failed("its selector can't be read: its pods aren't known".into())
     })
 }
 

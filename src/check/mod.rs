@@ -1,10 +1,11 @@
-//! `kaos check`: what makes a sleep of a Deployment unsafe or slow, from a cluster or from files. It changes nothing, and knows
+//! `kaos check`: what makes a sleep of a workload unsafe or slow, from a cluster or from files. It changes nothing, and knows
 //! no running Kaos.
 
 mod files;
 mod page;
 
 use kaos_core::WorkloadId;
+use kaos_kubernetes::controller::Controller;
 use kaos_kubernetes::safety::{Objects, Scope, Survey, Verdict, gather};
 
 use crate::ask::Cluster;
@@ -24,12 +25,24 @@ pub(crate) fn check(args: &Check) -> Result<(), Failure> {
         false => written(args)?,
     };
     let survey = Survey::new(&objects, &args.home.system_namespace);
-    let meant = survey.workloads().into_iter().filter(|workload| is_meant(&scope, workload));
-    let checked =
-        meant.filter_map(|workload| Some(Checked { findings: survey.examine(&workload)?, workload }));
-    let checked: Vec<Checked> = checked.collect();
-    if let (Scope::One(namespace, name), true) = (&scope, checked.is_empty()) {
-        return Err(Failure::Unanswered(format!("there is no Deployment {namespace}/{name}")));
+    let examine = |(controller, workload): (Controller, WorkloadId)| {
+        Some(Checked { findings: survey.examine(controller, &workload)?, workload })
+    };
+    let checked: Vec<Checked> = match &scope {
+        Scope::One(namespace, said, name) => {
+            let kinds = [Controller::Deployment, Controller::StatefulSet].into_iter();
+            let kinds = kinds.filter(|kind| said.is_none_or(|said| said == *kind));
+            kinds.filter_map(|kind| examine((kind, WorkloadId::new(namespace, name)))).take(1).collect()
+        }
+        Scope::Namespace(namespace) => {
+            let within = |(_, workload): &(_, WorkloadId)| workload.namespace() == namespace;
+            survey.workloads().into_iter().filter(within).filter_map(examine).collect()
+        }
+        Scope::Everywhere => survey.workloads().into_iter().filter_map(examine).collect(),
+    };
+    if let (Scope::One(namespace, said, name), true) = (&scope, checked.is_empty()) {
+        let kind = said.map_or("Deployment or StatefulSet", Controller::kind);
+        return Err(Failure::Unanswered(format!("there is no {kind} {namespace}/{name}")));
     }
     match args.output.form {
         Form::Json => json(&page::shown(&checked, objects.unseen()))?,
@@ -67,15 +80,7 @@ fn of_namespace(args: &Check, usual: &str) -> Scope {
     let namespace = named.and_then(|named| named.namespace.as_ref()).or(args.namespace.as_ref());
     let namespace = namespace.map_or(usual, String::as_str).to_owned();
     match named {
-        Some(named) => Scope::One(namespace, named.name.clone()),
+        Some(named) => Scope::One(namespace, named.controller, named.name.clone()),
         None => Scope::Namespace(namespace),
-    }
-}
-
-fn is_meant(scope: &Scope, workload: &WorkloadId) -> bool {
-    match scope {
-        Scope::Everywhere => true,
-        Scope::Namespace(namespace) => namespace == workload.namespace(),
-        Scope::One(namespace, name) => namespace == workload.namespace() && name == workload.name(),
     }
 }

@@ -183,7 +183,8 @@ fn because(one: &Checked, verdict: Verdict) -> String {
     let all = one.findings.iter().filter(|finding| finding.verdict == verdict && verdict != Verdict::Fine);
     let mut places: Vec<&str> = Vec::new();
     for finding in all {
-        let place = if finding.object.starts_with("Deployment/") { finding.fact } else { &finding.object };
+        let own = ["Deployment/", "StatefulSet/"].iter().any(|kind| finding.object.starts_with(kind));
+        let place = if own { finding.fact } else { &finding.object };
         if !places.contains(&place) {
             places.push(place);
         }

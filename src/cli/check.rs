@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use kaos_kubernetes::controller::Controller;
 
 use super::Output;
 use super::cluster::{Home, Kubeconfig};
@@ -12,17 +13,18 @@ use super::name::{label, subdomain};
 pub(crate) const AFTER: &str = "\
 Reads what you may list, changes nothing, and needs no Kaos. What may not be listed or isn't installed is said.
 
-  kaos check deployment/shop -n prod        # what speaks against it, why, and what to do
+  kaos check deployment/shop -n prod        # what speaks against it, why, and what to do; statefulset/NAME too
   kaos check --all-namespaces               # a line for each Deployment
   kustomize build . | kaos check -f -       # before it is anywhere
 
 Exit codes: 0 nothing makes sleeping unsafe, 1 something does, 2 it couldn't be found out (wrong command line, no such
-Deployment, unreadable file, API server away), 78 wrong kubeconfig.";
+object, unreadable file, API server away), 78 wrong kubeconfig.";
 
 /// `kaos check`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Check {
-    /// deployment/NAME, NAME or NAMESPACE/NAME [default: every Deployment of the namespace]
+    /// deployment/NAME, statefulset/NAME, NAME or NAMESPACE/NAME [default: every Deployment of the namespace, and
+    /// StatefulSets that are opted in]
     #[arg(value_name = "deployment/NAME", value_parser = named)]
     pub(crate) name: Option<Named>,
     #[command(flatten)]
@@ -42,11 +44,13 @@ pub(crate) struct Check {
     pub(crate) output: Output,
 }
 
-/// A Deployment as people name it.
+/// A Deployment or StatefulSet as people name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Named {
     /// Its namespace, if that is said.
     pub(crate) namespace: Option<String>,
+    /// Which of the two it is, if that is said.
+    pub(crate) controller: Option<Controller>,
     /// Its name.
     pub(crate) name: String,
 }
@@ -54,11 +58,12 @@ pub(crate) struct Named {
 /// What `kubectl` calls a Deployment.
 const DEPLOYMENT: [&str; 5] = ["deployment", "deployments", "deploy", "deployment.apps", "deployments.apps"];
 
+/// What it calls a StatefulSet.
+const STATEFUL_SET: [&str; 5] =
+    ["statefulset", "statefulsets", "sts", "statefulset.apps", "statefulsets.apps"];
+
 /// What it calls others that run something, or lead to it.
-const OTHERS: [&str; 18] = [
-    "statefulset",
-    "statefulsets",
-    "sts",
+const OTHERS: [&str; 15] = [
     "daemonset",
     "daemonsets",
     "ds",
@@ -77,15 +82,20 @@ const OTHERS: [&str; 18] = [
 ];
 
 fn named(text: &str) -> Result<Named, String> {
-    let told = || "allowed is deployment/NAME, NAME or NAMESPACE/NAME".to_owned();
+    let told = || "allowed is deployment/NAME, statefulset/NAME, NAME or NAMESPACE/NAME".to_owned();
     let (before, name) = text.split_once('/').map_or((None, text), |(before, name)| (Some(before), name));
     let kind = before.map(str::to_ascii_lowercase);
     if let Some(kind) = kind.as_deref().filter(|kind| OTHERS.contains(kind)) {
-        return Err(format!("Kaos scales Deployments, no {kind}; {}", told()));
+        return Err(format!("Kaos scales Deployments and StatefulSets, no {kind}; {}", told()));
     }
-    let namespace = before.filter(|_| !kind.is_some_and(|kind| DEPLOYMENT.contains(&kind.as_str())));
+    let controller = match kind.as_deref() {
+        Some(kind) if DEPLOYMENT.contains(&kind) => Some(Controller::Deployment),
+        Some(kind) if STATEFUL_SET.contains(&kind) => Some(Controller::StatefulSet),
+        _ => None,
+    };
+    let namespace = before.filter(|_| controller.is_none());
     let namespace = namespace.map(label).transpose().map_err(|_| told())?;
-    Ok(Named { namespace, name: subdomain(name).map_err(|_| told())? })
+    Ok(Named { namespace, controller, name: subdomain(name).map_err(|_| told())? })
 }
 
 #[cfg(test)]
@@ -94,17 +104,19 @@ mod tests {
 
     #[test]
     fn a_deployment_is_named_as_kubectl_does_or_as_the_other_commands_do() {
-        let named = |text| named(text).map(|named| (named.namespace, named.name));
-        for (text, namespace) in [
-            ("deployment/shop", None),
-            ("deploy/shop", None),
-            ("deployments.apps/shop", None),
-            ("shop", None),
-            ("prod/shop", Some("prod".to_owned())),
+        let named = |text| named(text).map(|named| (named.namespace, named.controller, named.name));
+        for (text, namespace, controller) in [
+            ("deployment/shop", None, Some(Controller::Deployment)),
+            ("deploy/shop", None, Some(Controller::Deployment)),
+            ("deployments.apps/shop", None, Some(Controller::Deployment)),
+            ("sts/shop", None, Some(Controller::StatefulSet)),
+            ("StatefulSet/shop", None, Some(Controller::StatefulSet)),
+            ("shop", None, None),
+            ("prod/shop", Some("prod".to_owned()), None),
         ] {
-            assert_eq!(named(text), Ok((namespace, "shop".to_owned())), "{text}");
+            assert_eq!(named(text), Ok((namespace, controller, "shop".to_owned())), "{text}");
         }
-        assert!(named("statefulset/db").is_err_and(|why| why.contains("Kaos scales Deployments")));
+        assert!(named("daemonset/db").is_err_and(|why| why.contains("Kaos scales Deployments")));
         for wrong in ["", "deployment/", "a/b/c", "Shop", "prod/a b"] {
             assert!(named(wrong).is_err(), "{wrong}");
         }

@@ -115,7 +115,7 @@ fn what_is_granted_is_what_the_code_uses() {
     };
     let shards = configmaps();
     assert_eq!(role("ClusterRole", "kaos-proxy.kaos-system"), used(&rights::READ, ""));
-    let autoscaler = [&rights::READ[..], &rights::SCALE].concat();
+    let autoscaler = [&rights::READ[..], &rights::READ_SCALERS, &rights::SCALE].concat();
     assert_eq!(role("ClusterRole", "kaos-autoscaler.kaos-system"), used(&autoscaler, ""));
     assert_eq!(role("ClusterRole", "kaos-autoscaler-victims.kaos-system"), used(&rights::CHOOSE, ""));
     let own = &used(&rights::LEAD, LEASE) | &used(&rights::KEEP, &shards.join(","));

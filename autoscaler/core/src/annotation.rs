@@ -16,6 +16,9 @@ use crate::policy::Policy;
 /// What the names of Kaos's own annotations begin with.
 pub const PREFIX: &str = "kaos.dev/";
 
+/// The annotation that opts in.
+pub const ENABLED: &str = "kaos.dev/enabled";
+
 /// The annotation that Kaos itself writes: a hold that is in force.
 pub const HOLD: &str = "kaos.dev/hold";
 
@@ -43,6 +46,8 @@ pub struct Adoption {
     pub port: Option<Port>,
     /// Whether its count is to be changed.
     pub mode: Asked,
+    /// Who decides on its count above zero, where that is said not to be Kaos.
+    pub above_zero: Option<String>,
     /// Whether it may sleep although traffic has another way in, or another owns its count.
     pub accepts_bypass: bool,
     /// Whether `readiness` was said.
@@ -106,10 +111,10 @@ impl std::error::Error for Invalid {}
 /// exist is wrong, so that a misspelt one isn't silently without effect.
 pub fn read<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>, usual: &Policy) -> Reading {
     let all: BTreeMap<&str, &str> = annotations.into_iter().collect();
-    match all.get("kaos.dev/enabled").copied() {
+    match all.get(ENABLED).copied() {
         None | Some("false") => return Reading::Left,
         Some("true") => {}
-        Some(other) => return Reading::Invalid(vec![invalid("kaos.dev/enabled", other, "true or false")]),
+        Some(other) => return Reading::Invalid(vec![invalid(ENABLED, other, "true or false")]),
     }
     let mut read = Read { adoption: usual_adoption(), policy: usual.clone(), wrong: Vec::new() };
     knative::read(&mut read, &all);
@@ -129,6 +134,7 @@ fn usual_adoption() -> Adoption {
         service: None,
         port: None,
         mode: Asked::Scale,
+        above_zero: None,
         accepts_bypass: false,
         says_readiness: false,
         says_protocol: false,

@@ -109,7 +109,8 @@ fn knatives_spellings_are_read_and_kaoss_own_win() {
         ("autoscaling.knative.dev/class", "hpa.autoscaling.knative.dev"),
         ("autoscaling.knative.dev/metric", "cpu"),
     ]);
-    assert!(matches!(hpa.mode, Asked::Observe(_)));
+    assert_eq!(hpa.mode, Asked::Scale);
+    assert!(hpa.above_zero.is_some_and(|who| who.contains("autoscaling.knative.dev/class")));
 }
 
 /// Forty values that aren't allowed: each is named with what is, and nothing is adopted.

@@ -1,23 +1,27 @@
 //! One workload, built from its Deployment and what surrounds it: pure, but for the memory that is handed in.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kaos_core::annotation::{self, Adoption, Asked, Reading};
+use kaos_core::annotation::{self, Adoption, Reading};
 use kaos_core::host::HostPattern;
 use kaos_core::policy::{Protocol, Readiness};
-use kaos_core::snapshot::{Endpoint, Hold, Mode, Phase, Replicas, StartTimes, Workload};
+use kaos_core::snapshot::{Endpoint, Hold, Phase, Replicas, StartTimes, Workload};
 use kaos_core::{EndpointUid, Moment, Policy};
 
 use crate::check;
 use crate::claim::HostRules;
 use crate::condemn::Condemned;
+use crate::controller::Controller;
 use crate::directory::{Entry, PodName};
 use crate::fail::{Failing, Seen};
 use crate::gather;
 use crate::infer::{self, Way};
 use crate::note::{Kind, Note};
 use crate::object::{Deployment, PROGRESS_DEADLINE, Pod, Service, ServicePort, Slice, Trouble};
+use crate::owner::{self, Above};
+use crate::scaler::Scaler;
 
 /// What surrounds a Deployment.
 pub(crate) struct Around<'a> {
@@ -25,6 +29,10 @@ pub(crate) struct Around<'a> {
     pub(crate) services: Vec<&'a Service>,
     /// The slices of a Service of its namespace.
     pub(crate) slices: &'a dyn Fn(&str) -> Vec<&'a Slice>,
+    /// The HorizontalPodAutoscalers that scale it.
+    pub(crate) scalers: &'a [Scaler],
+    /// The object of the other kind and the same name.
+    pub(crate) namesake: Option<&'a Deployment>,
     /// Its pods, while they are watched.
     pub(crate) pods: Option<&'a HashMap<Box<str>, Pod>>,
     /// Its count before Kaos came, where that is on record.
@@ -106,8 +114,12 @@ pub(crate) fn build(deployment: &Deployment, around: &Around<'_>, memory: &mut M
     let due = memory.failing.due(&seen, around.now).into_iter().chain(spared).min();
     let failing = seen.trouble.filter(|_| memory.failing.stands(&seen, around.now));
     let starting = starting(deployment, around.pods, failing).min(deployment.replicas.saturating_sub(ready));
-    let mode = mode(deployment, usable.as_ref().map(|(good, _)| &good.adoption), &leading, &mut notes);
+    let adoption = usable.as_ref().map(|(good, _)| &good.adoption);
+    let Above { mode, handed_to } = owner::settle(deployment, adoption, around.scalers, &leading, &mut notes);
+    let namesake = around.namesake.filter(|one| one.opts_in());
+    notes.extend(namesake.map(|one| owner::name_taken(deployment, one)));
     let entry = Entry {
+        controller: deployment.controller,
         uid: deployment.uid.clone(),
         version: deployment.version.unwrap_or(0),
         generation: deployment.generation,
@@ -116,11 +128,14 @@ pub(crate) fn build(deployment: &Deployment, around: &Around<'_>, memory: &mut M
         adopted: usable.is_some(),
         mode: mode.clone(),
         hold: hold.clone(),
-        marked: value(deployment, annotation::HOLD).is_some(),
+        marked: deployment.annotation(annotation::HOLD).is_some(),
         contender: deployment.contender.as_deref().map(str::to_owned),
+        handed_to: handed_to.clone(),
+        namesake: namesake.map(|one| (one.controller, one.uid.clone())),
         invalid: invalid.into(),
         pods: Arc::new(pods),
     };
+    let order = order(deployment, &endpoints, &entry.pods);
     let doors = usable.as_ref().map(|(_, way)| doors(deployment, &leading, way)).unwrap_or_default();
     let workload = usable.zip(deployment.version).map(|((good, way), version)| {
         let (checks, why) =
@@ -145,6 +160,8 @@ pub(crate) fn build(deployment: &Deployment, around: &Around<'_>, memory: &mut M
             mode,
             checks: checks.into(),
             contender: entry.contender.clone(),
+            handed_to,
+            order,
         }
     });
     Built { workload, entry, notes, due, waking, service, doors }
@@ -312,28 +329,28 @@ fn starting(
     }
 }
 
-fn mode(
+/// The ready replicas of a StatefulSet in the order in which they go: the highest ordinal first
+/// (<https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#deployment-and-scaling-guarantees>).
+fn order(
     deployment: &Deployment,
-    adoption: Option<&Adoption>,
-    leading: &[&Service],
-    notes: &mut Vec<Note>,
-) -> Mode {
-    let Some(adoption) = adoption else { return Mode::Off };
-    match &adoption.mode {
-        Asked::Off => Mode::Off,
-        Asked::Observe(why) => Mode::Observe(why.clone()),
-        Asked::Scale => match infer::bypassed(adoption, deployment.owner.as_deref(), leading) {
-            Some(why) => {
-                notes.push(note(deployment, Kind::ObserveOnly, format!("it is only observed: {why}")));
-                Mode::Observe(why)
-            }
-            None => Mode::Scale,
-        },
+    endpoints: &[Endpoint],
+    pods: &HashMap<EndpointUid, PodName>,
+) -> Option<Arc<[EndpointUid]>> {
+    let ordinal = |endpoint: &Endpoint| -> Option<u32> {
+        let name = &pods.get(&endpoint.uid)?.name;
+        name.strip_prefix(deployment.id.name())?.strip_prefix('-')?.parse().ok()
+    };
+    if deployment.controller != Controller::StatefulSet {
+        return None;
     }
+    let ready = endpoints.iter().filter(|endpoint| endpoint.phase == Phase::Ready);
+    let mut ready: Vec<_> = ready.filter_map(|one| Some((Reverse(ordinal(one)?), &one.uid))).collect();
+    ready.sort_unstable();
+    Some(ready.into_iter().map(|(_, uid)| uid.clone()).collect())
 }
 
 fn hold(deployment: &Deployment, notes: &mut Vec<Note>) -> Option<Hold> {
-    let text = value(deployment, annotation::HOLD)?;
+    let text = deployment.annotation(annotation::HOLD)?;
     match serde_json::from_str(text) {
         Ok(hold) => Some(hold),
         Err(_) => {
@@ -345,10 +362,6 @@ fn hold(deployment: &Deployment, notes: &mut Vec<Note>) -> Option<Hold> {
     }
 }
 
-fn value<'a>(deployment: &'a Deployment, name: &str) -> Option<&'a str> {
-    deployment.annotations.iter().find(|(named, _)| **named == *name).map(|(_, value)| &**value)
-}
-
-fn note(deployment: &Deployment, kind: Kind, text: String) -> Note {
+pub(crate) fn note(deployment: &Deployment, kind: Kind, text: String) -> Note {
     Note { workload: deployment.id.clone(), kind, text }
 }

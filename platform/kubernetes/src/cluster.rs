@@ -14,16 +14,20 @@ use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
 use crate::claim::HostRules;
+use crate::controller::Controller;
 use crate::directory::Directory;
 use crate::follow::{Follow, Said, Which};
 use crate::ingress::{Class, Ingress};
 use crate::note::Notes;
 use crate::object::{Deployment, Service, Slice};
 use crate::picture::Picture;
+use crate::reduce::StatefulSet;
+use crate::scaler::Scaler;
 use crate::serve::Served;
 use crate::state::{Change, Part};
 use crate::task::Task;
 use crate::waking::Waking;
+use crate::wire::Watched;
 
 /// Least time between two snapshots.
 pub const PACE: Duration = Duration::from_millis(20);
@@ -43,6 +47,8 @@ pub struct ReadSettings {
     pub ingress_class: Option<String>,
     /// Whether what Ingresses lead to is in the snapshots though nobody has adopted it: for who passes requests on.
     pub backends: bool,
+    /// Whether HorizontalPodAutoscalers are read: for who decides on counts.
+    pub scalers: bool,
     /// Where [`Moment`]s count from.
     pub origin: std::time::Instant,
     /// Counts before Kaos came, where they are on record: the default of `max-scale` doesn't depend on a restart then.
@@ -73,11 +79,12 @@ impl Cluster {
             some => some.iter().collect::<HashSet<_>>().into_iter().cloned().map(Some).collect(),
         };
         let (tell_served, served) = watch::channel(Arc::default());
-        let mut tasks = Vec::with_capacity(scopes.len() * KINDS + 2);
+        let mut tasks = Vec::new();
         for scope in &scopes {
-            tasks.extend(follow(client, scope.as_deref(), &changes));
+            let scope = Scope { client, namespace: scope.as_deref(), out: &changes };
+            tasks.extend(scope.follow(settings.scalers));
         }
-        let lists = scopes.len() * KINDS + usize::from(settings.ingress_class.is_none());
+        let lists = tasks.len() + usize::from(settings.ingress_class.is_none());
         if settings.ingress_class.is_none() {
             let classes = Follow::<Class, _> {
                 what: "ingressclasses",
@@ -133,46 +140,47 @@ impl Cluster {
     }
 }
 
-/// Kinds that are watched in each scope.
-const KINDS: usize = 4;
+/// Where the objects of one scope are asked for, and who hears of them.
+struct Scope<'a> {
+    client: &'a Client,
+    /// `None`: every namespace.
+    namespace: Option<&'a str>,
+    out: &'a mpsc::Sender<Change>,
+}
 
-fn follow(client: &Client, scope: Option<&str>, out: &mpsc::Sender<Change>) -> [Task; KINDS] {
-    let of = |part: Option<&str>| part.map(str::to_owned);
-    let [one, two, three, four] = std::array::from_fn(|_| of(scope));
-    let deployments = Follow::<Deployment, _> {
-        what: "deployments",
-        client: client.clone(),
-        namespace: of(scope),
-        which: Which::All,
-        change: Box::new(move |said: Said<_>| Change::Deployments(said.part(one.as_deref()))),
-    };
-    let services = Follow::<Service, _> {
-        what: "services",
-        client: client.clone(),
-        namespace: of(scope),
-        which: Which::All,
-        change: Box::new(move |said: Said<_>| Change::Services(said.part(two.as_deref()))),
-    };
-    let slices = Follow::<Slice, _> {
-        what: "endpointslices",
-        client: client.clone(),
-        namespace: of(scope),
-        which: Which::All,
-        change: Box::new(move |said: Said<_>| Change::Slices(said.part(three.as_deref()))),
-    };
-    let ingresses = Follow::<Ingress, _> {
-        what: "ingresses",
-        client: client.clone(),
-        namespace: of(scope),
-        which: Which::All,
-        change: Box::new(move |said: Said<_>| Change::Ingresses(said.part(four.as_deref()))),
-    };
-    [
-        Task::spawn(deployments.run(out.clone())),
-        Task::spawn(services.run(out.clone())),
-        Task::spawn(slices.run(out.clone())),
-        Task::spawn(ingresses.run(out.clone())),
-    ]
+impl Scope<'_> {
+    /// One watch for each kind.
+    fn follow(&self, scalers: bool) -> Vec<Task> {
+        let sets = |part| Change::Deployments(Controller::StatefulSet, part);
+        let mut tasks = vec![
+            self.watch::<Deployment, _>("deployments", |part| Change::Deployments(Controller::Deployment, part)),
+            self.watch::<StatefulSet, _>("statefulsets", sets),
+            self.watch::<Service, _>("services", Change::Services),
+            self.watch::<Slice, _>("endpointslices", Change::Slices),
+            self.watch::<Ingress, _>("ingresses", Change::Ingresses),
+        ];
+        if scalers {
+            tasks.push(self.watch::<Scaler, _>("horizontalpodautoscalers", Change::Scalers));
+        }
+        tasks
+    }
+
+    /// Watches objects that are read as `T` and kept as `U`.
+    fn watch<T: Watched, U: From<T> + 'static>(
+        &self,
+        what: &'static str,
+        change: impl Fn(Part<U>) -> Change + Send + Sync + 'static,
+    ) -> Task {
+        let scope = self.namespace.map(str::to_owned);
+        let follow = Follow::<T, _> {
+            what,
+            client: self.client.clone(),
+            namespace: scope.clone(),
+            which: Which::All,
+            change: Box::new(move |said: Said<T>| change(said.of::<U>().part(scope.as_deref()))),
+        };
+        Task::spawn(follow.run(self.out.clone()))
+    }
 }
 
 /// Owns what is known.
@@ -233,7 +241,9 @@ impl Reader {
 
     fn take(&mut self, change: Change, seen: &mut HashSet<(u8, Option<Box<str>>)>) {
         let list = match &change {
-            Change::Deployments(Part::All(scope, _)) => Some((0, scope.clone())),
+            Change::Deployments(Controller::Deployment, Part::All(scope, _)) => Some((0, scope.clone())),
+            Change::Deployments(Controller::StatefulSet, Part::All(scope, _)) => Some((5, scope.clone())),
+            Change::Scalers(Part::All(scope, _)) => Some((6, scope.clone())),
             Change::Services(Part::All(scope, _)) => Some((1, scope.clone())),
             Change::Slices(Part::All(scope, _)) => Some((2, scope.clone())),
             Change::Ingresses(Part::All(scope, _)) => Some((3, scope.clone())),
@@ -241,7 +251,8 @@ impl Reader {
             _ => None,
         };
         match change {
-            Change::Deployments(part) => self.picture.state.deployments(part),
+            Change::Deployments(controller, part) => self.picture.state.deployments(controller, part),
+            Change::Scalers(part) => self.picture.state.take_scalers(part),
             Change::Services(part) => self.picture.state.take_services(part),
             Change::Slices(part) => self.picture.state.take_slices(part),
             Change::Ingresses(part) => self.picture.state.take_ingresses(part),

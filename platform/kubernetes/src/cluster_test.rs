@@ -24,6 +24,7 @@ fn settings(namespaces: &[&str]) -> ReadSettings {
         hosts: rules(),
         ingress_class: None,
         backends: true,
+        scalers: true,
         origin: Instant::now().into_std(),
         originals: None,
     }

@@ -8,16 +8,20 @@ use arc_swap::ArcSwap;
 use kaos_core::snapshot::{Hold, Mode};
 use kaos_core::{EndpointUid, WorkloadId};
 
-/// The Deployments that concern Kaos: every one that carries an annotation under `kaos.dev/`, whether adopted or not.
+use crate::controller::Controller;
+
+/// The Deployments and StatefulSets that concern Kaos: every one that carries an annotation under `kaos.dev/`, whether adopted or not.
 #[derive(Debug, Default)]
 pub struct Directory {
     entries: ArcSwap<HashMap<WorkloadId, Arc<Entry>>>,
 }
 
-/// One Deployment as it was last seen.
+/// One Deployment or StatefulSet as it was last seen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// The Deployment's UID: the same name with another UID is another Deployment.
+    /// Which of the two it is.
+    pub controller: Controller,
+    /// Its UID: the same name with another UID is another object.
     pub uid: Arc<str>,
     /// Its resource version.
     pub version: u64,
@@ -38,6 +42,10 @@ pub struct Entry {
     pub marked: bool,
     /// Who else last wrote its count, if it is known: `manager (subresource)`.
     pub contender: Option<String>,
+    /// Who decides on its count above zero, if that isn't Kaos.
+    pub handed_to: Option<String>,
+    /// The object of the other kind and the same name that asks to be Kaos's too, and isn't: its UID.
+    pub namesake: Option<(Controller, Arc<str>)>,
     /// Annotations that aren't allowed as they are: one sentence each. The last good ones stay in force.
     pub invalid: Arc<[String]>,
     /// Its pods that have an address, by UID.
@@ -54,7 +62,7 @@ pub struct PodName {
 }
 
 impl Directory {
-    /// The Deployment behind `workload`, if it exists and concerns Kaos.
+    /// The object behind `workload`, if it exists and concerns Kaos.
     pub fn entry(&self, workload: &WorkloadId) -> Option<Arc<Entry>> {
         self.entries.load().get(workload).cloned()
     }

@@ -4,9 +4,11 @@ use kaos_core::{Moment, WorkloadId};
 use serde_json::{Value, json};
 
 use crate::claim::HostRules;
+use crate::controller::Controller;
 use crate::note::Kind;
 use crate::object::Pod;
 use crate::picture::{Picture, Published};
+use crate::reduce::StatefulSet;
 use crate::state::Part;
 use crate::wire::{Watched, Wire};
 
@@ -108,7 +110,12 @@ impl Scene {
         let object = object.into();
         let (name, state) = (name(&object), &mut self.0.state);
         match object["kind"].as_str().unwrap() {
-            "Deployment" => state.deployments(Part::One(name, kept(&object))),
+            "Deployment" => state.deployments(Controller::Deployment, Part::One(name, kept(&object))),
+            "StatefulSet" => {
+                let kept = kept::<StatefulSet>(&object).map(Into::into);
+                state.deployments(Controller::StatefulSet, Part::One(name, kept));
+            }
+            "HorizontalPodAutoscaler" => state.take_scalers(Part::One(name, kept(&object))),
             "Service" => state.take_services(Part::One(name, kept(&object))),
             "EndpointSlice" => state.take_slices(Part::One(name, kept(&object))),
             "Ingress" => state.take_ingresses(Part::One(name, kept(&object))),
@@ -120,11 +127,21 @@ impl Scene {
     /// All lists again, with these and nothing else.
     pub(crate) fn relist<'a>(&mut self, objects: impl Iterator<Item = &'a Value> + Clone) {
         fn all<'a, T: Watched>(objects: impl Iterator<Item = &'a Value>, kind: &str) -> Part<T> {
+            as_kept::<T, T>(objects, kind)
+        }
+        fn as_kept<'a, T: Watched, U: From<T>>(
+            objects: impl Iterator<Item = &'a Value>,
+            kind: &str,
+        ) -> Part<U> {
             let of_kind = objects.filter(|object| object["kind"] == kind);
-            Part::All(None, of_kind.filter_map(|it| Some((name(it), Some(kept(it)?)))).collect())
+            let kept = |it: &Value| Some((name(it), Some(kept::<T>(it)?.into())));
+            Part::All(None, of_kind.filter_map(kept).collect())
         }
         let state = &mut self.0.state;
-        state.deployments(all(objects.clone(), "Deployment"));
+        state.deployments(Controller::Deployment, all(objects.clone(), "Deployment"));
+        let sets = as_kept::<StatefulSet, _>(objects.clone(), "StatefulSet");
+        state.deployments(Controller::StatefulSet, sets);
+        state.take_scalers(all(objects.clone(), "HorizontalPodAutoscaler"));
         state.take_services(all(objects.clone(), "Service"));
         state.take_slices(all(objects.clone(), "EndpointSlice"));
         state.take_ingresses(all(objects.clone(), "Ingress"));

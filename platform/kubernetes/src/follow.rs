@@ -75,6 +75,14 @@ pub(crate) enum Said<T> {
 }
 
 impl<T> Said<T> {
+    /// The same of what `U` is made from `T`.
+    pub(crate) fn of<U: From<T>>(self) -> Said<U> {
+        match self {
+            Said::All(all) => Said::All(all.into_iter().map(|(name, one)| (name, one.map(U::from))).collect()),
+            Said::One(name, object) => Said::One(name, object.map(U::from)),
+        }
+    }
+
     /// As a part of the cluster's state, in the scope of the watch.
     pub(crate) fn part(self, scope: Option<&str>) -> Part<T> {
         match self {

@@ -1,6 +1,6 @@
 //! The platform seam over a Kubernetes cluster.
 //!
-//! Reading: watches of Deployments, Services, EndpointSlices and Ingresses become [`Snapshot`](kaos_core::Snapshot)s, with a
+//! Reading: watches of Deployments, StatefulSets, Services, EndpointSlices and Ingresses become [`Snapshot`](kaos_core::Snapshot)s, with a
 //! [`Directory`] beside them for those who write. This crate knows no user's requests and no windows: when to scale is
 //! decided elsewhere.
 
@@ -15,6 +15,7 @@ mod cluster_test;
 mod condemn;
 pub mod connect;
 mod contest;
+pub mod controller;
 pub mod directory;
 pub mod entry;
 mod fail;
@@ -38,6 +39,9 @@ mod list_test;
 mod nginx;
 pub mod note;
 mod object;
+mod owner;
+#[cfg(test)]
+mod owner_test;
 mod page;
 mod patience;
 pub mod peers;
@@ -51,6 +55,7 @@ mod protobuf;
 mod reduce;
 pub mod rights;
 pub mod safety;
+mod scaler;
 mod secret;
 #[cfg(test)]
 mod secret_test;

@@ -41,8 +41,12 @@ pub enum Kind {
     Backend,
     /// Another has a host and path that this one claims too.
     HostConflict,
+    /// A Deployment and a StatefulSet of this name ask to be Kaos's: told to the one that isn't.
+    NameTaken,
     /// It asked to be scaled and is only observed.
     ObserveOnly,
+    /// Its count above zero is another's.
+    HandedOver,
     /// Something was left open and inferred.
     Inferred,
     /// Something has no effect, or less than a reader may think.
@@ -57,17 +61,29 @@ impl Kind {
             Kind::Unsupported => "UnsupportedAnnotation",
             Kind::Backend => "BackendNotFound",
             Kind::HostConflict => "HostConflict",
+            Kind::NameTaken => "NameTaken",
             Kind::ObserveOnly => "ObserveOnly",
+            Kind::HandedOver => "HandedOver",
             Kind::Inferred => "Inferred",
             Kind::Limited => "Limited",
         }
+    }
+
+    /// Whether each leader tells it, not only who sees it change.
+    pub(crate) fn is_told_again(self) -> bool {
+        self.warns() || self == Kind::HandedOver
     }
 
     /// Whether there is something for a user to do.
     pub fn warns(self) -> bool {
         matches!(
             self,
-            Kind::Invalid | Kind::Unsupported | Kind::Backend | Kind::HostConflict | Kind::ObserveOnly
+            Kind::Invalid
+                | Kind::Unsupported
+                | Kind::Backend
+                | Kind::HostConflict
+                | Kind::NameTaken
+                | Kind::ObserveOnly
         )
     }
 }

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kaos_core::WorkloadId;
+use kaos_core::{WorkloadId, annotation};
 
 use crate::addresses::{Address, Addresses};
+use crate::controller::Controller;
 
 /// Pairs of names and values, sorted by name: labels, selectors, annotations.
 pub(crate) type Pairs = Box<[(Box<str>, Box<str>)]>;
@@ -16,10 +17,11 @@ pub(crate) type Pairs = Box<[(Box<str>, Box<str>)]>;
 /// Namespace and name of an object.
 pub(crate) type Name = (Box<str>, Box<str>);
 
-/// A Deployment that carries an annotation of Kaos.
+/// A Deployment or StatefulSet that carries an annotation of Kaos.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Deployment {
     pub(crate) id: WorkloadId,
+    pub(crate) controller: Controller,
     pub(crate) uid: Arc<str>,
     /// `None`: it isn't a number, so versions can't be compared.
     pub(crate) version: Option<u64>,
@@ -42,6 +44,18 @@ pub(crate) struct Deployment {
     pub(crate) template: Template,
     /// A condition that says why pods aren't made or don't get ready: reason and message.
     pub(crate) trouble: Option<Trouble>,
+}
+
+impl Deployment {
+    /// The value of an annotation.
+    pub(crate) fn annotation(&self, name: &str) -> Option<&str> {
+        self.annotations.iter().find(|(named, _)| **named == *name).map(|(_, value)| &**value)
+    }
+
+    /// Whether it asks to be Kaos's.
+    pub(crate) fn opts_in(&self) -> bool {
+        self.annotation(annotation::ENABLED) == Some("true")
+    }
 }
 
 /// The pod template.

@@ -16,8 +16,9 @@ use crate::claim::HostRules;
 use crate::contest::{self, Claim, Claimant, Who};
 use crate::directory::Entry;
 use crate::note::{IngressNote, Kind, Note, Notes};
-use crate::object::Pod;
+use crate::object::{Deployment, Pod};
 use crate::plain;
+use crate::scaler::Target;
 use crate::serve::{self, Adopted, Granted, Served};
 use crate::state::State;
 
@@ -153,6 +154,8 @@ impl Picture {
         let state = &self.state;
         let around = Around {
             services: state.services(id.namespace()),
+            scalers: state.scalers.on(id.namespace(), target(deployment)),
+            namesake: state.namesakes.get(id).map(|one| &**one),
             slices: &|service| state.slices(id.namespace(), service),
             pods: self.pods.get(id),
             original: self.originals.get(id).copied(),
@@ -339,6 +342,12 @@ fn put(known: &mut Arc<Workload>, new: Workload) {
     }
 }
 
+/// The Deployment or StatefulSet as what HorizontalPodAutoscalers scale.
+fn target(deployment: &Deployment) -> Target {
+    let name = deployment.id.name().into();
+    Target { group: "apps".into(), kind: deployment.controller.kind().into(), name }
+}
+
 /// Whether two pictures of one workload say the same.
 fn equal(one: &Workload, other: &Workload) -> bool {
     one.version == other.version
@@ -349,6 +358,8 @@ fn equal(one: &Workload, other: &Workload) -> bool {
         && one.mode == other.mode
         && one.checks == other.checks
         && one.contender == other.contender
+        && one.handed_to == other.handed_to
+        && one.order == other.order
         && one.policy == other.policy
         && one.path == other.path
         && one.hosts == other.hosts

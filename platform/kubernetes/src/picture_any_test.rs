@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
+use crate::controller::Controller;
 use crate::fixture::{Scene, deployment, service, slice};
 use crate::state::Part;
 
@@ -25,8 +26,9 @@ fn key(object: &Value) -> (String, String) {
 
 fn any_deployment() -> impl Strategy<Value = Value> {
     let host = select(vec![None, Some("a.shop.test"), Some("b.shop.test, a.shop.test")]);
-    (select(vec!["one", "two", "three"]), host, any::<bool>(), 1..4_u8, 1..4_u64).prop_map(
-        |(name, host, on, path, version)| {
+    let kind = select(vec!["Deployment", "StatefulSet"]);
+    (select(vec!["one", "two", "three"]), host, any::<bool>(), 1..4_u8, (1..4_u64, kind)).prop_map(
+        |(name, host, on, path, (version, kind))| {
             let mut annotations =
                 json!({"kaos.dev/enabled": on.to_string(), "kaos.dev/path": format!("/{}", path % 2)});
             if let Some(host) = host {
@@ -34,6 +36,8 @@ fn any_deployment() -> impl Strategy<Value = Value> {
             }
             let mut it = deployment(name, &annotations);
             it["metadata"]["resourceVersion"] = json!(version.to_string());
+            it["metadata"]["uid"] = json!(format!("{kind}-{name}"));
+            it["kind"] = json!(kind);
             it["spec"]["template"]["metadata"]["labels"]["app"] = json!(if path == 3 { "one" } else { name });
             it
         },
@@ -47,6 +51,17 @@ fn any_service() -> impl Strategy<Value = Value> {
             let mut it = service(name, app);
             it["spec"]["type"] = json!(kind);
             it
+        },
+    )
+}
+
+fn any_scaler() -> impl Strategy<Value = Value> {
+    let kind = select(vec!["Deployment", "StatefulSet"]);
+    (select(vec!["h", "i"]), kind, select(vec!["one", "two", "x"]), 0..3_u8).prop_map(
+        |(name, kind, target, least)| {
+            let target = json!({"apiVersion": "apps/v1", "kind": kind, "name": target});
+            json!({"kind": "HorizontalPodAutoscaler", "metadata": {"namespace": "prod", "name": name},
+                   "spec": {"scaleTargetRef": target, "minReplicas": least, "maxReplicas": 5}})
         },
     )
 }
@@ -89,6 +104,8 @@ fn any_slice() -> impl Strategy<Value = Value> {
 fn step() -> impl Strategy<Value = Step> {
     let gone = prop_oneof![
         select(vec!["one", "two", "three"]).prop_map(|name| Step::Drop("Deployment", name.to_owned())),
+        select(vec!["one", "two", "three"]).prop_map(|name| Step::Drop("StatefulSet", name.to_owned())),
+        select(vec!["h", "i"]).prop_map(|name| Step::Drop("HorizontalPodAutoscaler", name.to_owned())),
         select(vec!["one", "two", "x"]).prop_map(|name| Step::Drop("Service", name.to_owned())),
         select(vec!["s", "t"]).prop_map(|name| Step::Drop("EndpointSlice", name.to_owned())),
         select(vec!["i", "j"]).prop_map(|name| Step::Drop("Ingress", name.to_owned())),
@@ -98,6 +115,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any_service().prop_map(Step::Put),
         3 => any_slice().prop_map(Step::Put),
         3 => any_ingress().prop_map(Step::Put),
+        3 => any_scaler().prop_map(Step::Put),
         2 => gone,
         3 => Just(Step::Publish),
         1 => Just(Step::Relist),
@@ -117,7 +135,7 @@ fn shown(scene: &mut Scene) -> Value {
     let mut pods: Vec<String> = published
         .entries
         .iter()
-        .map(|(id, entry)| format!("{id} {} {:?}", entry.adopted, entry.mode))
+        .map(|(id, entry)| format!("{id} {:?} {} {:?}", entry.controller, entry.adopted, entry.mode))
         .collect();
     pods.sort();
     let notes: Vec<String> = published.notes.all.iter().map(|note| format!("{note:?}")).collect();
@@ -139,7 +157,13 @@ proptest! {
                 Step::Drop(kind, name) => {
                     let at = ("prod".into(), name.as_str().into());
                     match kind {
-                        "Deployment" => scene.0.state.deployments(Part::One(at, None)),
+                        "Deployment" => {
+                            scene.0.state.deployments(Controller::Deployment, Part::One(at, None))
+                        }
+                        "StatefulSet" => {
+                            scene.0.state.deployments(Controller::StatefulSet, Part::One(at, None))
+                        }
+                        "HorizontalPodAutoscaler" => scene.0.state.take_scalers(Part::One(at, None)),
                         "Service" => scene.0.state.take_services(Part::One(at, None)),
                         "Ingress" => scene.0.state.take_ingresses(Part::One(at, None)),
                         _ => scene.0.state.take_slices(Part::One(at, None)),

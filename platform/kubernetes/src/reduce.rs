@@ -8,6 +8,8 @@ mod ingress;
 mod pod;
 mod slice;
 
+pub(crate) use deployment::StatefulSet;
+
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::object::{Kind, Service, ServicePort, Target};

@@ -29,9 +29,11 @@ const fn right(verb: &'static str, group: &'static str, resource: &'static str) 
 }
 
 /// What the cluster is read by: every proxy and every autoscaler. What is watched is listed first.
-pub const READ: [Right; 12] = [
+pub const READ: [Right; 14] = [
     right("list", "apps", "deployments"),
     right("watch", "apps", "deployments"),
+    right("list", "apps", "statefulsets"),
+    right("watch", "apps", "statefulsets"),
     right("list", "", "services"),
     right("watch", "", "services"),
     LIST_PODS,
@@ -60,9 +62,23 @@ pub const PEERS: [Right; 2] = [
 /// right to any.
 pub const SECRETS: [Right; 2] = [right("list", "", "secrets"), right("watch", "", "secrets")];
 
+/// What autoscalers find out by who else decides on counts.
+pub const READ_SCALERS: [Right; 2] =
+    [LIST_SCALERS, right("watch", "autoscaling", "horizontalpodautoscalers")];
+
 /// What autoscalers do to workloads and Ingresses, beside reading.
-pub const SCALE: [Right; 6] =
-    [GET_DEPLOYMENT, GET_SCALE, PATCH_SCALE, PATCH_STATUS, CREATE_EVENT, PATCH_INGRESS_STATUS];
+pub const SCALE: [Right; 10] = [
+    GET_DEPLOYMENT,
+    GET_SCALE,
+    PATCH_SCALE,
+    PATCH_STATUS,
+    GET_STATEFULSET,
+    GET_STATEFULSET_SCALE,
+    PATCH_STATEFULSET_SCALE,
+    PATCH_STATEFULSET_STATUS,
+    CREATE_EVENT,
+    PATCH_INGRESS_STATUS,
+];
 
 /// What autoscalers choose the pods that go by. It can be left out.
 pub const CHOOSE: [Right; 1] = [PATCH_POD_STATUS];
@@ -82,6 +98,11 @@ pub(crate) const GET_DEPLOYMENT: Right = right("get", "apps", "deployments");
 pub(crate) const GET_SCALE: Right = right("get", "apps", "deployments/scale");
 pub(crate) const PATCH_SCALE: Right = right("patch", "apps", "deployments/scale");
 pub(crate) const PATCH_STATUS: Right = right("patch", "apps", "deployments/status");
+pub(crate) const LIST_SCALERS: Right = right("list", "autoscaling", "horizontalpodautoscalers");
+pub(crate) const GET_STATEFULSET: Right = right("get", "apps", "statefulsets");
+pub(crate) const GET_STATEFULSET_SCALE: Right = right("get", "apps", "statefulsets/scale");
+pub(crate) const PATCH_STATEFULSET_SCALE: Right = right("patch", "apps", "statefulsets/scale");
+pub(crate) const PATCH_STATEFULSET_STATUS: Right = right("patch", "apps", "statefulsets/status");
 pub(crate) const CREATE_EVENT: Right = right("create", "events.k8s.io", "events");
 pub(crate) const GET_LEASE: Right = right("get", "coordination.k8s.io", "leases");
 pub(crate) const UPDATE_LEASE: Right = right("update", "coordination.k8s.io", "leases");

@@ -1,7 +1,7 @@
-//! Whether a Deployment may sleep: what static facts of the cluster's objects say, each with a verdict and a way to mend it.
+//! Whether a workload may sleep: what static facts of the cluster's objects say, each with a verdict and a way to mend it.
 //!
 //! Pure but for `gather`: from plain objects, as an API server sends them or as somebody has written them, to findings. It
-//! knows no live Kaos; what Kaos would infer of a Deployment is inferred by the same code.
+//! knows no live Kaos; what Kaos would infer of a workload is inferred by the same code.
 
 mod callers;
 mod count;
@@ -29,17 +29,19 @@ mod writers;
 #[cfg(test)]
 mod writers_test;
 
-use kaos_core::WorkloadId;
+use kaos_core::{WorkloadId, annotation};
+use serde_json::Value;
 
 pub use finding::{Finding, Fix, Topic, Verdict};
 pub use gather::{Scope, Unreachable, gather};
 pub use objects::{Objects, Unseen};
 
+use crate::controller::Controller;
 use callers::Callers;
 use routes::Routes;
 use subject::{Services, Subject};
 
-/// All that is known of a cluster, or of some files, ready to be asked about each of its Deployments.
+/// All that is known of a cluster, or of some files, ready to be asked about each of its workloads.
 pub struct Survey<'a> {
     objects: &'a Objects,
     services: Services<'a>,
@@ -55,20 +57,24 @@ impl<'a> Survey<'a> {
         Survey { objects, services, routes, callers: Callers::index(objects), system }
     }
 
-    /// The Deployments there are, but for Kaos's own.
-    pub fn workloads(&self) -> Vec<WorkloadId> {
-        let all = self.objects.every("Deployment");
-        let ours = |object: &&serde_json::Value| look::label(object, "app.kubernetes.io/part-of") != "kaos";
-        all.filter(ours).map(|object| WorkloadId::new(look::namespace(object), look::name(object))).collect()
+    /// The Deployments there are, but for Kaos's own; and the StatefulSets that are opted in: most others answer no requests.
+    pub fn workloads(&self) -> Vec<(Controller, WorkloadId)> {
+        let named = |controller, object| (controller, WorkloadId::new(look::namespace(object), look::name(object)));
+        let all = self.objects.every(Controller::Deployment.kind());
+        let others = |object: &&Value| look::label(object, "app.kubernetes.io/part-of") != "kaos";
+        let all = all.filter(others).map(|object| named(Controller::Deployment, object));
+        let sets = self.objects.every(Controller::StatefulSet.kind());
+        let asks = |object: &&Value| look::annotation(object, annotation::ENABLED) == "true";
+        all.chain(sets.filter(asks).map(|object| named(Controller::StatefulSet, object))).collect()
     }
 
-    /// What speaks for and against a sleep of `workload`, the worst first. `None`: there is no such Deployment.
-    pub fn examine(&self, workload: &WorkloadId) -> Option<Vec<Finding>> {
-        let raw = self.objects.get("Deployment", workload.namespace(), workload.name())?;
+    /// What speaks for and against a sleep of `workload`, the worst first. `None`: there is none of this kind.
+    pub fn examine(&self, controller: Controller, workload: &WorkloadId) -> Option<Vec<Finding>> {
+        let raw = self.objects.get(controller.kind(), workload.namespace(), workload.name())?;
         let mut found = Vec::new();
-        let subject = match Subject::read(raw, workload, self, &mut found) {
+        let subject = match Subject::read(raw, controller, workload, self, &mut found) {
             Ok(subject) => subject,
-            Err(why) => return Some(vec![subject::unreadable(workload, &why)]),
+            Err(why) => return Some(vec![subject::unreadable(controller, workload, &why)]),
         };
         services::examine(&subject, &mut found);
         self.routes.examine(&subject, &mut found);

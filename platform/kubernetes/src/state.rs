@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use kaos_core::WorkloadId;
 
+use crate::controller::Controller;
 use crate::infer;
 use crate::ingress::{Class, Classes, Ingress};
 use crate::object::{Deployment, Name, Pod, Service, Slice};
+use crate::scaler::{Scaler, Scalers};
 
 /// More Services than this that change together touch every workload.
 const MANY: usize = 100;
@@ -27,10 +29,12 @@ pub(crate) enum Part<T> {
 /// One change of the cluster.
 #[derive(Debug)]
 pub(crate) enum Change {
-    Deployments(Part<Deployment>),
+    /// Deployments or StatefulSets: each kind has a watch of its own.
+    Deployments(Controller, Part<Deployment>),
     Services(Part<Service>),
     Slices(Part<Slice>),
     Ingresses(Part<Ingress>),
+    Scalers(Part<Scaler>),
     Classes(Part<Class>),
     /// Pods of a waking workload, from its watch of this number.
     Pods(WorkloadId, u64, Pods),
@@ -71,7 +75,11 @@ impl Pods {
 /// The cluster, reduced.
 #[derive(Debug, Default)]
 pub(crate) struct State {
+    /// One under each name: of a Deployment and a StatefulSet the one that asks to be Kaos's, then the older.
     pub(crate) deployments: BTreeMap<WorkloadId, Box<Deployment>>,
+    /// The other one.
+    pub(crate) namesakes: HashMap<WorkloadId, Box<Deployment>>,
+    pub(crate) scalers: Scalers,
     /// By namespace; sorted by name.
     services: HashMap<Box<str>, Vec<Service>>,
     /// By namespace and Service: nearly always one each, so a map of them would be mostly air.
@@ -130,27 +138,58 @@ impl State {
         }
     }
 
-    /// Takes what a watch of Deployments says.
-    pub(crate) fn deployments(&mut self, part: Part<Deployment>) {
-        let known = |state: &State, scope: Option<&str>| {
-            let in_scope = |id: &&WorkloadId| scope.is_none_or(|scope| id.namespace() == scope);
-            let name = |id: &WorkloadId| (id.namespace().into(), id.name().into());
-            state.deployments.keys().filter(in_scope).map(name).collect()
+    /// Takes what a watch of Deployments or StatefulSets says.
+    pub(crate) fn deployments(&mut self, controller: Controller, part: Part<Deployment>) {
+        let known = move |state: &State, scope: Option<&str>| {
+            let concerns = |(id, one): &(&WorkloadId, &Box<Deployment>)| {
+                one.controller == controller && scope.is_none_or(|scope| id.namespace() == scope)
+            };
+            let name = |(id, _): (&WorkloadId, _)| (id.namespace().into(), id.name().into());
+            state.deployments.iter().chain(&state.namesakes).filter(concerns).map(name).collect()
         };
         for (name, deployment) in self.each(part, known) {
             // Its own id, where there is one: the names are in memory once then.
             let own = deployment.as_ref().map(|deployment| deployment.id.clone());
             let id = own.unwrap_or_else(|| WorkloadId::new(&name.0, &name.1));
-            let changed = match deployment {
-                Some(deployment) => {
-                    let same = self.deployments.get(&id).is_some_and(|known| **known == deployment);
-                    self.deployments.insert(id.clone(), Box::new(deployment));
-                    !same
-                }
-                None => self.deployments.remove(&id).is_some(),
-            };
-            if changed {
+            if self.put(&id, controller, deployment) {
                 self.touched.insert(id);
+            }
+        }
+    }
+
+    /// Puts what there is of one kind under `id`. Whether that changed anything.
+    fn put(&mut self, id: &WorkloadId, controller: Controller, found: Option<Deployment>) -> bool {
+        let known = self.deployments.get(id);
+        let alone = !self.namesakes.contains_key(id) && known.is_none_or(|one| one.controller == controller);
+        match found {
+            Some(found) if alone => {
+                let same = known.is_some_and(|known| **known == found);
+                self.deployments.insert(id.clone(), Box::new(found));
+                return !same;
+            }
+            None if alone => return self.deployments.remove(id).is_some(),
+            found => {
+                let both = [self.deployments.remove(id), self.namesakes.remove(id)].into_iter().flatten();
+                let mut both: Vec<_> = both.filter(|one| one.controller != controller).collect();
+                both.extend(found.map(Box::new));
+                both.sort_by_key(|one| (!one.opts_in(), one.created, one.controller));
+                let mut both = both.into_iter();
+                self.deployments.extend(both.next().map(|one| (id.clone(), one)));
+                self.namesakes.extend(both.next().map(|one| (id.clone(), one)));
+            }
+        }
+        true
+    }
+
+    /// Takes what a watch of HorizontalPodAutoscalers says.
+    pub(crate) fn take_scalers(&mut self, part: Part<Scaler>) {
+        let known = |state: &State, scope: Option<&str>| state.scalers.names(scope);
+        for (name, scaler) in self.each(part, known) {
+            for target in self.scalers.put(&name, scaler) {
+                let id = WorkloadId::new(&name.0, &target.name);
+                if self.deployments.contains_key(&id) {
+                    self.touched.insert(id);
+                }
             }
         }
     }

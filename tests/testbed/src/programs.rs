@@ -16,8 +16,10 @@ use crate::addresses::Network;
 use crate::audit;
 use crate::failure::{Failure, Trying};
 
-/// What the controllers do here: all that makes Deployments into pods and endpoints, and cleans up after them.
-const CONTROLLERS: &str = "deployment-controller,replicaset-controller,endpointslice-controller,namespace-controller,\
+/// What the controllers do here: all that makes Deployments and StatefulSets into pods and endpoints, decides on their counts,
+/// and cleans up after them.
+const CONTROLLERS: &str = "deployment-controller,replicaset-controller,statefulset-controller,\
+                           horizontal-pod-autoscaler-controller,endpointslice-controller,namespace-controller,\
                            garbage-collector-controller,resourcequota-controller,serviceaccount-controller,\
                            root-ca-certificate-publisher-controller";
 
@@ -186,6 +188,8 @@ impl Layout {
             ("root-ca-file", self.certificate().display().to_string()),
             ("kube-api-qps", "500".to_owned()),
             ("kube-api-burst", "1000".to_owned()),
+            // Usually 15 s: what an autoscaler makes of a count is waited for.
+            ("horizontal-pod-autoscaler-sync-period", "1s".to_owned()),
             ("profiling", "false".to_owned()),
         ];
         with(command, flags)

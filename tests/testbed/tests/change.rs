@@ -17,6 +17,7 @@ use kaos_core::{EndpointUid, HoldId, Snapshot, WorkloadId};
 use kaos_kubernetes::change::{
     Changing, Clock, LEASE, SHARDS, Settings, Sources, Uninstall, configmaps, shard_name,
 };
+use kaos_kubernetes::controller::Controller;
 use kaos_kubernetes::directory::Entry;
 use kaos_kubernetes::{Directory, Notes};
 use kaos_testbed::{AuditEntry, Behaviour, ControlPlane, Kubelet, PATIENCE, eventually};
@@ -89,6 +90,7 @@ impl<'a> Scene<'a> {
     async fn show(&self, mode: Mode) {
         let found = self.shop().await;
         let entry = Entry {
+            controller: Controller::Deployment,
             uid: found.metadata.uid.unwrap().into(),
             version: found.metadata.resource_version.unwrap().parse().unwrap(),
             generation: found.metadata.generation.unwrap(),
@@ -99,6 +101,8 @@ impl<'a> Scene<'a> {
             hold: None,
             marked: false,
             contender: None,
+            handed_to: None,
+            namesake: None,
             invalid: Arc::default(),
             pods: Arc::default(),
         };

@@ -48,6 +48,7 @@ impl Scene {
             namespaces: vec![namespace.clone()],
             hosts,
             ingress_class: Some("kaos".to_owned()),
+            scalers: true,
             backends: true,
             origin: Instant::now(),
             originals: None,

@@ -9,11 +9,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::Ingress;
 use kaos_kubernetes::rights::{self, Right};
 use kaos_testbed::{AuditEntry, Behaviour, ControlPlane, Kubelet, eventually};
+use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use support::kaos::{Kaos, annotate, apply, install, printed, program, wanted};
@@ -72,16 +73,26 @@ impl Drop for ByService {
 
 /// Asleep and awake, up and down with a chosen replica, and left: all that Kaos does.
 async fn live(kaos: &Kaos, client: &Client, namespace: &str) {
-    let host = format!("shop.{namespace}.localhost");
-    annotate(client, namespace, json!({"kaos.dev/enabled": "true", "kaos.dev/idle-timeout": "1s"})).await;
-    eventually("it is adopted", async || (kaos.get(0, &host, "/").await?.status == 200).then_some(())).await;
-    // The second of two autoscalers that wake at once finds it done, and looks: mostly, so some times.
-    for _ in 0..3 {
-        wanted(client, namespace, 0).await;
-        eventually("its pods are gone", async || pods(client, namespace).await.is_empty().then_some(()))
+    let sleepy = json!({"kaos.dev/enabled": "true", "kaos.dev/idle-timeout": "1s"});
+    annotate(client, namespace, sleepy.clone()).await;
+    stateful_set(client, namespace, &sleepy).await;
+    let hosts = ["shop", "db"].map(|name| format!("{name}.{namespace}.localhost"));
+    for host in &hosts {
+        eventually("it is adopted", async || (kaos.get(0, host, "/").await?.status == 200).then_some(()))
             .await;
-        assert_eq!(kaos.get(0, &host, "/").await.unwrap().status, 200);
     }
+    // The second of two autoscalers that wake at once finds it done, and looks: mostly, so some times.
+    for _ in 0..4 {
+        wanted(client, namespace, 0).await;
+        eventually("all pods are gone", async || pods(client, namespace).await.is_empty().then_some(()))
+            .await;
+        for host in &hosts {
+            assert_eq!(kaos.get(0, host, "/").await.unwrap().status, 200);
+        }
+    }
+    let sets: Api<StatefulSet> = Api::namespaced(client.clone(), namespace);
+    let left = Patch::Merge(json!({"metadata": {"annotations": {"kaos.dev/enabled": "false"}}}));
+    sets.patch("db", &PatchParams::default(), &left).await.unwrap();
     let two = json!({"kaos.dev/min-scale": "2", "kaos.dev/window": "6s"});
     annotate(client, namespace, two).await;
     ready(client, namespace, 2).await;
@@ -89,6 +100,25 @@ async fn live(kaos: &Kaos, client: &Client, namespace: &str) {
     ingress(client, namespace).await;
     wanted(client, namespace, 1).await;
     annotate(client, namespace, json!({"kaos.dev/enabled": "false"})).await;
+}
+
+/// A StatefulSet `db` with its Service.
+async fn stateful_set(client: &Client, namespace: &str, annotations: &Value) {
+    let (labels, meta) = (json!({"app": "db"}), json!({"name": "db", "namespace": namespace}));
+    let container = json!({"name": "app", "image": "registry.local/answer:1",
+        "ports": [{"containerPort": 8080, "name": "http"}]});
+    let pod = json!({"metadata": {"labels": labels}, "spec": {"containers": [container]}});
+    let mut set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": meta,
+        "spec": {"serviceName": "db", "selector": {"matchLabels": labels}, "template": pod}});
+    set["metadata"]["annotations"] = annotations.clone();
+    apply(client, &set).await;
+    let ports = json!([{"name": "http", "port": 80, "targetPort": 8080}]);
+    apply(
+        client,
+        &json!({"apiVersion": "v1", "kind": "Service", "metadata": meta,
+        "spec": {"selector": labels, "ports": ports}}),
+    )
+    .await;
 }
 
 /// An Ingress that is told where requests come in.
@@ -122,7 +152,8 @@ async fn every_right_that_is_granted_is_used_and_none_is_missing() {
     live(&kaos, &client, &namespace).await;
     let reads = granted(&rights::READ, false);
     let proxy = &reads | &granted(&rights::PEERS, true);
-    let autoscaler = [granted(&rights::SCALE, false), granted(&rights::CHOOSE, false)];
+    let autoscaler = [&rights::READ_SCALERS[..], &rights::SCALE, &rights::CHOOSE];
+    let autoscaler = autoscaler.map(|rights| granted(rights, false));
     let own = [&rights::LEAD, &rights::KEEP, &rights::ENTRY].map(|rights| granted(rights, true));
     let autoscaler = autoscaler.iter().chain(&own).fold(proxy.clone(), |all, some| &all | some);
     for (account, expected) in [("kaos-proxy", proxy), ("kaos-autoscaler", autoscaler)] {

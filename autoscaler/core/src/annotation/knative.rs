@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Asked, PREFIX, Read, invalid};
+use super::{PREFIX, Read, invalid};
 use crate::duration;
 
 /// What the names of the annotations of Knative's autoscaler begin with.
@@ -70,8 +70,7 @@ impl Read {
         match class {
             "kpa.autoscaling.knative.dev" => false,
             "hpa.autoscaling.knative.dev" => {
-                let why = format!("{annotation} gives its count to a HorizontalPodAutoscaler");
-                self.adoption.mode = Asked::Observe(why);
+                self.adoption.above_zero = Some(format!("an HPA, as {annotation} says"));
                 true
             }
             _ => {

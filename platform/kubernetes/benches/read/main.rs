@@ -52,6 +52,7 @@ fn settings() -> ReadSettings {
         namespaces: vec![],
         hosts,
         ingress_class: None,
+        scalers: true,
         backends: true,
         origin: Instant::now(),
         originals: None,

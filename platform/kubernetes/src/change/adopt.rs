@@ -164,7 +164,7 @@ impl Keeper {
             info!(%workload, replicas = original.replicas, "adopted");
             let note = self.welcome(&workload, original.replicas);
             self.events.tell(Notice {
-                of: Of::Deployment,
+                of: Of::Workload(original.controller),
                 workload,
                 uid: original.uid,
                 reason: Reason::Adopted,
@@ -179,7 +179,7 @@ impl Keeper {
     /// What an adoption is told with: the count that comes back, and whatever was inferred.
     fn welcome(&self, workload: &WorkloadId, replicas: u32) -> String {
         let notes = self.notes.borrow();
-        let facts = notes.all.iter().filter(|note| note.workload == *workload && !note.kind.warns());
+        let facts = notes.all.iter().filter(|note| note.workload == *workload && !note.kind.is_told_again());
         let facts: String = facts.map(|note| format!("; {}", note.text)).collect();
         format!("adopted, with {replicas} replicas to come back to when it leaves{facts}")
     }
@@ -188,16 +188,19 @@ impl Keeper {
     async fn leave(&mut self, entries: &HashMap<WorkloadId, Arc<Entry>>) -> Result<Option<Instant>, Fault> {
         let now = Instant::now();
         let kept = self.kept.all();
-        let ours = |id: &WorkloadId| entries.get(id).is_some_and(|entry| is_ours(entry));
-        self.absent.retain(|id, _| kept.contains_key(id) && !ours(id));
+        // Under its name there may be an object of the other kind by now.
+        let ours = |id: &WorkloadId, original: &Original| {
+            entries.get(id).is_some_and(|entry| is_ours(entry) && entry.controller == original.controller)
+        };
+        self.absent.retain(|id, _| kept.get(id).is_some_and(|original| !ours(id, original)));
         let mut due: Option<Instant> = None;
         let mut left = Vec::new();
-        for (id, original) in kept.iter().filter(|(id, _)| !ours(id)) {
+        for (id, original) in kept.iter().filter(|(id, original)| !ours(id, original)) {
             let entry = entries.get(id).map(|entry| &**entry);
             let absence = self.absent.entry(id.clone()).or_insert_with(|| Absence::new(now));
             let at = (absence.since + grace(entry)).max(absence.again);
             if at <= now && left.len() < LEAVES {
-                left.push((original.clone(), why(entry)));
+                left.push((original.clone(), why(entry, original)));
             } else {
                 due = Some(due.map_or(at, |due| due.min(at)).max(now));
             }
@@ -234,8 +237,9 @@ impl Keeper {
                 true => format!("{why}: it has {} replicas, as it had before, or more", plan.to),
                 false => format!("{why}: put back from {} to {} replicas", plan.from, plan.to),
             };
+            let of = Of::Workload(original.controller);
             let (workload, uid) = (workload.clone(), original.uid.clone());
-            self.events.tell(Notice { of: Of::Deployment, workload, uid, reason: Reason::Left, note });
+            self.events.tell(Notice { of, workload, uid, reason: Reason::Left, note });
         }
         Ok(())
     }
@@ -254,11 +258,14 @@ fn adoption(
     before: Option<&Original>,
 ) -> Option<Change> {
     let same = |original: &&Original| original.uid == *entry.uid;
-    let known = kept.get(id).as_ref().is_some_and(same);
-    (is_ours(entry) && !known).then(|| {
+    let known = kept.get(id);
+    // One of the other kind that had the name is put back first.
+    let taken = known.is_some_and(|original| original.controller != entry.controller);
+    (is_ours(entry) && !taken && !known.as_ref().is_some_and(same)).then(|| {
         let before = before.filter(same).map_or(0, |original| original.replicas);
         let replicas = entry.replicas.max(before);
-        let original = Original { workload: id.clone(), replicas, uid: entry.uid.to_string() };
+        let (controller, uid) = (entry.controller, entry.uid.to_string());
+        let original = Original { workload: id.clone(), controller, replicas, uid };
         (id.clone(), Some(original))
     })
 }
@@ -270,8 +277,11 @@ fn grace(entry: Option<&Entry>) -> Duration {
     }
 }
 
-fn why(entry: Option<&Entry>) -> String {
+fn why(entry: Option<&Entry>, original: &Original) -> String {
     match entry {
+        Some(entry) if entry.controller != original.controller => {
+            format!("its name is a {}'s now", entry.controller.kind())
+        }
         Some(Entry { adopted: true, mode: Mode::Observe(why), .. }) => format!("only observed: {why}"),
         Some(Entry { adopted: true, .. }) => "switched off by kaos.dev/mode".to_owned(),
         Some(entry) if !entry.invalid.is_empty() => format!("not adopted: {}", entry.invalid.join("; ")),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kaos_core::platform::{Platform, Refusal};
+use kaos_core::platform::{Expected, Platform, Refusal, Scale};
 use kaos_core::snapshot::{Hold, Mode, Targets};
 use kaos_core::{HoldId, WorkloadId};
 use serde_json::json;
@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::testing::cluster::{CART, Stage, cart};
 use super::uninstall::Uninstall;
+use crate::controller::Controller;
 use crate::directory::Entry;
 use crate::note::{Kind, Note, Notes};
 
@@ -332,4 +333,52 @@ async fn nothing_is_put_back_under_an_autoscaler_that_leads() {
     stage.objects().refusals = vec![("leases", 403)];
     let trouble = uninstall.lead(Duration::from_secs(20)).await.unwrap_err().to_string();
     assert!(trouble.contains("lacks a right") && !trouble.contains("holds it"), "{trouble}");
+}
+
+const SET: &str = "/apis/apps/v1/namespaces/shop/statefulsets/cart";
+const SCALERS: &str = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers";
+
+#[tokio::test(start_paused = true)]
+async fn what_an_autoscaler_has_above_zero_gets_one_when_it_leaves() {
+    for (scales, now, then) in [("cart", 0, 1), ("cart", 2, 2), ("other", 0, 3)] {
+        let stage = Stage::kept(3).await;
+        let scaler = json!({"spec": {"scaleTargetRef": {"kind": "Deployment", "name": scales}}});
+        stage.objects().put(SCALERS, json!({"metadata": {}, "items": [scaler]}));
+        stage.objects().change(CART, |cart| cart["spec"]["replicas"] = json!(now));
+        stage.show(Mode::Off);
+        stage.comes("it is put back", |stage| stage.originals().is_empty()).await;
+        assert_eq!(stage.replicas(), then, "{scales} from {now}");
+    }
+    // Who may not look finds none.
+    let stage = Stage::kept(3).await;
+    stage.objects().refusals = vec![("horizontalpodautoscalers", 403)];
+    sleeps(&stage);
+    stage.show(Mode::Off);
+    stage.comes("it is put back", |stage| stage.replicas() == 3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_loses_its_name_to_another_kind_is_put_back_first() {
+    let stage = Stage::kept(3).await;
+    sleeps(&stage);
+    let mut set = stage.objects().object(CART).cloned().unwrap();
+    set["metadata"]["uid"] = json!("u-set");
+    set["spec"]["replicas"] = json!(2);
+    stage.objects().put(SET, set);
+    let taken = |entry: &mut Entry| {
+        (entry.controller, entry.uid, entry.replicas) = (Controller::StatefulSet, "u-set".into(), 2);
+    };
+    stage.show_as(taken);
+    stage.comes("it is put back", |stage| stage.replicas() == 3).await;
+    stage.show_as(taken);
+    stage.comes("the other is kept", |stage| stage.originals()["shop.cart"]["uid"] == "u-set").await;
+    let kept = json!({"workload": "shop/cart", "controller": "StatefulSet", "replicas": 2, "uid": "u-set"});
+    assert_eq!(stage.originals()["shop.cart"], kept);
+    // From here on it is the other's count that is changed, and told of.
+    let wake = Scale { to: 3, victims: vec![], expected: Expected::Replicas(2) };
+    stage.changing.platform().scale(&cart(), wake).await.unwrap();
+    assert_eq!(stage.objects().object(SET).unwrap()["spec"]["replicas"], 3);
+    stage.comes("it is told", |stage| stage.reasons().contains(&"ScaledUp".to_owned())).await;
+    let regarding = stage.objects().events.last().unwrap()["regarding"].clone();
+    assert_eq!((&regarding["kind"], &regarding["uid"]), (&json!("StatefulSet"), &json!("u-set")));
 }

@@ -1,13 +1,13 @@
-//! What people are told about their Deployments, from one picture of the cluster to the next. Pure: `now` is an argument.
+//! What people are told about their workloads, from one picture of the cluster to the next. Pure: `now` is an argument.
 //!
-//! Transitions only: a failure that lasts and an annotation that is still wrong are told once. What somebody can act on is
-//! told again by the next leader; mere facts are told when a workload is adopted, or when they change after that.
+//! Transitions only: a failure that lasts and an annotation that is still wrong are told once. What somebody can act on, and
+//! whose the count is, is told again by the next leader; mere facts are told when a workload is adopted, or when they change after that.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kaos_core::contest::Contest;
+use kaos_core::contest::{self, Contest};
 use kaos_core::snapshot::Mode;
 use kaos_core::{Moment, Snapshot, WorkloadId};
 use tokio::time::{Instant, sleep_until};
@@ -30,8 +30,8 @@ pub(crate) struct Announcer {
     seen: HashMap<WorkloadId, Seen>,
     /// Notes at the last look.
     noted: BTreeSet<Note>,
-    /// Those of them that warn and that we have told.
-    warned: BTreeSet<Note>,
+    /// Those of them that each leader tells, and that we have told.
+    again: BTreeSet<Note>,
     /// Those of Ingresses that we have told.
     told: BTreeSet<IngressNote>,
 }
@@ -108,14 +108,14 @@ impl Announcer {
         leads: bool,
     ) -> Vec<Notice> {
         if !leads {
-            self.warned.clear();
+            self.again.clear();
         }
         let mut told = Vec::new();
         for note in notes {
             let Some(entry) = entries.get(&note.workload) else { continue };
             let known = self.seen.get(&note.workload).is_some_and(|seen| seen.uid == entry.uid);
-            let news = if note.kind.warns() {
-                leads && self.warned.insert(note.clone())
+            let news = if note.kind.is_told_again() {
+                leads && self.again.insert(note.clone())
             } else {
                 known && !self.noted.contains(note)
             };
@@ -124,7 +124,7 @@ impl Announcer {
             }
         }
         self.noted = notes.iter().cloned().collect();
-        self.warned.retain(|note| self.noted.contains(note));
+        self.again.retain(|note| self.noted.contains(note));
         told
     }
 }
@@ -135,21 +135,27 @@ fn reason(kind: Kind) -> Reason {
         Kind::Unsupported => Reason::UnsupportedAnnotation,
         Kind::Backend => Reason::BackendNotFound,
         Kind::HostConflict => Reason::HostConflict,
+        Kind::NameTaken => Reason::NameTaken,
         Kind::ObserveOnly => Reason::ObserveOnly,
+        Kind::HandedOver => Reason::HandedOver,
         Kind::Inferred => Reason::Inferred,
         Kind::Limited => Reason::Limited,
     }
 }
 
 fn notice(workload: &WorkloadId, entry: &Entry, reason: Reason, note: String) -> Notice {
-    Notice { of: Of::Deployment, workload: workload.clone(), uid: entry.uid.to_string(), reason, note }
+    let (controller, uid) = match &entry.namesake {
+        Some((controller, uid)) if reason == Reason::NameTaken => (*controller, uid),
+        _ => (entry.controller, &entry.uid),
+    };
+    Notice { of: Of::Workload(controller), workload: workload.clone(), uid: uid.to_string(), reason, note }
 }
 
 impl Seen {
     /// Counts a change by others; a sentence when that makes a contest.
     fn contested(&mut self, entry: &Entry, now: Moment) -> Option<String> {
         let contender = entry.contender.as_ref().filter(|_| entry.adopted && entry.mode == Mode::Scale)?;
-        if entry.replicas == self.replicas {
+        if !contest::concerns(self.replicas, entry.replicas, entry.handed_to.is_some()) {
             return None;
         }
         self.contest.changed(now);
@@ -177,7 +183,7 @@ fn advice(contender: &str) -> &'static str {
     } else if name.contains("keda") {
         "Delete the ScaledObject, or set kaos.dev/mode: off."
     } else if name.contains("kube-controller-manager") {
-        "Delete the HorizontalPodAutoscaler, or set kaos.dev/mode: off."
+        "Look for its HorizontalPodAutoscaler: Kaos hands over to one that scales this very object; or set kaos.dev/mode: off."
     } else {
         "Let one of the two own the count: stop the other, or set kaos.dev/mode: off."
     }

@@ -8,6 +8,8 @@ use kaos_core::snapshot::{Mode, StartFailure, Workload};
 use kaos_core::{Moment, Policy, Snapshot, WorkloadId};
 
 use super::announce::Announcer;
+use super::events::Of;
+use crate::controller::Controller;
 use crate::directory::Entry;
 use crate::note::{IngressNote, Kind, Note};
 
@@ -23,6 +25,7 @@ struct Town {
 impl Town {
     fn new() -> Town {
         let entry = Entry {
+            controller: Controller::Deployment,
             uid: "u".into(),
             version: 1,
             generation: 1,
@@ -33,6 +36,8 @@ impl Town {
             hold: None,
             marked: false,
             contender: None,
+            handed_to: None,
+            namesake: None,
             invalid: Arc::default(),
             pods: Arc::default(),
         };
@@ -178,4 +183,35 @@ fn of_many_ingresses_some_are_told_at_a_time_and_each_in_the_end() {
     assert_eq!(told[0].reason.word(), "UnsupportedAnnotation");
     announcer.saw_ingresses(&notes, false);
     assert_eq!(announcer.saw_ingresses(&notes, true).0.len(), 10);
+}
+
+#[test]
+fn above_zero_an_autoscalers_changes_are_no_contest() {
+    let mut town = Town::new();
+    assert_eq!(town.look(), [""; 0]);
+    town.entry.handed_to = Some("HPA cart".into());
+    let hpa = Some("kube-controller-manager (scale)");
+    for count in [4, 2, 5, 3, 1, 2] {
+        assert_eq!(town.sets(count, hpa), [""; 0]);
+    }
+    // Who puts it back from zero is somebody else.
+    for _ in 0..2 {
+        assert_eq!(town.sets(0, None), [""; 0]);
+        assert_eq!(town.sets(1, Some("argocd-controller")), [""; 0]);
+    }
+    assert_eq!(town.sets(0, None), [""; 0]);
+    assert!(town.sets(1, Some("argocd-controller"))[0].starts_with("ReplicasContested: argocd-controller"));
+}
+
+#[test]
+fn whose_a_count_is_is_told_by_each_leader_and_a_taken_name_to_who_hasnt_it() {
+    let mut town = Town::new();
+    town.notes = vec![note(Kind::HandedOver, "handed over to HPA cart")];
+    assert_eq!(town.look(), ["HandedOver: handed over to HPA cart"], "at the first look, too");
+    assert_eq!(town.look(), [""; 0]);
+    town.entry.namesake = Some((Controller::StatefulSet, "u-set".into()));
+    let notes = [note(Kind::NameTaken, "older")];
+    let entries = HashMap::from([(WorkloadId::new("shop", "cart"), Arc::new(town.entry.clone()))]);
+    let told = town.announcer.saw(&entries, &Snapshot::default(), &notes, true, town.now);
+    assert_eq!((told[0].of, told[0].uid.as_str()), (Of::Workload(Controller::StatefulSet), "u-set"));
 }

@@ -17,6 +17,7 @@ use super::events::{Events, Notice, Of, Reason};
 use super::object::Pod;
 use super::scale::Holding;
 use super::victims::{Retired, list};
+use crate::controller::Controller;
 
 /// From one look to the next, and how long is looked.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -95,7 +96,8 @@ pub(crate) async fn compare(
             let note = "another replica was stopped than the empty one that Kaos had chosen".to_owned();
             let (workload, uid) = (choice.workload, choice.uid);
             events.tell(Notice {
-                of: Of::Deployment,
+                // Of a StatefulSet nobody is chosen.
+                of: Of::Workload(Controller::Deployment),
                 workload,
                 uid,
                 reason: Reason::AnotherReplicaStopped,

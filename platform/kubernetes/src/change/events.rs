@@ -1,4 +1,4 @@
-//! Events of `events.k8s.io/v1` about Deployments and Ingresses: what people find under `kubectl describe`.
+//! Events of `events.k8s.io/v1` about workloads and Ingresses: what people find under `kubectl describe`.
 //!
 //! On transitions only, and never in the way of a write: telling puts a notice into a bounded queue or counts it as
 //! dropped. One task sends, within a rate for each workload and one for all; the same words are said once in ten minutes.
@@ -19,6 +19,7 @@ use super::call::{Api, Ask, DEADLINE, Turn};
 use super::clock::stamp;
 use super::fault::cut;
 use super::object::{encode, managed};
+use crate::controller::Controller;
 use crate::rights;
 
 /// Most notices that wait to be sent.
@@ -70,8 +71,12 @@ pub enum Reason {
     BackendNotFound,
     /// Another has the same host and path.
     HostConflict,
+    /// A Deployment and a StatefulSet of one name ask to be Kaos's.
+    NameTaken,
     /// Decided and not written, for a reason that people can change.
     ObserveOnly,
+    /// The count above zero is another's.
+    HandedOver,
     /// Replicas don't start.
     StartFailed,
     /// Somebody else keeps changing the count.
@@ -98,7 +103,9 @@ impl Reason {
             Reason::UnsupportedAnnotation => "UnsupportedAnnotation",
             Reason::BackendNotFound => "BackendNotFound",
             Reason::HostConflict => "HostConflict",
+            Reason::NameTaken => "NameTaken",
             Reason::ObserveOnly => "ObserveOnly",
+            Reason::HandedOver => "HandedOver",
             Reason::StartFailed => "StartFailed",
             Reason::ReplicasContested => "ReplicasContested",
             Reason::AnotherReplicaStopped => "AnotherReplicaStopped",
@@ -115,6 +122,8 @@ impl Reason {
             | Reason::UnsupportedAnnotation
             | Reason::BackendNotFound
             | Reason::HostConflict
+            | Reason::NameTaken
+            | Reason::HandedOver
             | Reason::Inferred
             | Reason::Limited => "Adopt",
             Reason::Left => "Leave",
@@ -132,6 +141,7 @@ impl Reason {
                 | Reason::UnsupportedAnnotation
                 | Reason::BackendNotFound
                 | Reason::HostConflict
+                | Reason::NameTaken
                 | Reason::ObserveOnly
                 | Reason::StartFailed
                 | Reason::ReplicasContested
@@ -142,7 +152,7 @@ impl Reason {
 /// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Of {
-    Deployment,
+    Workload(Controller),
     Ingress,
 }
 
@@ -150,7 +160,7 @@ impl Of {
     /// Its API version and kind.
     fn kind(self) -> (&'static str, &'static str) {
         match self {
-            Of::Deployment => ("apps/v1", "Deployment"),
+            Of::Workload(controller) => ("apps/v1", controller.kind()),
             Of::Ingress => ("networking.k8s.io/v1", "Ingress"),
         }
     }
@@ -331,7 +341,7 @@ mod tests {
 
     fn notice(name: &str, reason: Reason, note: &str) -> Notice {
         let workload = WorkloadId::new("shop", name);
-        Notice { of: Of::Deployment, workload, uid: "u".into(), reason, note: note.into() }
+        Notice { of: Of::Workload(Controller::Deployment), workload, uid: "u".into(), reason, note: note.into() }
     }
 
     #[test]

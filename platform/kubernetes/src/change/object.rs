@@ -10,6 +10,7 @@ use kaos_core::snapshot::Hold;
 use serde::Deserialize;
 
 use super::patch::HOLD;
+use crate::controller::Controller;
 
 /// The name under which Kaos's writes are found in `managedFields`.
 pub(crate) const FIELD_MANAGER: &str = "kaos";
@@ -34,7 +35,7 @@ impl Meta {
     }
 }
 
-/// The scale of a Deployment.
+/// A scale.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Scaled {
@@ -49,7 +50,7 @@ pub(crate) struct ScaledSpec {
     pub(crate) replicas: u32,
 }
 
-/// A Deployment.
+/// A Deployment, or a StatefulSet: they are alike in what is read here.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Deployment {
@@ -174,10 +175,10 @@ pub(crate) struct ListMeta {
     pub(crate) next: String,
 }
 
-/// A Deployment, or one of its subresources with a slash before it.
-pub(crate) fn deployment(id: &WorkloadId, part: &str) -> String {
-    let (namespace, name) = (encode(id.namespace()), encode(id.name()));
-    format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}{part}")
+/// A Deployment or StatefulSet, or one of its subresources with a slash before it.
+pub(crate) fn object(controller: Controller, id: &WorkloadId, part: &str) -> String {
+    let (namespace, name, plural) = (encode(id.namespace()), encode(id.name()), controller.plural());
+    format!("/apis/apps/v1/namespaces/{namespace}/{plural}/{name}{part}")
 }
 
 /// A pod, or one of its subresources with a slash before it.
@@ -231,7 +232,7 @@ mod tests {
 
     #[test]
     fn no_name_leaves_its_place_in_a_path() {
-        let path = deployment(&WorkloadId::new("a/b", "../c?d"), "/scale");
+        let path = object(Controller::Deployment, &WorkloadId::new("a/b", "../c?d"), "/scale");
         assert_eq!(path, "/apis/apps/v1/namespaces/a%2Fb/deployments/..%2Fc%3Fd/scale");
     }
 

@@ -16,6 +16,7 @@ use super::call::{Api, Ask, DEADLINE, Turn};
 use super::fault::Fault;
 use super::object::managed;
 use super::shards::{ConfigMap, key, missing, path, shard_of};
+use crate::controller::Controller;
 use crate::rights;
 
 /// How many ConfigMaps there are: each may have 1 MiB, and an entry takes about 150 bytes.
@@ -31,9 +32,12 @@ pub fn shard_name(shard: usize) -> String {
 pub(crate) struct Original {
     /// Which workload.
     pub(crate) workload: WorkloadId,
+    /// What it is. Records of before there were several have none: Deployments.
+    #[serde(default, skip_serializing_if = "Controller::is_usual")]
+    pub(crate) controller: Controller,
     /// Its count.
     pub(crate) replicas: u32,
-    /// The Deployment's: one that was made anew under the name is another.
+    /// The object's: one that was made anew under the name is another.
     pub(crate) uid: String,
 }
 

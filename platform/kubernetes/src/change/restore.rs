@@ -1,17 +1,20 @@
 //! Putting one workload back: the larger of its count and the one found at adoption, no hold, no deletion costs of ours.
+//! Where the count above zero is a HorizontalPodAutoscaler's, one is enough: it goes on from there.
 //!
 //! Used when a workload leaves and when Kaos as a whole does. What is to be done is worked out first, from the object as
 //! it is, and then done against that very object.
 
 use kaos_core::WorkloadId;
+use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::call::{Api, Ask, DEADLINE, Turn};
 use super::fault::Fault;
-use super::object::{Deployment, Pod, Scaled, deployment, managed};
+use super::object::{Deployment, List, Pod, Scaled, encode, managed, object};
 use super::originals::Original;
 use super::patch::{self, HOLD, RETIRED};
 use super::victims::{list, restore_pods};
+use crate::controller::Controller;
 use crate::rights;
 
 /// What is put back for one workload.
@@ -25,6 +28,7 @@ pub struct Restoration {
     pub hold: bool,
     /// Names of pods whose deletion cost is put back.
     pub retired: Vec<String>,
+    controller: Controller,
     uid: String,
 }
 
@@ -36,13 +40,16 @@ impl Restoration {
 }
 
 /// What has to be put back on `found` with `pods`.
-fn restoration(found: &Deployment, pods: &[Pod], original: &Original) -> Restoration {
+fn restoration(found: &Deployment, pods: &[Pod], original: &Original, handed: bool) -> Restoration {
     let retired = pods.iter().filter(|pod| pod.metadata.annotations.contains_key(RETIRED));
+    // Above zero its count is another's, who goes on from one.
+    let before = if handed { original.replicas.min(1) } else { original.replicas };
     Restoration {
         from: found.spec.replicas,
-        to: found.spec.replicas.max(original.replicas),
+        to: found.spec.replicas.max(before),
         hold: found.metadata.annotations.contains_key(HOLD),
         retired: retired.map(|pod| pod.metadata.name.clone()).collect(),
+        controller: original.controller,
         uid: found.metadata.uid.clone(),
     }
 }
@@ -50,13 +57,48 @@ fn restoration(found: &Deployment, pods: &[Pod], original: &Original) -> Restora
 /// Looks at the workload. `None`: it isn't there any more, or another has its name.
 pub(crate) async fn plan(api: &Api, original: &Original) -> Result<Option<Restoration>, Fault> {
     let workload = &original.workload;
-    let found = match api.read::<Deployment>(rights::GET_DEPLOYMENT, deployment(workload, "")).await {
+    let path = object(original.controller, workload, "");
+    let found = match api.read::<Deployment>(original.controller.get(), path).await {
         Ok(found) if found.metadata.uid == original.uid => found,
         Ok(_) | Err(Fault::Gone) => return Ok(None),
         Err(fault) => return Err(fault),
     };
     let pods = pods(api, workload, &found).await?;
-    Ok(Some(restoration(&found, &pods, original)))
+    let handed = found.spec.replicas < original.replicas && is_handed(api, original).await?;
+    Ok(Some(restoration(&found, &pods, original, handed)))
+}
+
+/// A HorizontalPodAutoscaler, as far as what it scales.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Scaler {
+    spec: ScalerSpec,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ScalerSpec {
+    scale_target_ref: TargetRef,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct TargetRef {
+    kind: String,
+    name: String,
+}
+
+/// Whether a HorizontalPodAutoscaler scales it, as far as may be seen: without the right, or the kind, there is none.
+async fn is_handed(api: &Api, original: &Original) -> Result<bool, Fault> {
+    let namespace = encode(original.workload.namespace());
+    let path = format!("/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers");
+    match api.read::<List<Scaler>>(rights::LIST_SCALERS, path).await {
+        Ok(all) => Ok(all.items.iter().map(|one| &one.spec.scale_target_ref).any(|target| {
+            target.kind == original.controller.kind() && target.name == original.workload.name()
+        })),
+        Err(Fault::Forbidden(_) | Fault::Gone) => Ok(false),
+        Err(fault) => Err(fault),
+    }
 }
 
 /// Does it. The hold goes last: until then nobody else lowers the count.
@@ -67,10 +109,10 @@ pub(crate) async fn apply(
     may: impl Fn() -> bool,
 ) -> Result<(), Fault> {
     let deadline = || Instant::now() + DEADLINE;
-    let Restoration { from, to, hold, retired, uid } = restoration;
+    let Restoration { from, to, hold, retired, controller, uid } = restoration;
     if from != to {
-        let path = managed(&deployment(workload, "/scale"));
-        let ask = Ask::patch(rights::PATCH_SCALE, path, &patch::count(uid, *from, *to));
+        let path = managed(&object(*controller, workload, "/scale"));
+        let ask = Ask::patch(controller.patch_scale(), path, &patch::count(uid, *from, *to));
         match api.call::<Scaled>(&ask, Turn::Other, deadline(), &may).await {
             Ok(_) | Err(Fault::Gone) => {}
             // Its count is another one by now: it is looked at again.
@@ -79,13 +121,13 @@ pub(crate) async fn apply(
         }
     }
     if !retired.is_empty() {
-        let found: Deployment = api.read(rights::GET_DEPLOYMENT, deployment(workload, "")).await?;
+        let found: Deployment = api.read(controller.get(), object(*controller, workload, "")).await?;
         let pods = pods(api, workload, &found).await?;
         restore_pods(api, workload, pods).await?;
     }
     if *hold {
-        let path = managed(&deployment(workload, "/status"));
-        let ask = Ask::merge(rights::PATCH_STATUS, path, &patch::held(uid, None));
+        let path = managed(&object(*controller, workload, "/status"));
+        let ask = Ask::merge(controller.patch_status(), path, &patch::held(uid, None));
         match api.call::<Deployment>(&ask, Turn::Other, deadline(), &may).await {
             Ok(_) | Err(Fault::Gone) => {}
             Err(fault) => return Err(fault),
@@ -111,8 +153,12 @@ mod tests {
 
     #[test]
     fn the_larger_count_comes_back_and_what_kaos_wrote_goes() {
-        let original =
-            |replicas| Original { workload: WorkloadId::new("shop", "cart"), replicas, uid: "u".into() };
+        let original = |replicas| Original {
+            workload: WorkloadId::new("shop", "cart"),
+            controller: Controller::Deployment,
+            replicas,
+            uid: "u".into(),
+        };
         let found = |replicas: u32, annotations: serde_json::Value| -> Deployment {
             serde_json::from_value(json!({
                 "metadata": {"uid": "u", "annotations": annotations},
@@ -121,11 +167,15 @@ mod tests {
             .unwrap()
         };
         for (now, then, to) in [(0, 3, 3), (0, 0, 0), (1, 3, 3), (5, 3, 5)] {
-            let plan = restoration(&found(now, json!({})), &[], &original(then));
+            let plan = restoration(&found(now, json!({})), &[], &original(then), false);
             assert_eq!((plan.from, plan.to, plan.is_nothing()), (now, to, now == to));
         }
         let pod = serde_json::from_value(json!({"metadata": {"name": "p", "annotations": {RETIRED: ""}}}));
-        let plan = restoration(&found(2, json!({HOLD: "garbage"})), &[pod.unwrap()], &original(2));
+        for (now, then, to) in [(0, 3, 1), (0, 0, 0), (2, 3, 2), (5, 3, 5)] {
+            let plan = restoration(&found(now, json!({})), &[], &original(then), true);
+            assert_eq!(plan.to, to, "{now} of {then}: above one it is another's");
+        }
+        let plan = restoration(&found(2, json!({HOLD: "garbage"})), &[pod.unwrap()], &original(2), false);
         assert!(plan.hold && plan.retired == ["p"] && !plan.is_nothing());
     }
 }

@@ -16,9 +16,10 @@ use super::Kubernetes;
 use super::call::{Ask, DEADLINE, Turn};
 use super::events::{Notice, Of, Reason};
 use super::fault::Fault;
-use super::object::{Deployment, Meta, Scaled, deployment, managed};
+use super::object::{Deployment, Meta, Scaled, managed, object};
 use super::patch;
-use crate::rights;
+use crate::controller::Controller;
+use crate::directory::Entry;
 
 /// A count is lowered no later than this after its hold's write began: proxies obey it for longer. The difference is for
 /// the way to the server.
@@ -64,29 +65,28 @@ impl Holdings {
 impl Platform for Kubernetes {
     async fn scale(&self, workload: &WorkloadId, scale: Scale) -> Result<u64, Refusal> {
         let deadline = Instant::now() + DEADLINE;
-        let uid = self.uid(workload)?;
+        let entry = self.entry(workload)?;
         match scale.expected {
-            Expected::Replicas(from) => self.raise(workload, &uid, from, scale.to, deadline).await,
+            Expected::Replicas(from) => self.raise(workload, &entry, from, scale.to, deadline).await,
             Expected::Version(version) => {
-                self.lower(workload, &uid, version, scale.to, &scale.victims, deadline).await
+                self.lower(workload, &entry, version, scale.to, &scale.victims, deadline).await
             }
         }
     }
 
     async fn hold(&self, workload: &WorkloadId, hold: Option<Hold>) -> Result<u64, Refusal> {
         let deadline = Instant::now() + DEADLINE;
-        let uid = self.uid(workload)?;
+        let entry = self.entry(workload)?;
         match hold {
-            Some(hold) => self.mark(workload, &uid, &hold, deadline).await,
-            None => self.release(workload, &uid, deadline).await,
+            Some(hold) => self.mark(workload, &entry, &hold, deadline).await,
+            None => self.release(workload, &entry, deadline).await,
         }
     }
 }
 
 impl Kubernetes {
-    fn uid(&self, workload: &WorkloadId) -> Result<String, Refusal> {
-        let entry = self.directory.entry(workload).ok_or(Refusal::Gone)?;
-        Ok(entry.uid.to_string())
+    fn entry(&self, workload: &WorkloadId) -> Result<Arc<Entry>, Refusal> {
+        self.directory.entry(workload).ok_or(Refusal::Gone)
     }
 
     /// A count that must still be `from`. From zero it needs no leader: whoever hears who waits, wakes. Above zero too it
@@ -94,19 +94,21 @@ impl Kubernetes {
     async fn raise(
         &self,
         workload: &WorkloadId,
-        uid: &str,
+        entry: &Entry,
         from: u32,
         to: u32,
         deadline: Instant,
     ) -> Result<u64, Refusal> {
+        let (controller, uid) = (entry.controller, &*entry.uid);
         let (wakes, turn) = (from == 0, Turn::Wake);
         let may = || wakes || self.leadership.leads();
-        let path = managed(&deployment(workload, "/scale"));
-        let ask = Ask::patch(rights::PATCH_SCALE, path.clone(), &patch::count(uid, from, to));
+        let scale = object(controller, workload, "/scale");
+        let path = managed(&scale);
+        let ask = Ask::patch(controller.patch_scale(), path.clone(), &patch::count(uid, from, to));
         let wrote = match self.api.call::<Scaled>(&ask, turn, deadline, may).await {
             // The test failed, or the patch doesn't say what we think: the object itself decides.
             Err(Fault::Invalid(why)) => {
-                let found = Ask::get(rights::GET_SCALE, deployment(workload, "/scale"));
+                let found = Ask::get(controller.get_scale(), scale);
                 let found: Scaled = self.call(&found, turn, deadline, may).await?;
                 let count = found.spec.replicas;
                 match () {
@@ -117,12 +119,12 @@ impl Kubernetes {
                 }
                 tracing::debug!(%workload, why, "the count is the one expected: written against its version");
                 let patch = patch::count_since(uid, &found.metadata.resource_version, to);
-                self.call::<Scaled>(&Ask::merge(rights::PATCH_SCALE, path, &patch), turn, deadline, may)
+                self.call::<Scaled>(&Ask::merge(controller.patch_scale(), path, &patch), turn, deadline, may)
                     .await?
             }
             other => other.map_err(Fault::refusal)?,
         };
-        self.scaled(workload, uid, from, to);
+        self.scaled(workload, entry, from, to);
         version(&wrote.metadata)
     }
 
@@ -130,55 +132,58 @@ impl Kubernetes {
     async fn lower(
         &self,
         workload: &WorkloadId,
-        uid: &str,
+        entry: &Entry,
         held_at: u64,
         to: u32,
         victims: &[EndpointUid],
         deadline: Instant,
     ) -> Result<u64, Refusal> {
-        self.may_lower(workload, uid)?;
+        self.may_lower(workload, &entry.uid)?;
         let holding = self.holdings.of(workload, held_at).ok_or(Refusal::Conflict)?;
         if !self.is_obeyed(&holding) {
             let why = "its hold was written too long ago: proxies may not obey it any more";
             return Err(Refusal::Failed(why.to_owned()));
         }
-        if to == 0 || victims.is_empty() {
-            let version = self.lower_since(workload, uid, &holding, to, deadline).await?;
-            self.scaled(workload, uid, holding.count, to);
+        // Who of a StatefulSet goes is known: those that are held are the last of them.
+        let chosen = entry.controller == Controller::Deployment && !victims.is_empty();
+        if to == 0 || !chosen {
+            let version = self.lower_since(workload, entry, &holding, to, deadline).await?;
+            self.scaled(workload, entry, holding.count, to);
             return Ok(version);
         }
         let (retired, mut costs) = self.retire(workload, &holding, victims, deadline).await?;
         costs.sent = true;
-        let result = self.lower_since(workload, uid, &holding, to, deadline).await;
+        let result = self.lower_since(workload, entry, &holding, to, deadline).await;
         // The server said no: nothing is on its way any more.
         costs.sent = !matches!(result, Err(Refusal::Conflict | Refusal::Gone));
         let version = result?;
         costs.keep();
-        self.compare(workload, uid, &holding, retired);
-        self.scaled(workload, uid, holding.count, to);
+        self.compare(workload, &entry.uid, &holding, retired);
+        self.scaled(workload, entry, holding.count, to);
         Ok(version)
     }
 
     async fn lower_since(
         &self,
         workload: &WorkloadId,
-        uid: &str,
+        entry: &Entry,
         holding: &Holding,
         to: u32,
         deadline: Instant,
     ) -> Result<u64, Refusal> {
         let may = || self.leadership.leads() && self.is_obeyed(holding);
-        let path = managed(&deployment(workload, "/scale"));
+        let (controller, uid) = (entry.controller, &*entry.uid);
+        let path = managed(&object(controller, workload, "/scale"));
         let mut since = holding.version.to_string();
         loop {
-            let ask = Ask::merge(rights::PATCH_SCALE, path.clone(), &patch::count_since(uid, &since, to));
+            let ask = Ask::merge(controller.patch_scale(), path.clone(), &patch::count_since(uid, &since, to));
             match self.api.call::<Scaled>(&ask, Turn::Other, deadline, may).await {
                 Ok(wrote) => return version(&wrote.metadata),
                 Err(Fault::Conflict) => {}
                 Err(fault) => return Err(fault.refusal()),
             }
             // Something was written since. Only if the hold is still ours and the spec is the same, it was harmless.
-            let ask = Ask::get(rights::GET_DEPLOYMENT, deployment(workload, ""));
+            let ask = Ask::get(controller.get(), object(controller, workload, ""));
             let found: Deployment = self.call(&ask, Turn::Other, deadline, may).await?;
             let meta = &found.metadata;
             let ours = found.hold().is_some_and(|hold| hold.id == holding.id);
@@ -203,18 +208,19 @@ impl Kubernetes {
     async fn mark(
         &self,
         workload: &WorkloadId,
-        uid: &str,
+        entry: &Entry,
         hold: &Hold,
         deadline: Instant,
     ) -> Result<u64, Refusal> {
-        self.may_lower(workload, uid)?;
+        self.may_lower(workload, &entry.uid)?;
         let some = matches!(hold.targets, Targets::Endpoints(_));
-        if some && self.directory.entry(workload).is_some_and(|entry| entry.rolling) {
+        if some && entry.rolling {
             return Err(rolling());
         }
         let begun = self.clock.now();
-        let path = managed(&deployment(workload, "/status"));
-        let ask = Ask::merge(rights::PATCH_STATUS, path, &patch::held(uid, Some(hold)));
+        let path = managed(&object(entry.controller, workload, "/status"));
+        let body = patch::held(&entry.uid, Some(hold));
+        let ask = Ask::merge(entry.controller.patch_status(), path, &body);
         let wrote: Deployment = self.call(&ask, Turn::Other, deadline, || self.leadership.leads()).await?;
         let written = version(&wrote.metadata)?;
         let holding = Holding {
@@ -233,10 +239,15 @@ impl Kubernetes {
     }
 
     /// Takes the hold away, whoever wrote it: nobody waits for a leader.
-    async fn release(&self, workload: &WorkloadId, uid: &str, deadline: Instant) -> Result<u64, Refusal> {
+    async fn release(
+        &self,
+        workload: &WorkloadId,
+        entry: &Entry,
+        deadline: Instant,
+    ) -> Result<u64, Refusal> {
         let ours = self.holdings.lock().remove(workload).is_some();
-        let path = managed(&deployment(workload, "/status"));
-        let ask = Ask::merge(rights::PATCH_STATUS, path, &patch::held(uid, None));
+        let path = managed(&object(entry.controller, workload, "/status"));
+        let ask = Ask::merge(entry.controller.patch_status(), path, &patch::held(&entry.uid, None));
         let wrote: Deployment = self.call(&ask, Turn::Wake, deadline, || true).await?;
         // Of our own holds it is known what became of the costs.
         let left = self.directory.entry(workload).and_then(|entry| entry.hold.clone());
@@ -268,7 +279,7 @@ impl Kubernetes {
         Ok(())
     }
 
-    fn scaled(&self, workload: &WorkloadId, uid: &str, from: u32, to: u32) {
+    fn scaled(&self, workload: &WorkloadId, entry: &Entry, from: u32, to: u32) {
         let (reason, note) = match (from, to) {
             (0, _) => (Reason::ScaledFromZero, format!("woken: 0 to {to} replicas, requests wait")),
             (_, 0) => (
@@ -279,9 +290,9 @@ impl Kubernetes {
             _ => (Reason::ScaledDown, format!("{from} to {to} replicas")),
         };
         self.events.tell(Notice {
-            of: Of::Deployment,
+            of: Of::Workload(entry.controller),
             workload: workload.clone(),
-            uid: uid.to_owned(),
+            uid: entry.uid.to_string(),
             reason,
             note,
         });

@@ -173,6 +173,19 @@ pub(crate) const DEPLOYMENT: Message = message(&[
     field(3, "status", Kind::Message(&DEPLOYMENT_STATUS)),
 ]);
 
+const STATEFUL_SET_STATUS: Message = message(&[
+    field(1, "observedGeneration", Kind::Number),
+    field(2, "replicas", Kind::Number),
+    field(5, "updatedReplicas", Kind::Number),
+]);
+
+/// `apps/v1` StatefulSet: what is read of its spec has the numbers that it has in a Deployment's.
+pub(crate) const STATEFUL_SET: Message = message(&[
+    field(1, "metadata", Kind::Message(&META)),
+    field(2, "spec", Kind::Message(&DEPLOYMENT_SPEC)),
+    field(3, "status", Kind::Message(&STATEFUL_SET_STATUS)),
+]);
+
 const SERVICE_PORT: Message = message(&[
     text(1, "name"),
     text(2, "protocol"),

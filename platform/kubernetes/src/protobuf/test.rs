@@ -12,6 +12,7 @@ use crate::fixture::{deployment, enabled, wire};
 use crate::ingress::{Class, Ingress};
 use crate::list::ListMeta;
 use crate::object::{Deployment, Pod, Service, Slice};
+use crate::reduce::StatefulSet;
 use crate::wire::{Watched, Wire};
 use crate::wire_test::{any_deployment, any_pod, any_service, any_slice};
 
@@ -159,6 +160,7 @@ proptest! {
         sizes in prop::collection::vec(1..300_usize, 1..5),
     ) {
         agrees::<Deployment>(&deployments, &sizes, |it| it.template.hash = 0)?;
+        agrees::<StatefulSet>(&deployments, &sizes, |it| it.0.template.hash = 0)?;
         agrees::<Service>(&services, &sizes, |_| {})?;
         agrees::<Slice>(&slices, &sizes, |_| {})?;
         agrees::<Pod>(&pods, &sizes, |_| {})?;

@@ -1,4 +1,4 @@
-//! What is kept of a Deployment.
+//! What is kept of a Deployment, and of a StatefulSet: the same.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
@@ -8,6 +8,7 @@ use kaos_core::{WorkloadId, annotation};
 use serde_json::value::RawValue;
 
 use super::{number, ports, target};
+use crate::controller::Controller;
 use crate::object::{Action, Container, Deployment, PROGRESS_DEADLINE, Probe, Template, Trouble};
 use crate::protobuf::{Message, schema};
 use crate::wire::{self, Condition, DeploymentSpec, DeploymentStatus, Meta, Parts, Watched, Writer, line};
@@ -23,6 +24,33 @@ impl Watched for Deployment {
     const MESSAGE: Option<&'static Message> = Some(&schema::DEPLOYMENT);
 
     fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String> {
+        Deployment::of(Controller::Deployment, meta, parts)
+    }
+}
+
+/// A StatefulSet, as what is kept of a Deployment.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StatefulSet(pub(crate) Deployment);
+
+impl From<StatefulSet> for Deployment {
+    fn from(set: StatefulSet) -> Deployment {
+        set.0
+    }
+}
+
+impl Watched for StatefulSet {
+    const GROUP: &'static str = "apps";
+    const VERSION: &'static str = "v1";
+    const PLURAL: &'static str = "statefulsets";
+    const MESSAGE: Option<&'static Message> = Some(&schema::STATEFUL_SET);
+
+    fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String> {
+        Ok(Deployment::of(Controller::StatefulSet, meta, parts)?.map(StatefulSet))
+    }
+}
+
+impl Deployment {
+    fn of(controller: Controller, meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String> {
         let ours = meta.annotations.iter().any(|(name, _)| name.starts_with(annotation::PREFIX));
         if !ours || meta.deletion_timestamp.is_some() {
             return Ok(None);
@@ -37,6 +65,7 @@ impl Watched for Deployment {
         let writers: Vec<Writer> = meta.writers()?.into_iter().filter(Writer::writes_count).collect();
         Ok(Some(Deployment {
             id: WorkloadId::new(namespace, name),
+            controller,
             uid: (**uid).into(),
             version: meta.resource_version.as_deref().and_then(|version| version.parse().ok()),
             generation,
@@ -44,7 +73,8 @@ impl Watched for Deployment {
             replicas,
             selector: spec.selector.as_ref().and_then(selector),
             updated: status.as_ref().map_or(0, |status| count(status.updated_replicas)),
-            rolling: rolling(status.as_ref(), generation, replicas),
+            // Who of a StatefulSet goes first is settled, whatever its pods are made from.
+            rolling: controller == Controller::Deployment && rolling(status.as_ref(), generation, replicas),
             contender: contender(&writers),
             owner: owner(&meta, &writers),
             template: template(spec.template)?,

@@ -1,10 +1,12 @@
-//! Autoscalers that target the same Deployment: they and Kaos would take turns in writing `spec.replicas`.
+//! Autoscalers that target the same object. A HorizontalPodAutoscaler is handed the count above zero; with who decides on zero
+//! too, Kaos would take turns in writing `spec.replicas`.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::finding::{Finding, Topic, Verdict};
 use super::look;
 use super::subject::Subject;
+use crate::controller::Controller;
 
 pub(super) fn examine(subject: &Subject<'_>, found: &mut Vec<Finding>) {
     let knative = subject.read.owner.as_deref().filter(|owner| owner.starts_with("Knative"));
@@ -35,7 +37,7 @@ pub(super) fn examine(subject: &Subject<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// Those of a kind whose target is the Deployment.
+/// Those of a kind whose target it is. KEDA's mean a Deployment where they name no kind.
 pub(super) fn targeting<'s>(
     subject: &'s Subject<'_>,
     kind: &str,
@@ -45,7 +47,8 @@ pub(super) fn targeting<'s>(
         let target = object.pointer("/spec/scaleTargetRef").unwrap_or(&Value::Null);
         let kind = look::text(target, "/kind");
         let named = [look::text(target, "/name"), look::text(target, "/deployment")].contains(&subject.name);
-        named && (kind.is_empty() || kind == "Deployment")
+        let kind = if kind.is_empty() { Controller::Deployment.kind() } else { kind };
+        named && kind == subject.controller.kind()
     })
 }
 
@@ -69,13 +72,21 @@ fn delete(subject: &Subject<'_>, kind: &str, object: &Value) -> String {
 
 fn autoscaler(subject: &Subject<'_>, hpa: &Value) -> Finding {
     let (least, most) = (look::whole(hpa, "/spec/minReplicas"), look::whole(hpa, "/spec/maxReplicas"));
-    let mut paste = vec![delete(subject, "hpa", hpa)];
-    paste.extend(bounds(subject, least, most));
-    Finding::new(Verdict::Unsafe, Topic::Count, "hpa")
-        .at(look::called(hpa, subject.namespace), "spec.scaleTargetRef")
-        .found(format!("{} to {} replicas", least.unwrap_or(1), most.unwrap_or(1)))
-        .why("above zero it and Kaos decide on the same count, each against the other")
-        .fix("let Kaos decide, within the same bounds", paste.join("\n"))
+    let bounds = format!("{} to {} replicas", least.unwrap_or(1), most.unwrap_or(1));
+    let finding = |verdict, field| {
+        Finding::new(verdict, Topic::Count, "hpa")
+            .at(look::called(hpa, subject.namespace), field)
+            .found(bounds.clone())
+    };
+    if least == Some(0) {
+        let one = json!({"spec": {"minReplicas": 1}});
+        let paste = format!("kubectl patch hpa {} -n {} -p '{one}'", look::name(hpa), subject.namespace);
+        return finding(Verdict::Unsafe, "spec.minReplicas")
+            .why("it goes to zero itself, whatever is in flight; Kaos only observes it")
+            .fix("let it decide from one up, and Kaos between zero and one", paste);
+    }
+    finding(Verdict::Fine, "spec.scaleTargetRef")
+        .why("it decides from one up; Kaos does 0 ↔ 1, and the knobs that size it have no effect")
 }
 
 /// What KEDA asks that comes as requests, or from what replicas do: the rest is work that nobody sends to Kaos.
@@ -95,10 +106,7 @@ fn scaled_object(subject: &Subject<'_>, object: &Value) -> Finding {
         };
     }
     if !others.is_empty() {
-        let leave = format!(
-            "kubectl annotate deployment {} -n {} kaos.dev/enabled-",
-            subject.name, subject.namespace
-        );
+        let leave = format!("kubectl annotate {} kaos.dev/enabled-", subject.args());
         let adopted = !subject.annotation("kaos.dev/enabled").is_empty();
         return finding
             .why(format!(

@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::finding::Topic;
-use super::kinds::{KINDS, Kind, Place};
+use super::kinds::{self, KINDS, Kind, Place};
 use super::look;
 use super::objects::{Objects, Unseen};
 use crate::change::encode;
+use crate::controller::Controller;
 use crate::list::List;
 use crate::wire::line;
 
@@ -32,13 +33,13 @@ const VALUE: usize = 64 << 10;
 /// Longest refusal that is read.
 const REFUSAL: usize = 64 << 10;
 
-/// Which Deployments are meant.
+/// Which workloads are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Those of one namespace.
     Namespace(String),
-    /// One of a namespace, by its name.
-    One(String, String),
+    /// One of a namespace, by its name; of either kind, if none is said.
+    One(String, Option<Controller>, String),
     /// All.
     Everywhere,
 }
@@ -46,7 +47,7 @@ pub enum Scope {
 impl Scope {
     fn namespace(&self) -> Option<&str> {
         match self {
-            Scope::Namespace(namespace) | Scope::One(namespace, _) => Some(namespace),
+            Scope::Namespace(namespace) | Scope::One(namespace, ..) => Some(namespace),
             Scope::Everywhere => None,
         }
     }
@@ -95,6 +96,17 @@ pub async fn gather(client: &Client, scope: &Scope) -> Result<Objects, Unreachab
             objects.miss(Unseen { resource: kind.resource(), why, absent, topic: kind.topic });
         }
     }
+    // Where they may not be listed, the one that is meant.
+    let sets = Controller::StatefulSet;
+    if let Scope::One(namespace, Some(Controller::StatefulSet), name) = scope
+        && objects.unseen().iter().any(|one| one.resource.starts_with(sets.plural()))
+        && let Some(kind) = kinds::find(sets.kind(), "apps")
+    {
+        let path = format!("{}/{}", kind.path(kind.versions[0], Some(namespace)), encode(name));
+        let object = timeout(PATIENCE, get(client, &path)).await.map_err(|_| silent());
+        let object = object.and_then(|got| got).map_err(|fault| Unreachable(fault.to_string()))?;
+        objects.keep(dressed(kind, object));
+    }
     Ok(objects)
 }
 
@@ -104,18 +116,26 @@ async fn deployments(client: &Client, scope: &Scope, objects: &mut Objects) -> R
     let path = kind.path(kind.versions[0], scope.namespace());
     let mut found = Vec::new();
     match (list(client, kind, &path, &mut found).await, scope) {
-        (Err(Fault::Refused(StatusCode::FORBIDDEN, _)), Scope::One(_, name)) => {
+        (Err(Fault::Refused(StatusCode::FORBIDDEN, _)), Scope::One(_, Some(Controller::StatefulSet), _)) => {
+            objects.miss(forbidden(kind));
+        }
+        (Err(Fault::Refused(StatusCode::FORBIDDEN, _)), Scope::One(_, _, name)) => {
             let path = format!("{path}/{}", encode(name));
             let object = timeout(PATIENCE, get(client, &path)).await.map_err(|_| silent())??;
             found.push(dressed(kind, object));
-            let why = "forbidden".to_owned();
-            objects.miss(Unseen { resource: kind.resource(), why, absent: false, topic: Topic::Program });
+            objects.miss(forbidden(kind));
         }
         (Err(fault), _) => return Err(fault),
         (Ok(_), _) => {}
     }
     found.into_iter().for_each(|object| objects.keep(object));
     Ok(())
+}
+
+/// Others of this kind may call the one that is meant.
+fn forbidden(kind: &Kind) -> Unseen {
+    let why = "forbidden".to_owned();
+    Unseen { resource: kind.resource(), why, absent: false, topic: Topic::Program }
 }
 
 /// Whether a Deployment says that there are objects of this kind.

@@ -75,7 +75,7 @@ fn others(subject: &Subject<'_>) -> Vec<Finding> {
                 true => finding.why("who watches it finds nobody while it sleeps"),
                 false => finding
                     .why(format!("Kaos serves port {} alone: what comes to this one neither wakes it nor keeps it awake", way.port.port))
-                    .fix("take the port away if nobody uses it, or give what serves it a Deployment of its own", ""),
+                    .fix("take the port away if nobody uses it, or let what serves it be a workload of its own", ""),
             }
         })
         .collect()

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::finding::{Finding, Topic, Verdict};
 use super::look;
 use super::subject::Subject;
+use crate::controller::Controller;
 use crate::object::{Kind, Service};
 
 pub(super) fn examine(subject: &Subject<'_>, found: &mut Vec<Finding>) {
@@ -34,12 +35,10 @@ fn no_way(subject: &Subject<'_>, why: &str) -> Finding {
     let mut ports =
         subject.containers().into_iter().flat_map(|(_, container)| look::list(container, "/ports"));
     let port = ports.find_map(|port| look::whole(port, "/containerPort"));
-    let expose = port.map(|port| {
-        format!(
-            "kubectl expose deployment {} -n {} --port=80 --target-port={port}",
-            subject.name, subject.namespace
-        )
-    });
+    // kubectl exposes no StatefulSet.
+    let expose = port.filter(|_| subject.controller == Controller::Deployment);
+    let expose =
+        expose.map(|port| format!("kubectl expose {} --port=80 --target-port={port}", subject.args()));
     finding
         .why("only requests wake it, and none can reach it through Kaos: what takes no requests must not sleep")
         .fix("if it answers HTTP give it a Service, else leave it alone", expose.unwrap_or_default())

@@ -1,4 +1,4 @@
-//! The Deployment that is examined, read as Kaos reads it once it is opted in.
+//! The Deployment or StatefulSet that is examined, read as Kaos reads it once it is opted in.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,19 @@ use serde_json::{Value, json};
 use super::finding::{Finding, Topic, Verdict};
 use super::objects::Objects;
 use super::{Survey, look};
+use crate::controller::Controller;
 use crate::infer::{self, Way};
 use crate::object::{Deployment, Pairs, Service};
+use crate::reduce::StatefulSet;
 use crate::wire::{Watched, Wire};
 
 /// What opts in.
 const ENABLED: &str = "kaos.dev/enabled";
 
-/// A Deployment and what leads to it.
+/// A Deployment or StatefulSet and what leads to it.
 pub(super) struct Subject<'a> {
     pub(super) raw: &'a Value,
+    pub(super) controller: Controller,
     pub(super) namespace: &'a str,
     pub(super) name: &'a str,
     pub(super) objects: &'a Objects,
@@ -37,13 +40,17 @@ impl<'a> Subject<'a> {
     /// Reads it; `services` are those of its namespace. `Err`: it can't be read. What its annotations have wrong is told to `found`.
     pub(super) fn read(
         raw: &'a Value,
+        controller: Controller,
         workload: &'a WorkloadId,
         survey: &'a Survey<'a>,
         found: &mut Vec<Finding>,
     ) -> Result<Self, String> {
         let (namespace, name) = (workload.namespace(), workload.name());
-        let read: Deployment =
-            reduced(&opted_in(raw))?.ok_or("it isn't a Deployment, or is being deleted")?;
+        let read: Option<Deployment> = match controller {
+            Controller::Deployment => reduced(&opted_in(raw))?,
+            Controller::StatefulSet => reduced::<StatefulSet>(&opted_in(raw))?.map(Into::into),
+        };
+        let read = read.ok_or_else(|| format!("it isn't a {}, or is being deleted", controller.kind()))?;
         let adoption = adoption(&read.annotations, &look::called(raw, namespace), found)?;
         let all = survey.services.get(namespace).map_or(&[][..], Vec::as_slice);
         let leading = infer::leading(all.iter().map(|(_, read)| read), &read.template);
@@ -51,12 +58,17 @@ impl<'a> Subject<'a> {
         let leads = |read: &Service| leading.iter().any(|one| one.name == read.name);
         let services = all.iter().filter(|(_, read)| leads(read)).map(|(raw, read)| (*raw, read)).collect();
         let (objects, system) = (survey.objects, survey.system);
-        Ok(Subject { raw, namespace, name, objects, system, read, adoption, services, way })
+        Ok(Subject { raw, controller, namespace, name, objects, system, read, adoption, services, way })
     }
 
     /// `Deployment/NAME`.
     pub(super) fn called(&self) -> String {
-        format!("Deployment/{}", self.name)
+        format!("{}/{}", self.controller.kind(), self.name)
+    }
+
+    /// As `kubectl` takes it: `deployment shop -n prod`.
+    pub(super) fn args(&self) -> String {
+        format!("{} {} -n {}", self.controller.kind().to_lowercase(), self.name, self.namespace)
     }
 
     /// The labels of its pods.
@@ -69,7 +81,7 @@ impl<'a> Subject<'a> {
         self.raw.pointer("/spec/template/spec").unwrap_or(&Value::Null)
     }
 
-    /// Containers that run for as long as the pod does, each with its JSON pointer in the Deployment.
+    /// Containers that run for as long as the pod does, each with its JSON pointer in the object.
     pub(super) fn containers(&self) -> Vec<(String, &'a Value)> {
         let sidecar = |(_, one): &(String, &Value)| look::text(one, "/restartPolicy") == "Always";
         let sidecars = look::all(self.raw, "spec/template/spec/initContainers/*").into_iter().filter(sidecar);
@@ -83,19 +95,19 @@ impl<'a> Subject<'a> {
 
     /// A command that sets annotations of Kaos on it, whatever they were before: several findings may name one.
     pub(super) fn annotate(&self, annotations: &str) -> String {
-        format!("kubectl annotate deployment {} -n {} {annotations} --overwrite", self.name, self.namespace)
+        format!("kubectl annotate {} {annotations} --overwrite", self.args())
     }
 
     /// A command that changes it by a JSON patch of one step.
     pub(super) fn patch(&self, step: &Value) -> String {
-        format!("kubectl patch deployment {} -n {} --type=json -p '[{step}]'", self.name, self.namespace)
+        format!("kubectl patch {} --type=json -p '[{step}]'", self.args())
     }
 
     /// A command that changes one container by a strategic merge.
     pub(super) fn patch_container(&self, container: &str, mut change: Value) -> String {
         change["name"] = container.into();
         let patch = json!({"spec": {"template": {"spec": {"containers": [change]}}}});
-        format!("kubectl patch deployment {} -n {} -p '{patch}'", self.name, self.namespace)
+        format!("kubectl patch {} -p '{patch}'", self.args())
     }
 
     /// Where requests are to be sent instead.
@@ -151,7 +163,7 @@ fn adoption(annotations: &Pairs, object: &str, found: &mut Vec<Finding>) -> Resu
             .at(object, format!("metadata.annotations[{}]", wrong.annotation))
             .found(format!("{:?}", wrong.value))
             .why(format!(
-                "it isn't allowed, so Kaos doesn't take the Deployment: allowed is {}",
+                "it isn't allowed, so Kaos doesn't take it: allowed is {}",
                 wrong.allowed
             ))
             .fix("change it, or take it away", "")
@@ -162,10 +174,10 @@ fn adoption(annotations: &Pairs, object: &str, found: &mut Vec<Finding>) -> Resu
     }
 }
 
-/// A Deployment that can't be read.
-pub(super) fn unreadable(workload: &WorkloadId, why: &str) -> Finding {
+/// One that can't be read.
+pub(super) fn unreadable(controller: Controller, workload: &WorkloadId, why: &str) -> Finding {
     Finding::new(Verdict::Unsafe, Topic::Adoption, "unreadable")
-        .at(format!("Deployment/{}", workload.name()), "")
+        .at(format!("{}/{}", controller.kind(), workload.name()), "")
         .found(why)
         .why("what can't be read can't be scaled")
 }

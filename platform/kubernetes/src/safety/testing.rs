@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::Survey;
 use super::finding::{Finding, Verdict};
 use super::objects::Objects;
+use crate::controller::Controller;
 
 /// A Deployment `prod/shop` of which nothing is to be said but questions.
 pub(super) fn shop() -> Value {
@@ -68,7 +69,7 @@ pub(super) fn found(all: Vec<Value>) -> Vec<Finding> {
 }
 
 pub(super) fn examined(objects: &Objects) -> Vec<Finding> {
-    Survey::new(objects, "kaos-system").examine(&WorkloadId::new("prod", "shop")).unwrap()
+    Survey::new(objects, "kaos-system").examine(Controller::Deployment, &WorkloadId::new("prod", "shop")).unwrap()
 }
 
 /// Those of `all` that matter, each as `verdict fact`.

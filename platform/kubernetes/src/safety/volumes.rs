@@ -1,6 +1,6 @@
 //! Volumes that one pod alone, or the pods of one node alone, can have; and what says that two must never run at once.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::finding::{Finding, Topic, Verdict};
 use super::look;
@@ -15,6 +15,16 @@ pub(super) fn examine(subject: &Subject<'_>, found: &mut Vec<Finding>) {
                 .found("Recreate")
                 .why("it says that two of it must never run at once, and Kaos runs more under load")
                 .fix("one at most", subject.annotate("kaos.dev/max-scale=1")),
+        );
+    }
+    if look::text(subject.raw, "/spec/persistentVolumeClaimRetentionPolicy/whenScaled") == "Delete" {
+        let keep = json!({"spec": {"persistentVolumeClaimRetentionPolicy": {"whenScaled": "Retain"}}});
+        found.push(
+            Finding::new(Verdict::Unsafe, Topic::Volumes, "volumes-deleted")
+                .at(subject.called(), "spec.persistentVolumeClaimRetentionPolicy.whenScaled")
+                .found("Delete")
+                .why("each sleep deletes its volumes, with all that is on them")
+                .fix("keep them", format!("kubectl patch {} -p '{keep}'", subject.args())),
         );
     }
     for (at, volume) in look::all(subject.raw, "spec/template/spec/volumes/*") {

@@ -202,6 +202,6 @@ fn operator(subject: &Subject<'_>) -> Option<Finding> {
             .at(subject.called(), "metadata.ownerReferences")
             .found(format!("{kind}/{name}"))
             .why(format!("Does the controller of {kind} set the count? Then it and Kaos take turns."))
-            .fix("if so, set the count there, and leave this Deployment alone", ""),
+            .fix("if so, set the count there, and leave it alone here", ""),
     )
 }

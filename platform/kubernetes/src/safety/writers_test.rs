@@ -139,12 +139,16 @@ fn autoscalers_that_target_it_are_named_with_their_bounds() {
     let bounds = json!({"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 8});
     let hpa = object("autoscaling/v2", "HorizontalPodAutoscaler", "shop", &bounds);
     let all = found(vec![shop(), service(), hpa.clone()]);
-    assert_eq!(told(&all), ["unsafe hpa"]);
+    assert_eq!(told(&all), [""; 0], "it is handed over to");
     assert_eq!(one(&all, "hpa").found, "2 to 8 replicas");
+    assert!(one(&all, "hpa").why.contains("Kaos does 0 ↔ 1"), "{all:#?}");
+    let mut zero = hpa.clone();
+    zero["spec"]["minReplicas"] = json!(0);
+    let all = found(vec![shop(), service(), zero]);
+    assert_eq!(told(&all), ["unsafe hpa"]);
     assert_eq!(
         paste(&all, "hpa"),
-        "kubectl delete hpa shop -n prod\n\
-         kubectl annotate deployment shop -n prod kaos.dev/activation-scale=2 kaos.dev/max-scale=8 --overwrite"
+        "kubectl patch hpa shop -n prod -p '{\"spec\":{\"minReplicas\":1}}'"
     );
     for (kind, name) in [("StatefulSet", "shop"), ("Deployment", "cart")] {
         let mut other = hpa.clone();

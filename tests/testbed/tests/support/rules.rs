@@ -22,8 +22,8 @@ pub fn rules(with_pods: bool) -> Value {
         rule
     };
     let (shards, lease) = (configmaps(), [LEASE.to_owned()]);
-    let mut rules: Vec<Value> =
-        rights::READ.iter().chain(&rights::SCALE).map(|right| rule(right, &[])).collect();
+    let reads = rights::READ.iter().chain(&rights::READ_SCALERS);
+    let mut rules: Vec<Value> = reads.chain(&rights::SCALE).map(|right| rule(right, &[])).collect();
     rules.extend(rights::LEAD.iter().map(|right| rule(right, &lease)));
     rules.extend(rights::KEEP.iter().map(|right| rule(right, &shards)));
     if with_pods {

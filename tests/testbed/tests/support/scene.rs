@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use k8s_openapi::api::events::v1::Event;
@@ -67,6 +67,25 @@ impl<'a> Scene<'a> {
         self.deployments().create(&PostParams::default(), &deployment).await.unwrap();
     }
 
+    /// A StatefulSet and its Service of this name, annotated so.
+    pub async fn deploy_set(&self, name: &str, replicas: u32, annotations: Value) {
+        let labels = json!({"app": name});
+        let probe = json!({"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 1});
+        let container = json!({"name": "app", "image": "registry.local/answer:1", "readinessProbe": probe,
+            "ports": [{"containerPort": 8080, "name": "http"}]});
+        let pod = json!({"metadata": {"labels": labels},
+            "spec": {"containers": [container], "terminationGracePeriodSeconds": 5}});
+        let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet",
+            "metadata": {"name": name, "annotations": annotations},
+            "spec": {"replicas": replicas, "serviceName": name, "selector": {"matchLabels": labels}, "template": pod}});
+        let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+            "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": "http"}]}});
+        let services: Api<Service> = Api::namespaced(self.client.clone(), &self.namespace);
+        services.create(&PostParams::default(), &serde_json::from_value(service).unwrap()).await.unwrap();
+        let sets: Api<StatefulSet> = Api::namespaced(self.client.clone(), &self.namespace);
+        sets.create(&PostParams::default(), &serde_json::from_value(set).unwrap()).await.unwrap();
+    }
+
     /// Merges this into the Deployment `name`, as `manager`.
     pub async fn merge(&self, name: &str, manager: &str, patch: Value) {
         let by = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
@@ -127,10 +146,17 @@ impl<'a> Scene<'a> {
 
     /// What Kaos has told about `name`: reasons and notes, each with how often.
     pub async fn told(&self, name: &str) -> Vec<(String, String)> {
+        self.told_of("", name).await
+    }
+
+    /// The same about `name` of this kind; an empty one is every kind.
+    pub async fn told_of(&self, kind: &str, name: &str) -> Vec<(String, String)> {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
         let ours = |event: &Event| {
             event.reporting_controller.as_deref() == Some("kaos.dev/autoscaler")
-                && event.regarding.as_ref().is_some_and(|of| of.name.as_deref() == Some(name))
+                && event.regarding.as_ref().is_some_and(|of| {
+                    of.name.as_deref() == Some(name) && (kind.is_empty() || of.kind.as_deref() == Some(kind))
+                })
         };
         let all = events.list(&Default::default()).await.unwrap().items.into_iter().filter(ours);
         all.map(|event| (event.reason.unwrap_or_default(), event.note.unwrap_or_default())).collect()

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{Answer, Jumping, Log, Seen, fake, no, ok};
 use crate::change::{Changing, Settings, Sources, shard_name};
+use crate::controller::Controller;
 use crate::directory::{Directory, Entry};
 use crate::entry::Addresses;
 use crate::note::Notes;
@@ -289,6 +290,7 @@ impl Stage {
             let meta = &found["metadata"];
             let hold = meta["annotations"]["kaos.dev/hold"].as_str();
             let mut entry = Entry {
+                controller: Controller::Deployment,
                 uid: meta["uid"].as_str().unwrap().into(),
                 version: meta["resourceVersion"].as_str().unwrap().parse().unwrap(),
                 generation: meta["generation"].as_i64().unwrap(),
@@ -299,6 +301,8 @@ impl Stage {
                 hold: hold.and_then(|hold| serde_json::from_str(hold).ok()),
                 marked: hold.is_some(),
                 contender: None,
+                handed_to: None,
+                namesake: None,
                 invalid: Arc::default(),
                 pods: Arc::default(),
             };

@@ -37,9 +37,11 @@ pub(super) fn argo(subject: &Subject<'_>, finding: Finding) -> Finding {
     let mut snippet = "spec:\n".to_owned();
     if !ignored {
         snippet.push_str(&format!(
-            "  ignoreDifferences:\n    - group: apps\n      kind: Deployment\n      name: {}\n      namespace: {}\n      \
+            "  ignoreDifferences:\n    - group: apps\n      kind: {}\n      name: {}\n      namespace: {}\n      \
              jsonPointers: [/spec/replicas]\n",
-            subject.name, subject.namespace
+            subject.controller.kind(),
+            subject.name,
+            subject.namespace
         ));
     }
     snippet.push_str("  syncPolicy:\n    syncOptions: [RespectIgnoreDifferences=true]");
@@ -50,7 +52,7 @@ pub(super) fn argo(subject: &Subject<'_>, finding: Finding) -> Finding {
     finding.why(AGAIN).fix(to, snippet)
 }
 
-/// Whether an Application ignores differences in the count of the Deployment.
+/// Whether an Application ignores differences in its count.
 fn ignores(application: &Value, subject: &Subject<'_>) -> bool {
     look::list(application, "/spec/ignoreDifferences").iter().any(|rule| {
         let is = |member: &str, wanted: &str, any: &[&str]| {
@@ -58,7 +60,7 @@ fn ignores(application: &Value, subject: &Subject<'_>) -> bool {
             said == wanted || any.contains(&said)
         };
         let has = |member: &str, wanted: &str| look::list(rule, member).iter().any(|one| one == wanted);
-        is("/kind", "Deployment", &["*"])
+        is("/kind", subject.controller.kind(), &["*"])
             && is("/group", "apps", &["*"])
             && is("/name", subject.name, &["", "*"])
             && is("/namespace", subject.namespace, &["", "*"])
@@ -83,9 +85,11 @@ pub(super) fn kustomization(subject: &Subject<'_>, finding: Finding) -> Finding 
         ),
     };
     let snippet = format!(
-        "spec:\n  patches:\n    - target: {{group: apps, kind: Deployment, name: {}, namespace: {}}}\n      \
+        "spec:\n  patches:\n    - target: {{group: apps, kind: {}, name: {}, namespace: {}}}\n      \
          patch: |\n        - op: remove\n          path: /spec/replicas",
-        subject.name, subject.namespace
+        subject.controller.kind(),
+        subject.name,
+        subject.namespace
     );
     finding.why(AGAIN).fix(to, snippet)
 }
@@ -96,8 +100,10 @@ pub(super) fn helm_release(subject: &Subject<'_>, finding: Finding) -> Finding {
     let namespace = look::label(subject.raw, "helm.toolkit.fluxcd.io/namespace");
     let snippet = format!(
         "spec:\n  driftDetection:\n    ignore:\n      - paths: [/spec/replicas]\n        \
-         target: {{kind: Deployment, name: {}, namespace: {}}}",
-        subject.name, subject.namespace
+         target: {{kind: {}, name: {}, namespace: {}}}",
+        subject.controller.kind(),
+        subject.name,
+        subject.namespace
     );
     let to = match name {
         "" => "add to its HelmRelease".to_owned(),
@@ -115,7 +121,7 @@ pub(super) fn helm_release(subject: &Subject<'_>, finding: Finding) -> Finding {
         let is = |member: &str, wanted: &str| [wanted, ""].contains(&look::text(rule, member));
         let paths = look::list(rule, "/paths").iter().any(|path| path == "/spec/replicas");
         paths
-            && is("/target/kind", "Deployment")
+            && is("/target/kind", subject.controller.kind())
             && is("/target/name", subject.name)
             && is("/target/namespace", subject.namespace)
     });
