@@ -137,9 +137,8 @@ async fn workload(cluster: &Cluster, namespace: &str, name: &str) -> Result<Valu
 /// What selects the pods of `workload`, as a query has it.
 fn selector(workload: &Value) -> Result<String, Failure> {
     let said = workload.pointer("/spec/selector").and_then(|said| Selector::deserialize(said).ok());
-    said.and_then(|selector| selector.query()).ok_or_else(|| {
-        Failure::Failed("its selector can't be read: its pods aren't known".into())
-    })
+    said.and_then(|selector| selector.query())
+        .ok_or_else(|| Failure::Failed("its selector can't be read: its pods aren't known".into()))
 }
 
 /// Reads one pod's lines to their end; those up to `last` were shown already.

@@ -153,7 +153,9 @@ impl Scope<'_> {
     fn follow(&self, scalers: bool) -> Vec<Task> {
         let sets = |part| Change::Deployments(Controller::StatefulSet, part);
         let mut tasks = vec![
-            self.watch::<Deployment, _>("deployments", |part| Change::Deployments(Controller::Deployment, part)),
+            self.watch::<Deployment, _>("deployments", |part| {
+                Change::Deployments(Controller::Deployment, part)
+            }),
             self.watch::<StatefulSet, _>("statefulsets", sets),
             self.watch::<Service, _>("services", Change::Services),
             self.watch::<Slice, _>("endpointslices", Change::Slices),

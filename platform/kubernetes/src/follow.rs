@@ -78,7 +78,9 @@ impl<T> Said<T> {
     /// The same of what `U` is made from `T`.
     pub(crate) fn of<U: From<T>>(self) -> Said<U> {
         match self {
-            Said::All(all) => Said::All(all.into_iter().map(|(name, one)| (name, one.map(U::from))).collect()),
+            Said::All(all) => {
+                Said::All(all.into_iter().map(|(name, one)| (name, one.map(U::from))).collect())
+            }
             Said::One(name, object) => Said::One(name, object.map(U::from)),
         }
     }

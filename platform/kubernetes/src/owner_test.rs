@@ -80,17 +80,24 @@ fn who_decides_on_zero_too_leaves_nothing_to_kaos() {
         let workload = shop(&mut scene);
         (workload.mode, workload.handed_to, scene.told(Kind::ObserveOnly))
     };
-    let owners = json!([{"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "queue", "uid": "u"}]);
+    let owners =
+        json!([{"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "queue", "uid": "u"}]);
     let keda = |hpa: &mut Value| hpa["metadata"]["ownerReferences"] = owners.clone();
     let zero = |hpa: &mut Value| hpa["spec"]["minReplicas"] = json!(0);
-    let cases: [(&dyn Fn(&mut Value), &str); 2] =
-        [(&keda, "KEDA (ScaledObject queue, HPA front) decides on its count"), (&zero, "HPA front (minReplicas: 0")];
+    let cases: [(&dyn Fn(&mut Value), &str); 2] = [
+        (&keda, "KEDA (ScaledObject queue, HPA front) decides on its count"),
+        (&zero, "HPA front (minReplicas: 0"),
+    ];
     for (change, says) in cases {
         let (mode_is, handed_to, told) = mode(change, false);
         assert!(matches!(mode_is, Mode::Observe(_)) && handed_to.is_none(), "{says}");
         assert!(told.len() == 1 && told[0].contains(says), "{told:?}");
         let (mode_is, handed_to, told) = mode(change, true);
-        assert_eq!((mode_is, handed_to.as_deref(), told.len()), (Mode::Scale, Some("HPA front"), 0), "{says}");
+        assert_eq!(
+            (mode_is, handed_to.as_deref(), told.len()),
+            (Mode::Scale, Some("HPA front"), 0),
+            "{says}"
+        );
     }
     assert_eq!(mode(&|_| {}, false).0, Mode::Scale);
 }
@@ -122,7 +129,10 @@ fn a_stateful_set_is_a_workload_and_its_highest_ordinals_go_first() {
     let order: Vec<&str> = workload.order.as_deref().unwrap().iter().map(|uid| uid.as_str()).collect();
     assert_eq!(order, ["uid-shop-10", "uid-shop-2", "uid-shop-0"]);
     let entry = scene.at(2).entries[&id("shop")].clone();
-    assert_eq!((entry.controller, entry.rolling, &*entry.uid), (Controller::StatefulSet, false, "uid-set-shop"));
+    assert_eq!(
+        (entry.controller, entry.rolling, &*entry.uid),
+        (Controller::StatefulSet, false, "uid-set-shop")
+    );
     let mut scene = Scene::shop(&enabled());
     assert_eq!(shop(&mut scene).order, None, "of a Deployment Kaos chooses");
 }
@@ -134,7 +144,8 @@ fn of_two_kinds_of_one_name_one_has_it_and_the_other_is_told() {
     scene.put(stateful_set("shop", 2, &enabled()));
     assert_eq!(has(&mut scene), Controller::Deployment, "the older");
     let told = scene.told(Kind::NameTaken);
-    let says = "StatefulSet prod/shop isn't adopted: under this name Kaos has Deployment prod/shop, which is older";
+    let says =
+        "StatefulSet prod/shop isn't adopted: under this name Kaos has Deployment prod/shop, which is older";
     assert!(told.len() == 1 && told[0].starts_with(says), "{told:?}");
     let namesake = scene.at(2).entries[&id("shop")].namesake.clone().unwrap();
     assert_eq!((namesake.0, &*namesake.1), (Controller::StatefulSet, "uid-set-shop"));

@@ -59,7 +59,8 @@ impl<'a> Survey<'a> {
 
     /// The Deployments there are, but for Kaos's own; and the StatefulSets that are opted in: most others answer no requests.
     pub fn workloads(&self) -> Vec<(Controller, WorkloadId)> {
-        let named = |controller, object| (controller, WorkloadId::new(look::namespace(object), look::name(object)));
+        let named =
+            |controller, object| (controller, WorkloadId::new(look::namespace(object), look::name(object)));
         let all = self.objects.every(Controller::Deployment.kind());
         let others = |object: &&Value| look::label(object, "app.kubernetes.io/part-of") != "kaos";
         let all = all.filter(others).map(|object| named(Controller::Deployment, object));

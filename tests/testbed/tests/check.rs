@@ -171,7 +171,8 @@ async fn whoever_decides_on_a_count_is_named_and_gone_once_it_is_told_to_leave_i
         assert!(unsafe_of(&answer, name).is_empty(), "{name}: {answer:#}");
     }
     let workloads = answer["workloads"].as_array().unwrap().iter();
-    let findings = workloads.filter(|one| one["name"] == "hpa").flat_map(|one| one["findings"].as_array().unwrap());
+    let findings =
+        workloads.filter(|one| one["name"] == "hpa").flat_map(|one| one["findings"].as_array().unwrap());
     let handed: Vec<&Value> = findings.filter(|one| one["fact"] == "hpa").collect();
     assert!(handed.len() == 1 && handed[0]["object"] == "HorizontalPodAutoscaler/hpa", "{handed:?}");
     let unseen = answer["not_looked_at"].as_array().unwrap();

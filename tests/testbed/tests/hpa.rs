@@ -95,7 +95,8 @@ async fn an_autoscaler_does_all_above_one_and_kaos_zero_and_one() {
     asked_until(&scene, "shop", 4).await;
     bounds(&scene, 1, 3).await;
     asked_until(&scene, "shop", 3).await;
-    let (_, body) = scene.kaos.autoscalers[leader].admin(&format!("/v1/journal/{}/shop", scene.namespace)).await.unwrap();
+    let (_, body) =
+        scene.kaos.autoscalers[leader].admin(&format!("/v1/journal/{}/shop", scene.namespace)).await.unwrap();
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap()[0]["because"]["word"], "handed-over");
     scene.wanted("shop", 0).await;
     inactive(&scene).await;

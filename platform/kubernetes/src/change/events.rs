@@ -341,7 +341,13 @@ mod tests {
 
     fn notice(name: &str, reason: Reason, note: &str) -> Notice {
         let workload = WorkloadId::new("shop", name);
-        Notice { of: Of::Workload(Controller::Deployment), workload, uid: "u".into(), reason, note: note.into() }
+        Notice {
+            of: Of::Workload(Controller::Deployment),
+            workload,
+            uid: "u".into(),
+            reason,
+            note: note.into(),
+        }
     }
 
     #[test]

@@ -176,7 +176,8 @@ impl Kubernetes {
         let path = managed(&object(controller, workload, "/scale"));
         let mut since = holding.version.to_string();
         loop {
-            let ask = Ask::merge(controller.patch_scale(), path.clone(), &patch::count_since(uid, &since, to));
+            let ask =
+                Ask::merge(controller.patch_scale(), path.clone(), &patch::count_since(uid, &since, to));
             match self.api.call::<Scaled>(&ask, Turn::Other, deadline, may).await {
                 Ok(wrote) => return version(&wrote.metadata),
                 Err(Fault::Conflict) => {}
@@ -239,12 +240,7 @@ impl Kubernetes {
     }
 
     /// Takes the hold away, whoever wrote it: nobody waits for a leader.
-    async fn release(
-        &self,
-        workload: &WorkloadId,
-        entry: &Entry,
-        deadline: Instant,
-    ) -> Result<u64, Refusal> {
+    async fn release(&self, workload: &WorkloadId, entry: &Entry, deadline: Instant) -> Result<u64, Refusal> {
         let ours = self.holdings.lock().remove(workload).is_some();
         let path = managed(&object(entry.controller, workload, "/status"));
         let ask = Ask::merge(entry.controller.patch_status(), path, &patch::held(&entry.uid, None));

@@ -177,6 +177,7 @@ const STATEFUL_SET_STATUS: Message = message(&[
     field(1, "observedGeneration", Kind::Number),
     field(2, "replicas", Kind::Number),
     field(5, "updatedReplicas", Kind::Number),
+    field(10, "conditions", Kind::Messages(&DEPLOYMENT_CONDITION)),
 ]);
 
 /// `apps/v1` StatefulSet: what is read of its spec has the numbers that it has in a Deployment's.

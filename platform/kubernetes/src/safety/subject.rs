@@ -162,10 +162,7 @@ fn adoption(annotations: &Pairs, object: &str, found: &mut Vec<Finding>) -> Resu
         Finding::new(Verdict::Unsafe, Topic::Adoption, "annotation")
             .at(object, format!("metadata.annotations[{}]", wrong.annotation))
             .found(format!("{:?}", wrong.value))
-            .why(format!(
-                "it isn't allowed, so Kaos doesn't take it: allowed is {}",
-                wrong.allowed
-            ))
+            .why(format!("it isn't allowed, so Kaos doesn't take it: allowed is {}", wrong.allowed))
             .fix("change it, or take it away", "")
     }));
     match annotation::read([(ENABLED, "true")], &usual) {

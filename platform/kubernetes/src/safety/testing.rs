@@ -69,7 +69,9 @@ pub(super) fn found(all: Vec<Value>) -> Vec<Finding> {
 }
 
 pub(super) fn examined(objects: &Objects) -> Vec<Finding> {
-    Survey::new(objects, "kaos-system").examine(Controller::Deployment, &WorkloadId::new("prod", "shop")).unwrap()
+    Survey::new(objects, "kaos-system")
+        .examine(Controller::Deployment, &WorkloadId::new("prod", "shop"))
+        .unwrap()
 }
 
 /// Those of `all` that matter, each as `verdict fact`.

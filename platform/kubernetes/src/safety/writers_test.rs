@@ -146,10 +146,7 @@ fn autoscalers_that_target_it_are_named_with_their_bounds() {
     zero["spec"]["minReplicas"] = json!(0);
     let all = found(vec![shop(), service(), zero]);
     assert_eq!(told(&all), ["unsafe hpa"]);
-    assert_eq!(
-        paste(&all, "hpa"),
-        "kubectl patch hpa shop -n prod -p '{\"spec\":{\"minReplicas\":1}}'"
-    );
+    assert_eq!(paste(&all, "hpa"), "kubectl patch hpa shop -n prod -p '{\"spec\":{\"minReplicas\":1}}'");
     for (kind, name) in [("StatefulSet", "shop"), ("Deployment", "cart")] {
         let mut other = hpa.clone();
         other["spec"]["scaleTargetRef"] = json!({"kind": kind, "name": name});
