@@ -4,6 +4,7 @@
 //! annotations leave open (the service, its port, the default host) is left open here too: a platform infers it.
 
 mod knative;
+mod target;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,11 +14,16 @@ use crate::host::HostPattern;
 use crate::knob;
 use crate::policy::Policy;
 
+pub use target::ScaleTarget;
+
 /// What the names of Kaos's own annotations begin with.
 pub const PREFIX: &str = "kaos.dev/";
 
 /// The annotation that opts in.
 pub const ENABLED: &str = "kaos.dev/enabled";
+
+/// The annotation that names whose count it is.
+pub const SCALE_TARGET: &str = "kaos.dev/scale-target";
 
 /// The annotation that Kaos itself writes: a hold that is in force.
 pub const HOLD: &str = "kaos.dev/hold";
@@ -46,6 +52,8 @@ pub struct Adoption {
     pub port: Option<Port>,
     /// Whether its count is to be changed.
     pub mode: Asked,
+    /// The object that has its count, where that isn't itself.
+    pub scale_target: Option<ScaleTarget>,
     /// Who decides on its count above zero, where that is said not to be Kaos.
     pub above_zero: Option<String>,
     /// Whether it may sleep although traffic has another way in, or another owns its count.
@@ -134,6 +142,7 @@ fn usual_adoption() -> Adoption {
         service: None,
         port: None,
         mode: Asked::Scale,
+        scale_target: None,
         above_zero: None,
         accepts_bypass: false,
         says_readiness: false,
@@ -166,6 +175,9 @@ impl Read {
                 .map(|service| self.adoption.service = Some(service))
                 .ok_or("the name of a Service in the same namespace".to_owned()),
             "port" => port(value).map(|port| self.adoption.port = Some(port)),
+            "scale-target" => ScaleTarget::parse(value)
+                .map(|target| self.adoption.scale_target = Some(target))
+                .ok_or_else(|| target::ALLOWED.to_owned()),
             "mode" => mode(value).map(|mode| self.adoption.mode = mode),
             "accept-risks" => risks(value).map(|()| self.adoption.accepts_bypass = true),
             _ => return self.knob(annotation, name, value),
@@ -210,7 +222,8 @@ impl Read {
 }
 
 /// The annotations under [`PREFIX`] that are no knobs; every knob is one, too.
-pub const NAMES: [&str; 7] = ["enabled", "host", "path", "service", "port", "mode", "accept-risks"];
+pub const NAMES: [&str; 8] =
+    ["enabled", "host", "path", "service", "port", "mode", "accept-risks", "scale-target"];
 
 fn nearest(name: &str) -> Option<&'static str> {
     let own = NAMES.iter().copied().find(|own| knob::distance(name, own) <= 2);

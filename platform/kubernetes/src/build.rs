@@ -116,6 +116,7 @@ pub(crate) fn build(deployment: &Deployment, around: &Around<'_>, memory: &mut M
     let starting = starting(deployment, around.pods, failing).min(deployment.replicas.saturating_sub(ready));
     let adoption = usable.as_ref().map(|(good, _)| &good.adoption);
     let Above { mode, handed_to } = owner::settle(deployment, adoption, around.scalers, &leading, &mut notes);
+    let target = adoption.and_then(|adoption| adoption.scale_target.clone()).map(Arc::new);
     let namesake = around.namesake.filter(|one| one.opts_in());
     notes.extend(namesake.map(|one| owner::name_taken(deployment, one)));
     let entry = Entry {
@@ -129,7 +130,9 @@ pub(crate) fn build(deployment: &Deployment, around: &Around<'_>, memory: &mut M
         mode: mode.clone(),
         hold: hold.clone(),
         marked: deployment.annotation(annotation::HOLD).is_some(),
-        contender: deployment.contender.as_deref().map(str::to_owned),
+        // Whoever has the count writes it here.
+        contender: deployment.contender.as_deref().filter(|_| target.is_none()).map(str::to_owned),
+        target,
         handed_to: handed_to.clone(),
         namesake: namesake.map(|one| (one.controller, one.uid.clone())),
         invalid: invalid.into(),

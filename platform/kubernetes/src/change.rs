@@ -42,6 +42,9 @@ mod shards;
 mod shelf;
 #[cfg(test)]
 mod shelf_test;
+mod target;
+#[cfg(test)]
+mod target_test;
 mod tell;
 #[cfg(test)]
 mod tell_test;
@@ -72,6 +75,7 @@ use events::Events;
 use lead::{Candidate, Lead, Leadership};
 use originals::{Kept, Originals};
 use scale::Holdings;
+use target::Places;
 
 /// The names of all ConfigMaps, in the order of the manifests.
 pub fn configmaps() -> Vec<String> {
@@ -120,6 +124,7 @@ pub struct Kubernetes {
     clock: Clock,
     kept: Kept,
     holdings: Holdings,
+    places: Arc<Places>,
     events: Events,
     restores: mpsc::Sender<victims::Restore>,
     retiring: Arc<victims::Retiring>,
@@ -152,6 +157,7 @@ impl Changing {
         let (looks, looked) = mpsc::channel(compare::CHOICES);
         let (leads, leading) = watch::channel(false);
         let leadership = Leadership::new(clock.clone());
+        let places = Arc::new(Places::default());
         let (kept, choices, retiring) = (Kept::default(), Arc::new(Choices::default()), Arc::default());
         let platform = Arc::new(Kubernetes {
             api: api.clone(),
@@ -160,6 +166,7 @@ impl Changing {
             clock: clock.clone(),
             kept: kept.clone(),
             holdings: Holdings::default(),
+            places: places.clone(),
             events: events.clone(),
             restores,
             retiring: Arc::clone(&retiring),
@@ -176,6 +183,8 @@ impl Changing {
             leadership: leadership.clone(),
             events: events.clone(),
             notes,
+            places,
+            refused: HashMap::new(),
             absent: HashMap::new(),
             left: HashMap::new(),
         };

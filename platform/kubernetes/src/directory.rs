@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use kaos_core::annotation::ScaleTarget;
 use kaos_core::snapshot::{Hold, Mode};
 use kaos_core::{EndpointUid, WorkloadId};
 
@@ -42,6 +43,8 @@ pub struct Entry {
     pub marked: bool,
     /// Who else last wrote its count, if it is known: `manager (subresource)`.
     pub contender: Option<String>,
+    /// The object that has its count, if that is another.
+    pub target: Option<Arc<ScaleTarget>>,
     /// Who decides on its count above zero, if that isn't Kaos.
     pub handed_to: Option<String>,
     /// The object of the other kind and the same name that asks to be Kaos's too, and isn't: its UID.

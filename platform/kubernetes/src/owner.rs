@@ -38,6 +38,10 @@ pub(crate) fn settle(
         notes.push(note(deployment, Kind::ObserveOnly, format!("it is only observed: {why}")));
         return only(Mode::Observe(why));
     }
+    if let Some(target) = &adoption.scale_target {
+        let text = format!("its count is that of {target}: written there, and followed here");
+        notes.push(note(deployment, Kind::Inferred, text));
+    }
     let named: Vec<String> = scalers.iter().map(Scaler::called).collect();
     let handed_to = match named.as_slice() {
         [] => adoption.above_zero.clone(),

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use kaos_core::annotation::{self, ScaleTarget};
 use kaos_core::host::HostPattern;
 use kaos_core::route::{Matching, Route, RouteTable};
 use kaos_core::snapshot::{Mode, Workload};
@@ -342,8 +343,11 @@ fn put(known: &mut Arc<Workload>, new: Workload) {
     }
 }
 
-/// The Deployment or StatefulSet as what HorizontalPodAutoscalers scale.
+/// What has its count, as what HorizontalPodAutoscalers scale.
 fn target(deployment: &Deployment) -> Target {
+    if let Some(of) = deployment.annotation(annotation::SCALE_TARGET).and_then(ScaleTarget::parse) {
+        return Target { group: of.group.into(), kind: of.kind.into(), name: of.name.into() };
+    }
     let name = deployment.id.name().into();
     Target { group: "apps".into(), kind: deployment.controller.kind().into(), name }
 }

@@ -103,6 +103,10 @@ pub(crate) const GET_STATEFULSET: Right = right("get", "apps", "statefulsets");
 pub(crate) const GET_STATEFULSET_SCALE: Right = right("get", "apps", "statefulsets/scale");
 pub(crate) const PATCH_STATEFULSET_SCALE: Right = right("patch", "apps", "statefulsets/scale");
 pub(crate) const PATCH_STATEFULSET_STATUS: Right = right("patch", "apps", "statefulsets/status");
+/// On the scale of what a workload's `scale-target` names: given by users, kind by kind.
+pub(crate) const TARGET_SCALE: Right = right("get and patch", "*", "scales of scale-targets");
+/// What kinds there are: every account has it.
+pub(crate) const DISCOVER: Right = right("get", "", "discovery");
 pub(crate) const CREATE_EVENT: Right = right("create", "events.k8s.io", "events");
 pub(crate) const GET_LEASE: Right = right("get", "coordination.k8s.io", "leases");
 pub(crate) const UPDATE_LEASE: Right = right("update", "coordination.k8s.io", "leases");

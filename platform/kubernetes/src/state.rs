@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use kaos_core::WorkloadId;
+use kaos_core::annotation::SCALE_TARGET;
 
 use crate::controller::Controller;
 use crate::infer;
@@ -187,9 +188,10 @@ impl State {
         for (name, scaler) in self.each(part, known) {
             for target in self.scalers.put(&name, scaler) {
                 let id = WorkloadId::new(&name.0, &target.name);
-                if self.deployments.contains_key(&id) {
-                    self.touched.insert(id);
-                }
+                let own = self.deployments.contains_key(&id).then_some(id);
+                let others = self.within(&name.0).filter(|one| one.annotation(SCALE_TARGET).is_some());
+                let touched: Vec<_> = others.map(|one| one.id.clone()).chain(own).collect();
+                self.touched.extend(touched);
             }
         }
     }
@@ -276,13 +278,17 @@ impl State {
 
     /// Workloads that one of `services` leads to.
     fn touch_selected(&mut self, namespace: &str, services: &[Option<Service>]) {
-        let from = WorkloadId::new(namespace, "");
-        let space = self.deployments.range(from..).take_while(|(id, _)| id.namespace() == namespace);
-        let led = |deployment: &Deployment| {
+        let led = |deployment: &&Deployment| {
             !infer::leading(services.iter().flatten(), &deployment.template).is_empty()
         };
-        let touched = space.filter(|(_, deployment)| led(deployment)).map(|(id, _)| id.clone());
+        let touched: Vec<_> = self.within(namespace).filter(led).map(|one| one.id.clone()).collect();
         self.touched.extend(touched);
+    }
+
+    /// The Deployments and StatefulSets of `namespace`.
+    fn within(&self, namespace: &str) -> impl Iterator<Item = &Deployment> {
+        let all = self.deployments.range(WorkloadId::new(namespace, "")..);
+        all.take_while(move |(id, _)| id.namespace() == namespace).map(|(_, one)| &**one)
     }
 
     /// Takes what a watch of EndpointSlices says.

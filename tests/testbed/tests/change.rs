@@ -101,6 +101,7 @@ impl<'a> Scene<'a> {
             hold: None,
             marked: false,
             contender: None,
+            target: None,
             handed_to: None,
             namesake: None,
             invalid: Arc::default(),

@@ -19,6 +19,7 @@ use super::fault::Fault;
 use super::lead::Leadership;
 use super::originals::{Change, Kept, Original, Originals};
 use super::restore;
+use super::target::Places;
 use crate::directory::{Directory, Entry};
 use crate::note::Notes;
 
@@ -50,6 +51,9 @@ pub(crate) struct Keeper {
     pub(crate) leadership: Leadership,
     pub(crate) events: Events,
     pub(crate) notes: watch::Receiver<Notes>,
+    pub(crate) places: Arc<Places>,
+    /// Whose `scale-target` can't be scaled, and the reason that was told last.
+    pub(crate) refused: HashMap<WorkloadId, String>,
     /// Not ours to scale any more.
     pub(crate) absent: HashMap<WorkloadId, Absence>,
     /// Put back since when: the directory may still show the count before.
@@ -155,6 +159,8 @@ impl Keeper {
         let before = |id| self.left.get(id).map(|(original, _)| original);
         let adoptions: Vec<Change> =
             entries.iter().filter_map(|(id, entry)| adoption(id, entry, &kept, before(id))).collect();
+        self.refused.retain(|id, _| adoptions.iter().any(|(adopted, _)| adopted == id));
+        let (adoptions, again) = self.at_targets(adoptions).await;
         let leadership = self.leadership.clone();
         let written = self.originals.write(&adoptions, || leadership.leads()).await;
         for (workload, original) in adoptions.into_iter().filter_map(|(id, kept)| Some((id, kept?))) {
@@ -173,7 +179,39 @@ impl Keeper {
         }
         // A ConfigMap that can't be written keeps nobody from leaving.
         let due = self.leave(&entries).await;
-        written.and(due)
+        written.and(due).map(|due| due.into_iter().chain(again).min())
+    }
+
+    /// Those whose count another object has are adopted with that, once it may be changed; of the others people are told why
+    /// not, and they are looked at again, at this time.
+    async fn at_targets(&mut self, adoptions: Vec<Change>) -> (Vec<Change>, Option<Instant>) {
+        let (mut able, mut again) = (Vec::new(), None);
+        for (workload, change) in adoptions {
+            let Some(Original { target: Some(target), .. }) = &change else {
+                able.push((workload, change));
+                continue;
+            };
+            let fault = match self.places.count(&self.api, &workload, target).await {
+                Ok(count) => {
+                    let most =
+                        |original: Original| Original { replicas: original.replicas.max(count), ..original };
+                    able.push((workload, change.map(most)));
+                    continue;
+                }
+                Err(fault) => fault,
+            };
+            again = Some(Instant::now() + RETRY);
+            let note = self.places.trouble(&workload, target, &fault);
+            if self.refused.get(&workload) != Some(&note) {
+                warn!(%workload, why = note, "its scale-target can't be scaled; tried again until it can");
+                self.refused.insert(workload.clone(), note.clone());
+                if let Some(Original { controller, uid, .. }) = change {
+                    let of = Of::Workload(controller);
+                    self.events.tell(Notice { of, workload, uid, reason: Reason::TargetNotScaled, note });
+                }
+            }
+        }
+        (able, again)
     }
 
     /// What an adoption is told with: the count that comes back, and whatever was inferred.
@@ -190,7 +228,7 @@ impl Keeper {
         let kept = self.kept.all();
         // Under its name there may be an object of the other kind by now.
         let ours = |id: &WorkloadId, original: &Original| {
-            entries.get(id).is_some_and(|entry| is_ours(entry) && entry.controller == original.controller)
+            entries.get(id).is_some_and(|entry| is_ours(entry) && same_place(entry, original))
         };
         self.absent.retain(|id, _| kept.get(id).is_some_and(|original| !ours(id, original)));
         let mut due: Option<Instant> = None;
@@ -259,15 +297,21 @@ fn adoption(
 ) -> Option<Change> {
     let same = |original: &&Original| original.uid == *entry.uid;
     let known = kept.get(id);
-    // One of the other kind that had the name is put back first.
-    let taken = known.is_some_and(|original| original.controller != entry.controller);
+    // One of the other kind that had the name is put back first, and so is what had the count.
+    let taken = known.is_some_and(|original| !same_place(entry, original));
     (is_ours(entry) && !taken && !known.as_ref().is_some_and(same)).then(|| {
         let before = before.filter(same).map_or(0, |original| original.replicas);
         let replicas = entry.replicas.max(before);
         let (controller, uid) = (entry.controller, entry.uid.to_string());
-        let original = Original { workload: id.clone(), controller, replicas, uid };
+        let target = entry.target.as_deref().cloned();
+        let original = Original { workload: id.clone(), controller, target, replicas, uid };
         (id.clone(), Some(original))
     })
+}
+
+/// Whether the count that is kept is that of what has it now.
+fn same_place(entry: &Entry, original: &Original) -> bool {
+    entry.controller == original.controller && entry.target.as_deref() == original.target.as_ref()
 }
 
 fn grace(entry: Option<&Entry>) -> Duration {
@@ -281,6 +325,9 @@ fn why(entry: Option<&Entry>, original: &Original) -> String {
     match entry {
         Some(entry) if entry.controller != original.controller => {
             format!("its name is a {}'s now", entry.controller.kind())
+        }
+        Some(entry) if entry.adopted && !same_place(entry, original) => {
+            "another object has its count by now (kaos.dev/scale-target)".to_owned()
         }
         Some(Entry { adopted: true, mode: Mode::Observe(why), .. }) => format!("only observed: {why}"),
         Some(Entry { adopted: true, .. }) => "switched off by kaos.dev/mode".to_owned(),

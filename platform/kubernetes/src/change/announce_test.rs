@@ -36,6 +36,7 @@ impl Town {
             hold: None,
             marked: false,
             contender: None,
+            target: None,
             handed_to: None,
             namesake: None,
             invalid: Arc::default(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use kaos_core::WorkloadId;
+use kaos_core::annotation::ScaleTarget;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
@@ -35,6 +36,9 @@ pub(crate) struct Original {
     /// What it is. Records of before there were several have none: Deployments.
     #[serde(default, skip_serializing_if = "Controller::is_usual")]
     pub(crate) controller: Controller,
+    /// What has its count, if that is another object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) target: Option<ScaleTarget>,
     /// Its count.
     pub(crate) replicas: u32,
     /// The object's: one that was made anew under the name is another.

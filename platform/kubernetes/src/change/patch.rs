@@ -18,21 +18,25 @@ pub(crate) const RETIRED: &str = "kaos.dev/retired";
 /// The least deletion cost there is: the first to go.
 pub(crate) const LEAST_COST: &str = "-2147483648";
 
-/// JSON patch of a scale: `to`, if the object is still this one and its count still `from`.
+/// JSON patch of a scale: `to`, if the object is still the one of `uid`, where that is said, and its count still `from`.
 ///
 /// The scale leaves `replicas` out when it is 0, and a test for `null` is true for what isn't there.
-pub(crate) fn count(uid: &str, from: u32, to: u32) -> Value {
+pub(crate) fn count(uid: Option<&str>, from: u32, to: u32) -> Value {
     let from = if from == 0 { Value::Null } else { json!(from) };
-    json!([
-        {"op": "test", "path": "/metadata/uid", "value": uid},
-        {"op": "test", "path": "/spec/replicas", "value": from},
-        {"op": "add", "path": "/spec/replicas", "value": to},
-    ])
+    let same = uid.map(|uid| json!({"op": "test", "path": "/metadata/uid", "value": uid}));
+    let test = json!({"op": "test", "path": "/spec/replicas", "value": from});
+    let write = json!({"op": "add", "path": "/spec/replicas", "value": to});
+    same.into_iter().chain([test, write]).collect()
 }
 
 /// Merge patch of a scale: `to`, if nobody has written the object since `version`.
 pub(crate) fn count_since(uid: &str, version: &str, to: u32) -> Value {
     json!({"metadata": {"uid": uid, "resourceVersion": version}, "spec": {"replicas": to}})
+}
+
+/// Merge patch of a scale: `to`.
+pub(crate) fn plain_count(to: u32) -> Value {
+    json!({"spec": {"replicas": to}})
 }
 
 /// Merge patch of a Deployment's status: marked with `hold`, or no longer.
@@ -65,9 +69,10 @@ mod tests {
 
     #[test]
     fn a_wake_tests_that_there_is_no_count() {
-        let patch = count("u", 0, 2);
+        let patch = count(Some("u"), 0, 2);
         assert_eq!(patch[1], json!({"op": "test", "path": "/spec/replicas", "value": null}));
-        assert_eq!(count("u", 3, 4)[1]["value"], 3);
+        assert_eq!(count(Some("u"), 3, 4)[1]["value"], 3);
+        assert_eq!(count(None, 3, 4).as_array().unwrap().len(), 2);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::fault::Fault;
 use super::object::{Deployment, List, Pod, Scaled, encode, managed, object};
 use super::originals::Original;
 use super::patch::{self, HOLD, RETIRED};
+use super::target::Places;
 use super::victims::{list, restore_pods};
 use crate::controller::Controller;
 use crate::rights;
@@ -29,6 +30,8 @@ pub struct Restoration {
     /// Names of pods whose deletion cost is put back.
     pub retired: Vec<String>,
     controller: Controller,
+    /// Where its count is, if another object has it.
+    scale: Option<String>,
     uid: String,
 }
 
@@ -40,16 +43,22 @@ impl Restoration {
 }
 
 /// What has to be put back on `found` with `pods`.
-fn restoration(found: &Deployment, pods: &[Pod], original: &Original, handed: bool) -> Restoration {
+fn restoration(
+    found: &Deployment,
+    pods: &[Pod],
+    original: &Original,
+    (from, handed): (u32, bool),
+) -> Restoration {
     let retired = pods.iter().filter(|pod| pod.metadata.annotations.contains_key(RETIRED));
     // Above zero its count is another's, who goes on from one.
     let before = if handed { original.replicas.min(1) } else { original.replicas };
     Restoration {
-        from: found.spec.replicas,
-        to: found.spec.replicas.max(before),
+        from,
+        to: from.max(before),
         hold: found.metadata.annotations.contains_key(HOLD),
         retired: retired.map(|pod| pod.metadata.name.clone()).collect(),
         controller: original.controller,
+        scale: None,
         uid: found.metadata.uid.clone(),
     }
 }
@@ -64,8 +73,20 @@ pub(crate) async fn plan(api: &Api, original: &Original) -> Result<Option<Restor
         Err(fault) => return Err(fault),
     };
     let pods = pods(api, workload, &found).await?;
-    let handed = found.spec.replicas < original.replicas && is_handed(api, original).await?;
-    Ok(Some(restoration(&found, &pods, original, handed)))
+    let (count, scale) = match &original.target {
+        None => (found.spec.replicas, None),
+        Some(target) => match Places::default().scale(api, workload, target).await {
+            Ok(path) => match api.read::<Scaled>(rights::TARGET_SCALE, path.clone()).await {
+                Ok(scale) => (scale.spec.replicas, Some(path)),
+                // With it went the count.
+                Err(Fault::Gone) => (original.replicas, None),
+                Err(fault) => return Err(fault),
+            },
+            Err(fault) => return Err(fault),
+        },
+    };
+    let handed = count < original.replicas && is_handed(api, original).await?;
+    Ok(Some(Restoration { scale, ..restoration(&found, &pods, original, (count, handed)) }))
 }
 
 /// A HorizontalPodAutoscaler, as far as what it scales.
@@ -93,8 +114,13 @@ async fn is_handed(api: &Api, original: &Original) -> Result<bool, Fault> {
     let namespace = encode(original.workload.namespace());
     let path = format!("/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers");
     match api.read::<List<Scaler>>(rights::LIST_SCALERS, path).await {
-        Ok(all) => Ok(all.items.iter().map(|one| &one.spec.scale_target_ref).any(|target| {
-            target.kind == original.controller.kind() && target.name == original.workload.name()
+        Ok(all) => Ok(all.items.iter().any(|one| {
+            let TargetRef { kind, name } = &one.spec.scale_target_ref;
+            (kind.as_str(), name.as_str())
+                == match &original.target {
+                    Some(target) => (target.kind.as_str(), target.name.as_str()),
+                    None => (original.controller.kind(), original.workload.name()),
+                }
         })),
         Err(Fault::Forbidden(_) | Fault::Gone) => Ok(false),
         Err(fault) => Err(fault),
@@ -109,10 +135,13 @@ pub(crate) async fn apply(
     may: impl Fn() -> bool,
 ) -> Result<(), Fault> {
     let deadline = || Instant::now() + DEADLINE;
-    let Restoration { from, to, hold, retired, controller, uid } = restoration;
+    let Restoration { from, to, hold, retired, controller, scale, uid } = restoration;
     if from != to {
-        let path = managed(&object(*controller, workload, "/scale"));
-        let ask = Ask::patch(controller.patch_scale(), path, &patch::count(uid, *from, *to));
+        let own = object(*controller, workload, "/scale");
+        let ask = match scale {
+            Some(path) => Ask::patch(rights::TARGET_SCALE, managed(path), &patch::count(None, *from, *to)),
+            None => Ask::patch(controller.patch_scale(), managed(&own), &patch::count(Some(uid), *from, *to)),
+        };
         match api.call::<Scaled>(&ask, Turn::Other, deadline(), &may).await {
             Ok(_) | Err(Fault::Gone) => {}
             // Its count is another one by now: it is looked at again.
@@ -156,6 +185,7 @@ mod tests {
         let original = |replicas| Original {
             workload: WorkloadId::new("shop", "cart"),
             controller: Controller::Deployment,
+            target: None,
             replicas,
             uid: "u".into(),
         };
@@ -167,15 +197,16 @@ mod tests {
             .unwrap()
         };
         for (now, then, to) in [(0, 3, 3), (0, 0, 0), (1, 3, 3), (5, 3, 5)] {
-            let plan = restoration(&found(now, json!({})), &[], &original(then), false);
+            let plan = restoration(&found(now, json!({})), &[], &original(then), (now, false));
             assert_eq!((plan.from, plan.to, plan.is_nothing()), (now, to, now == to));
         }
         let pod = serde_json::from_value(json!({"metadata": {"name": "p", "annotations": {RETIRED: ""}}}));
         for (now, then, to) in [(0, 3, 1), (0, 0, 0), (2, 3, 2), (5, 3, 5)] {
-            let plan = restoration(&found(now, json!({})), &[], &original(then), true);
+            let plan = restoration(&found(now, json!({})), &[], &original(then), (now, true));
             assert_eq!(plan.to, to, "{now} of {then}: above one it is another's");
         }
-        let plan = restoration(&found(2, json!({HOLD: "garbage"})), &[pod.unwrap()], &original(2), false);
+        let plan =
+            restoration(&found(2, json!({HOLD: "garbage"})), &[pod.unwrap()], &original(2), (2, false));
         assert!(plan.hold && plan.retired == ["p"] && !plan.is_nothing());
     }
 }

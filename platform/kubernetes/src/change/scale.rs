@@ -45,6 +45,14 @@ pub(crate) struct Holding {
     pub(crate) rolling: bool,
 }
 
+impl Holding {
+    /// Whether `found`, of this UID, still carries this hold and has the spec that it had when that was written.
+    pub(crate) fn is_on(&self, found: &Deployment, uid: &str) -> bool {
+        let ours = found.hold().is_some_and(|hold| hold.id == self.id);
+        ours && found.metadata.uid == uid && found.metadata.generation == self.generation
+    }
+}
+
 impl Holdings {
     fn lock(&self) -> MutexGuard<'_, HashMap<WorkloadId, Arc<Holding>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -99,12 +107,15 @@ impl Kubernetes {
         to: u32,
         deadline: Instant,
     ) -> Result<u64, Refusal> {
+        if let Some(target) = &entry.target {
+            return self.raise_target(workload, entry, target, (from, to), deadline).await;
+        }
         let (controller, uid) = (entry.controller, &*entry.uid);
         let (wakes, turn) = (from == 0, Turn::Wake);
         let may = || wakes || self.leadership.leads();
         let scale = object(controller, workload, "/scale");
         let path = managed(&scale);
-        let ask = Ask::patch(controller.patch_scale(), path.clone(), &patch::count(uid, from, to));
+        let ask = Ask::patch(controller.patch_scale(), path.clone(), &patch::count(Some(uid), from, to));
         let wrote = match self.api.call::<Scaled>(&ask, turn, deadline, may).await {
             // The test failed, or the patch doesn't say what we think: the object itself decides.
             Err(Fault::Invalid(why)) => {
@@ -171,6 +182,9 @@ impl Kubernetes {
         to: u32,
         deadline: Instant,
     ) -> Result<u64, Refusal> {
+        if let Some(target) = &entry.target {
+            return self.lower_target(workload, entry, target, (holding, to), deadline).await;
+        }
         let may = || self.leadership.leads() && self.is_obeyed(holding);
         let (controller, uid) = (entry.controller, &*entry.uid);
         let path = managed(&object(controller, workload, "/scale"));
@@ -202,7 +216,7 @@ impl Kubernetes {
     }
 
     /// Whether every proxy surely still obeys this hold of ours.
-    fn is_obeyed(&self, holding: &Holding) -> bool {
+    pub(crate) fn is_obeyed(&self, holding: &Holding) -> bool {
         self.clock.now() < holding.begun + HELD
     }
 
@@ -275,7 +289,7 @@ impl Kubernetes {
         Ok(())
     }
 
-    fn scaled(&self, workload: &WorkloadId, entry: &Entry, from: u32, to: u32) {
+    pub(crate) fn scaled(&self, workload: &WorkloadId, entry: &Entry, from: u32, to: u32) {
         let (reason, note) = match (from, to) {
             (0, _) => (Reason::ScaledFromZero, format!("woken: 0 to {to} replicas, requests wait")),
             (_, 0) => (
@@ -300,7 +314,7 @@ pub(crate) fn rolling() -> Refusal {
     Refusal::Failed("a rollout is under way: which of its pods would go can't be chosen".to_owned())
 }
 
-fn version(meta: &Meta) -> Result<u64, Refusal> {
+pub(crate) fn version(meta: &Meta) -> Result<u64, Refusal> {
     let unreadable = || {
         let got = &meta.resource_version;
         Refusal::Failed(format!(

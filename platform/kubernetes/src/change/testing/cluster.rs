@@ -108,12 +108,16 @@ impl Objects {
                     return no(422);
                 }
             }
-            seen.body[2]["value"].clone()
+            let mut steps = seen.body.as_array().unwrap().iter();
+            steps.find(|step| step["op"] == "add").unwrap()["value"].clone()
         } else if is_stale(&found, &seen.body) {
             return no(409);
         } else {
             seen.body["spec"]["replicas"].clone()
         };
+        if seen.path.contains("dryRun=All") {
+            return ok(&scale_of(&found));
+        }
         if found["spec"]["replicas"] != to {
             found["spec"]["replicas"] = to;
             let generation = found["metadata"]["generation"].as_i64().unwrap();
@@ -301,6 +305,7 @@ impl Stage {
                 hold: hold.and_then(|hold| serde_json::from_str(hold).ok()),
                 marked: hold.is_some(),
                 contender: None,
+                target: None,
                 handed_to: None,
                 namesake: None,
                 invalid: Arc::default(),
