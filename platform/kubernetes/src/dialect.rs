@@ -12,6 +12,8 @@ mod left;
 mod openfaas;
 mod osiris;
 mod plan;
+#[cfg(test)]
+mod plan_test;
 mod sablier;
 
 use kaos_core::WorkloadId;

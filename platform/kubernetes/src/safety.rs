@@ -21,7 +21,7 @@ mod start;
 mod stop;
 pub(crate) mod subject;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod volumes;
 #[cfg(test)]
 mod ways_test;

@@ -76,9 +76,11 @@ impl Draft {
 
     /// Something to do: in words, and as commands.
     pub(super) fn step(&mut self, phase: Phase, say: impl Into<String>, paste: &[String]) {
-        let step = Step { say: say.into(), paste: paste.join("\n") };
-        if !self.steps.iter().any(|(_, other)| *other == step) {
-            self.steps.push((phase, step));
+        let (say, paste) = (say.into(), paste.join("\n"));
+        match self.steps.iter_mut().find(|(at, step)| *at == phase && step.say == say) {
+            Some((_, step)) if step.paste != paste => step.paste = format!("{}\n{paste}", step.paste),
+            Some(_) => {}
+            None => self.steps.push((phase, Step { say, paste })),
         }
     }
 

@@ -155,14 +155,9 @@ fn scaled_object(source: &Source<'_>, subject: &Subject<'_>, draft: &mut Draft) 
         }
     }
     let paused = ["autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas"];
-    if let Some(paused) = paused.into_iter().find(|name| !look::annotation(source.object, name).is_empty()) {
+    for paused in paused.into_iter().filter(|name| !look::annotation(source.object, name).is_empty()) {
         let from = format!("{} metadata.annotations[{paused}]", source.called);
-        draft.say(
-            "mode",
-            "observe",
-            &from,
-            "KEDA is paused, so Kaos changes nothing either; without this it scales",
-        );
+        draft.note(&from, "KEDA is paused; Kaos scales it, unless kaos.dev/mode=observe has it only look on");
     }
     pause(&format!("scaledobject/{name}"), subject, draft);
     draft.wake(subject, "KEDA");
@@ -275,6 +270,7 @@ pub(super) fn claim(hosts: &[&str], from: &str, draft: &mut Draft) {
 pub(super) fn paths(prefixes: &[&str], from: &str, draft: &mut Draft) {
     match prefixes {
         [] => {}
+        ["/"] => draft.same(from, "it has every path anyway"),
         [one] => draft.say("path", one, from, ""),
         several if several.contains(&"/") => draft.same(from, "/ is every path"),
         several => draft.none(

@@ -34,20 +34,14 @@ pub(super) fn read(subject: &Subject<'_>, draft: &mut Draft) {
         "OpenFaaS makes it anew at each deploy, without these annotations: a Deployment of your own keeps them",
     );
     let (name, namespace) = (subject.name, subject.namespace);
-    let fixed = "com.openfaas.scale.zero=false com.openfaas.scale.min=1 com.openfaas.scale.max=1";
-    let paste = format!("kubectl label deployment {name} -n {namespace} {fixed} --overwrite");
-    draft.step(Phase::LetGo, "OpenFaaS doesn't scale it any more: its bounds are equal", &[paste]);
-    draft.wake(subject, "OpenFaaS");
     let say = format!(
         "have its callers ask {} with its host, in place of the gateway; kaos describe {name} -n {namespace} shows when requests come",
         subject.proxy()
     );
     draft.step(Phase::Traffic, say, &[]);
-    let say = format!(
-        "take it out of OpenFaaS, which knows its functions by a label: from then on the Deployment is yours (faas-cli remove \
-         {name} would delete it)"
-    );
-    let paste = format!("kubectl label deployment {name} -n {namespace} faas_function-");
+    let say = "once a Deployment of your own, without OpenFaaS's labels, has taken its place and requests come there through \
+        Kaos, take the function away; until then OpenFaaS may change its count too";
+    let paste = format!("faas-cli remove {name}");
     draft.step(Phase::Remove, say, &[paste]);
 }
 
