@@ -84,8 +84,8 @@ impl Draft {
         }
     }
 
-    /// Has a replica run, if none does, and takes the count out of the books of `other`.
-    pub(super) fn wake(&mut self, subject: &Subject<'_>, other: &str) {
+    /// Has a replica run, if none does, and takes the count out of KEDA's books.
+    pub(super) fn wake(&mut self, subject: &Subject<'_>) {
         let scale = |count: u32| {
             format!("kubectl scale deployment {} -n {} --replicas={count}", subject.name, subject.namespace)
         };
@@ -99,9 +99,7 @@ impl Draft {
             return self.step(Phase::Wake, "wake it: nobody else does for now", &[scale(1)]);
         }
         if subject.read.owner.as_deref().is_some_and(|owner| owner.ends_with("(it wrote the count)")) {
-            let say = format!(
-                "write the count once, so that it isn't {other}'s any more in the cluster's books: Kaos goes by them"
-            );
+            let say = "write the count once, so that it isn't KEDA's any more in the cluster's books: Kaos goes by them";
             self.step(Phase::Wake, say, &[scale(count + 1), scale(count)]);
         }
     }

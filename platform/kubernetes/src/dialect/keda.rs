@@ -111,7 +111,7 @@ fn http_scaled_object(source: &Source<'_>, subject: &Subject<'_>, draft: &mut Dr
         objects.push_str(&format!(" scaledobject/{name}"));
     }
     pause(&objects, subject, draft);
-    draft.wake(subject, "KEDA");
+    draft.wake(subject);
     redirect(&hosts, subject, draft);
     let mut remove = vec![format!("kubectl delete httpscaledobject {name} -n {namespace}")];
     if !skips {
@@ -160,7 +160,7 @@ fn scaled_object(source: &Source<'_>, subject: &Subject<'_>, draft: &mut Draft) 
         draft.note(&from, "KEDA is paused; Kaos scales it, unless kaos.dev/mode=observe has it only look on");
     }
     pause(&format!("scaledobject/{name}"), subject, draft);
-    draft.wake(subject, "KEDA");
+    draft.wake(subject);
     let mut remove = vec![format!("kubectl delete scaledobject {name} -n {namespace}")];
     if source.object.pointer("/spec/advanced/restoreToOriginalReplicaCount") == Some(&Value::Bool(true)) {
         remove.insert(0, keep_count(name, namespace));

@@ -56,7 +56,7 @@ pub(super) fn read(subject: &Subject<'_>, draft: &mut Draft) {
         let paste = format!("kubectl annotate deployment {name} -n {namespace} {scaling}-");
         draft.step(Phase::LetGo, "Osiris takes nothing away any more", &[paste]);
     }
-    draft.wake(subject, "Osiris");
+    draft.wake(subject);
     services(subject, draft);
     let say = format!(
         "send its hosts to {}, port 80; kaos describe {name} -n {namespace} shows when requests come",
