@@ -236,7 +236,9 @@ fn labels_of_openfaas_are_read() {
 fn a_group_of_sablier_is_read_with_the_session_of_its_middleware() {
     let answer = read("sablier");
     let front = workload(&answer, "front");
-    assert_eq!(annotations(front)["idle-timeout"], "15m");
+    let all: Vec<_> = annotations(front).into_iter().collect();
+    assert_eq!(all, [("idle-timeout", "15m"), ("wake-with", "back")]);
+    assert_eq!(annotations(workload(&answer, "back"))["wake-with"], "front");
     let none: Vec<&str> = remarks(front, "no-equal").into_iter().map(|(from, _)| from).collect();
     assert!(none.contains(&"Deployment/front sablier.running-hours"), "{none:?}");
     assert!(none.contains(&"Middleware/sablier-demo spec.plugin.sablier.dynamic"), "{none:?}");
@@ -255,6 +257,7 @@ fn annotations_of_osiris_are_read_on_all_three_kinds_of_objects() {
         ("idle-timeout", "10m"),
         ("no-wake-paths", "/healthz=200,/metrics=200"),
         ("port", "8080"),
+        ("wake-with", "search"),
     ] {
         assert_eq!(all.get(name), Some(&value), "{name}: {all:?}");
     }
