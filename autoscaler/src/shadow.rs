@@ -208,6 +208,7 @@ impl Shadow {
             ready_since: self.ready_since,
             heard: seen.heard,
             seen: seen.seen,
+            company: seen.company.clone(),
             ..Observation::default()
         };
         if policy.idle_timeout == IdleTimeout::Learned {

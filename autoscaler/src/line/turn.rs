@@ -39,7 +39,16 @@ impl Line {
         }
         let (mut actions, mut wishes) = (Vec::new(), Vec::new());
         let mut considered = self.take_touched(now);
-        for at in &considered {
+        // Those who wake others first: whoever wakes with them does so in the same turn.
+        let callers = self.companies.callers(&considered);
+        for at in &callers {
+            self.consider(*at, now, &mut actions, &mut wishes);
+        }
+        let changed = self.gather();
+        // Who was considered already is so again at once.
+        self.news.extend(changed.iter().filter(|at| callers.contains(at)));
+        considered.extend(changed);
+        for at in considered.iter().filter(|at| !callers.contains(at)) {
             self.consider(*at, now, &mut actions, &mut wishes);
         }
         // What was just found ready, or gone, has made room for those who are held back.
@@ -99,6 +108,7 @@ impl Line {
         let before = track.memory.clone();
         let (verdict, memory) = decide(track.policy(), &seen, before.clone(), now);
         track.memory = memory;
+        self.calls(at, &seen, &before, now);
         // What is only observed goes nowhere; a hold that was left behind still has to go.
         let acted = match seen.mode {
             Mode::Scale => verdict.decision,

@@ -8,6 +8,7 @@ pub mod crossing;
 pub mod election;
 pub mod installed;
 pub mod kaos;
+pub mod people;
 pub mod rules;
 pub mod scene;
 pub mod secure;
