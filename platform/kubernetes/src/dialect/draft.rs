@@ -46,6 +46,7 @@ pub(super) enum Phase {
 
 impl Draft {
     /// `value` at `from` means that the annotation `knob` is `value`.
+    #[expect(clippy::needless_pass_by_value, reason = "texts and numbers as their readers have them")]
     pub(super) fn say(&mut self, knob: &'static str, value: impl ToString, from: &str, why: &str) {
         self.said.push(Said { knob, value: value.to_string(), from: from.to_owned(), why: why.to_owned() });
     }
