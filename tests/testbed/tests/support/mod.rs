@@ -1,7 +1,7 @@
 //! What the tests of the testbed share: one Deployment with its Service, what became of it, and one HTTP request.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
-#![allow(clippy::unwrap_used, reason = "all of this is test code")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is test code")]
 
 pub mod away;
 pub mod crossing;
