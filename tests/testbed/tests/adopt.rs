@@ -85,30 +85,8 @@ async fn annotations_are_set_as_they_are_told_and_nothing_else_is_touched() {
     let reader = user(plane, &client, &namespace, "reads", json!(lists)).await;
     let writer = user(plane, &client, &namespace, "sets", json!(sets)).await;
 
-    // A look changes nothing.
     let before = found(&client, &namespace).await;
-    let answer = kaos_testbed::eventually("the rights are in force", async || {
-        let (code, json, _) = said(&writer, &["-n", &namespace, "-o", "json"]).await;
-        serde_json::from_str::<Value>(&json)
-            .ok()
-            .filter(|answer| code == 0 && answer["workloads"][0].is_object())
-    })
-    .await;
-    assert_eq!(answer["workloads"][0]["applied"], Value::Null);
-    assert_eq!(
-        found(&client, &namespace).await["metadata"]["resourceVersion"],
-        before["metadata"]["resourceVersion"]
-    );
-    let unseen: Vec<&str> = answer["not_looked_at"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| one["resource"].as_str().unwrap())
-        .collect();
-    for resource in ["scaledobjects.keda.sh", "statefulsets.apps", "middlewares.traefik.io"] {
-        assert!(unseen.contains(&resource), "{resource}: {unseen:?}");
-    }
-
+    looks(&client, &namespace, &writer).await;
     kaos_testbed::eventually("who may only read is told so", async || {
         let (code, page, error) = said(&reader, &["-n", &namespace, "--apply"]).await;
         (code == 1 && error.is_empty() && page.contains("NOT SET") && page.contains("403")).then_some(())
@@ -144,19 +122,44 @@ async fn annotations_are_set_as_they_are_told_and_nothing_else_is_touched() {
     let set = ["enabled=true", "host=shop.example.com", "idle-timeout=20m", "max-scale=9"];
     assert_eq!(annotations(&client, &namespace).await, set);
 
-    // What somebody else sets is theirs from then on.
-    let theirs = format!("kubectl annotate deployment shop -n {namespace} kaos.dev/idle-timeout=5m");
-    follow(&client, &theirs).await;
-    let answer = adopt(&writer, &["-n", &namespace, "--apply"]).await;
-    let stays =
-        answer["workloads"][0]["remarks"].as_array().unwrap().iter().filter(|one| one["verdict"] == "stays");
-    assert_eq!(stays.count(), 1, "{answer:#}");
-    assert!(annotations(&client, &namespace).await.contains(&"idle-timeout=5m".to_owned()));
-
+    stays_theirs(&client, &namespace, &writer).await;
     let user = format!("system:serviceaccount:{namespace}:sets");
     let verbs: Vec<String> =
         plane.audit(|entry| entry.user.username == user).into_iter().map(|entry| entry.verb).collect();
     assert!(verbs.iter().all(|verb| ["list", "get", "patch"].contains(&verb.as_str())), "{verbs:?}");
+}
+
+/// A look changes nothing.
+async fn looks(client: &Client, namespace: &str, writer: &Path) {
+    let before = found(client, namespace).await;
+    let answer = kaos_testbed::eventually("the rights are in force", async || {
+        let (code, json, _) = said(writer, &["-n", namespace, "-o", "json"]).await;
+        serde_json::from_str::<Value>(&json)
+            .ok()
+            .filter(|answer| code == 0 && answer["workloads"][0].is_object())
+    })
+    .await;
+    assert_eq!(answer["workloads"][0]["applied"], Value::Null);
+    assert_eq!(
+        found(client, namespace).await["metadata"]["resourceVersion"],
+        before["metadata"]["resourceVersion"]
+    );
+    let unseen = answer["not_looked_at"].as_array().unwrap();
+    let unseen: Vec<&str> = unseen.iter().map(|one| one["resource"].as_str().unwrap()).collect();
+    for resource in ["scaledobjects.keda.sh", "statefulsets.apps", "middlewares.traefik.io"] {
+        assert!(unseen.contains(&resource), "{resource}: {unseen:?}");
+    }
+}
+
+/// What somebody else sets is theirs from then on.
+async fn stays_theirs(client: &Client, namespace: &str, writer: &Path) {
+    let theirs = format!("kubectl annotate deployment shop -n {namespace} kaos.dev/idle-timeout=5m");
+    follow(client, &theirs).await;
+    let answer = adopt(writer, &["-n", namespace, "--apply"]).await;
+    let stays =
+        answer["workloads"][0]["remarks"].as_array().unwrap().iter().filter(|one| one["verdict"] == "stays");
+    assert_eq!(stays.count(), 1, "{answer:#}");
+    assert!(annotations(client, namespace).await.contains(&"idle-timeout=5m".to_owned()));
 }
 
 #[tokio::test]
