@@ -17,8 +17,8 @@ async fn those_that_are_named_wake_and_sleep_with_whom_names_them() {
     scene.deploy("web", 1, web, |_, _| {}).await;
     // Whoever isn't there is told, and keeps nobody.
     eventually("an Event names who isn't there", async || {
-        let told = scene.told("web").await.into_iter();
-        told.filter(|(reason, note)| reason == "Limited" && note.contains("wake-with names cart")).next()
+        let mut told = scene.told("web").await.into_iter();
+        told.find(|(reason, note)| reason == "Limited" && note.contains("wake-with names cart"))
     })
     .await;
     scene.answers("web").await;
