@@ -31,6 +31,8 @@ struct Caller {
     /// The names are in it.
     policy: Arc<Policy>,
     state: State,
+    /// When that is over if nothing happens.
+    until: Option<Moment>,
     /// A request has reached it through Kaos.
     seen: bool,
 }
@@ -55,7 +57,8 @@ impl Companies {
             Some(_) if policy.wake_with.is_empty() => drop(self.callers.remove(&at)),
             Some(caller) => caller.policy = policy.clone(),
             None => {
-                let caller = Caller { policy: policy.clone(), state: State::Asleep, seen: false };
+                let caller =
+                    Caller { policy: policy.clone(), state: State::Asleep, until: None, seen: false };
                 self.callers.insert(at, caller);
             }
         }
@@ -78,31 +81,40 @@ impl Companies {
         self.stirred
     }
 
+    /// When the one at `at` is to be looked at though nothing happens: kept awake by another it has no idle time of its own.
+    pub(super) fn until(&self, at: usize) -> Option<Moment> {
+        self.callers.get(&at)?.until
+    }
+
     /// Those of `touched` who name others.
     pub(super) fn callers(&self, touched: &BTreeSet<usize>) -> Vec<usize> {
         self.callers.keys().filter(|at| touched.contains(at)).copied().collect()
     }
 }
 
-/// How a workload is of which this is `seen`. An autoscaler that doesn't lead goes by requests that wait, for the rest may be of
-/// old, and it takes nothing away.
-fn state(track: &Track, seen: &Observation, memory: &Memory, now: Moment) -> State {
+/// How a workload is of which this is `seen`, and until when if nothing happens. An autoscaler that doesn't lead goes by requests
+/// that wait, for the rest may be of old, and it takes nothing away.
+fn state(track: &Track, seen: &Observation, memory: &Memory, now: Moment) -> (State, Option<Moment>) {
     let desired = seen.replicas.desired;
     let alone = || Observation { company: None, ..seen.clone() };
+    let mut until = None;
     let up = if seen.waiting > 0 || !seen.leading {
         seen.waiting > 0
     } else if seen.mode != Mode::Scale {
         desired > 0
     } else if desired > 0 {
-        idle::ends(track.policy(), &alone()).is_none_or(|at| at > now)
+        let ends = idle::ends(track.policy(), &alone());
+        until = ends.filter(|at| *at > now);
+        ends.is_none_or(|at| at > now)
     } else {
         decide(track.policy(), &alone(), memory.clone(), now).0.decision.aim(0) > 0
     };
-    match (up, desired) {
+    let state = match (up, desired) {
         (true, _) => State::Up,
         (false, 0) => State::Asleep,
         (false, _) => State::Leaving,
-    }
+    };
+    (state, until)
 }
 
 impl Line {
@@ -111,9 +123,9 @@ impl Line {
         let Some((caller, track)) = self.companies.callers.get_mut(&at).zip(self.tracks[at].as_ref()) else {
             return;
         };
-        let state = state(track, seen, memory, now);
+        let (state, until) = state(track, seen, memory, now);
         self.companies.stirred |= (caller.state, caller.seen) != (state, track.seen);
-        (caller.state, caller.seen) = (state, track.seen);
+        (caller.state, caller.until, caller.seen) = (state, until, track.seen);
     }
 
     /// Says anew who is awake with whom, if that may have changed. Those for whom it has.

@@ -14,7 +14,7 @@ use crate::line::{Line, Settings};
 fn desk(names: &[&str], knobs: &[(&str, &str)]) -> Desk {
     let mut desk = Desk::new(names.len(), 20, &[]);
     for (at, names) in names.iter().enumerate() {
-        let usual = [("idle-timeout", "5s"), ("wake-with", names)];
+        let usual = [("idle-timeout", "5s"), ("wake-with", *names)];
         say(&mut desk, at, &[&usual[..], knobs].concat());
     }
     desk.show();

@@ -251,7 +251,8 @@ impl Line {
         let tick = ticks.then(|| Moment::from_secs(now.secs() + 1));
         let retries = [track.scale_retry.after, track.hold_retry.after, track.gathering];
         let next = verdict.next.map(|next| next.at);
-        let later = [next, tick, track.descent.due(), track.ages(), track.late_at(), track.shadow_due()];
+        let own = self.companies.until(at);
+        let later = [next, tick, track.descent.due(), track.ages(), track.late_at(), track.shadow_due(), own];
         let due = later.into_iter().flatten().chain(retries).filter(|due| *due > now).min();
         if track.due != due {
             if let Some(old) = track.due {
