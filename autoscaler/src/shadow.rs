@@ -117,9 +117,7 @@ impl Shadow {
                     watch.cold_start(start);
                 }
                 _ if to > self.desired => {
-                    if because == Because::Prewarm {
-                        self.learned.prewarming();
-                    }
+                    self.learned.raising(because);
                     self.raise(to, now + start);
                 }
                 _ => self.lower(to),

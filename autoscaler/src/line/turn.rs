@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use kaos_core::average;
 use kaos_core::decide::{Memory, Verdict, decide};
-use kaos_core::decision::{Because, Why};
+use kaos_core::decision::Why;
 use kaos_core::platform::{Expected, Refusal, Scale};
 use kaos_core::snapshot::{Mode, Phase};
 use kaos_core::zero::{Ask, Ended, Scene, State};
@@ -214,9 +214,7 @@ impl Line {
                 (wish.verdict, track.memory) = decide(track.policy(), &wish.seen, wish.memory.clone(), now);
             }
             if let Decision::Scale { to, because } = wish.verdict.decision {
-                if because == Because::Prewarm {
-                    track.learn.prewarming();
-                }
+                track.learn.raising(because);
                 let from = wish.seen.replicas.desired;
                 if from == 0 {
                     track.gathering = now + self.settings.gather;
