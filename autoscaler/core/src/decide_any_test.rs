@@ -69,6 +69,7 @@ fn any_observation() -> impl Strategy<Value = Observation> {
                 contested_until: Moment::from_secs(contest.saturating_sub(75)),
                 contender: None,
                 handed_to: (contest % 3 == 0).then(|| "HPA shop".to_owned()),
+                company: None,
                 warmth: warmth.map(|(until, prewarm)| Warmth {
                     until: Moment::from_secs(until),
                     prewarm: prewarm.map(Moment::from_secs),

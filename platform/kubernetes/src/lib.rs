@@ -16,6 +16,7 @@ mod condemn;
 pub mod connect;
 mod contest;
 pub mod controller;
+pub mod dialect;
 pub mod directory;
 pub mod entry;
 mod fail;

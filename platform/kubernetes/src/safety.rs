@@ -4,11 +4,11 @@
 //! knows no live Kaos; what Kaos would infer of a workload is inferred by the same code.
 
 mod callers;
-mod count;
+pub(crate) mod count;
 mod finding;
-mod gather;
-mod kinds;
-mod look;
+pub(crate) mod gather;
+pub(crate) mod kinds;
+pub(crate) mod look;
 mod objects;
 mod policy;
 mod ports;
@@ -19,9 +19,9 @@ mod safety_test;
 mod services;
 mod start;
 mod stop;
-mod subject;
+pub(crate) mod subject;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod volumes;
 #[cfg(test)]
 mod ways_test;
@@ -35,6 +35,8 @@ use serde_json::Value;
 pub use finding::{Finding, Fix, Topic, Verdict};
 pub use gather::{Scope, Unreachable, gather};
 pub use objects::{Objects, Unseen};
+
+pub use crate::selector::Selector;
 
 use crate::controller::Controller;
 use callers::Callers;
@@ -69,11 +71,36 @@ impl<'a> Survey<'a> {
         all.chain(sets.filter(asks).map(|object| named(Controller::StatefulSet, object))).collect()
     }
 
+    /// The workload, read; what its annotations have wrong goes to `found`. `None`: there is none of this kind; `Err`: it can't be
+    /// read.
+    pub(crate) fn subject<'w>(
+        &'w self,
+        controller: Controller,
+        workload: &'w WorkloadId,
+        found: &mut Vec<Finding>,
+    ) -> Option<Result<Subject<'w>, String>> {
+        let raw = self.object(controller, workload)?;
+        Some(Subject::read(raw, controller, workload, self, found))
+    }
+
+    /// Whether there is such a workload.
+    pub fn has(&self, controller: Controller, workload: &WorkloadId) -> bool {
+        self.object(controller, workload).is_some()
+    }
+
+    /// Whether the workload has labels that `selector` selects.
+    pub fn labelled(&self, controller: Controller, workload: &WorkloadId, selector: &Selector) -> bool {
+        self.object(controller, workload).is_some_and(|raw| selector.selects(&look::labels(raw)))
+    }
+
+    fn object(&self, controller: Controller, workload: &WorkloadId) -> Option<&'a Value> {
+        self.objects.get(controller.kind(), workload.namespace(), workload.name())
+    }
+
     /// What speaks for and against a sleep of `workload`, the worst first. `None`: there is none of this kind.
     pub fn examine(&self, controller: Controller, workload: &WorkloadId) -> Option<Vec<Finding>> {
-        let raw = self.objects.get(controller.kind(), workload.namespace(), workload.name())?;
         let mut found = Vec::new();
-        let subject = match Subject::read(raw, controller, workload, self, &mut found) {
+        let subject = match self.subject(controller, workload, &mut found)? {
             Ok(subject) => subject,
             Err(why) => return Some(vec![subject::unreadable(controller, workload, &why)]),
         };
