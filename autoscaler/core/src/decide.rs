@@ -92,7 +92,8 @@ pub fn decide(policy: &Policy, seen: &Observation, memory: Memory, now: Moment) 
     let sleep = idle::ends(policy, seen);
     let asleep = sleep.is_some_and(|at| at <= now);
     let verdict = if seen.handed_to.is_some() && !asleep {
-        Verdict { next: sleep.map(|at| Next { at, then: Then::Zero }), ..Verdict::stay(Why::HandedOver) }
+        let next = sleep.filter(|_| seen.seen).map(|at| Next { at, then: Then::Zero });
+        Verdict { next, ..Verdict::stay(Why::HandedOver) }
     } else if policy.capped(to) > seen.replicas.desired && !asleep {
         raise(policy, seen, to, because, now)
     } else {

@@ -365,11 +365,8 @@ fn put(known: &mut Arc<Workload>, new: Workload) {
 
 /// What has its count, as what HorizontalPodAutoscalers scale.
 fn target(deployment: &Deployment) -> Target {
-    if let Some(of) = deployment.annotation(annotation::SCALE_TARGET).and_then(ScaleTarget::parse) {
-        return Target { group: of.group.into(), kind: of.kind.into(), name: of.name.into() };
-    }
-    let name = deployment.id.name().into();
-    Target { group: "apps".into(), kind: deployment.controller.kind().into(), name }
+    let named = deployment.annotation(annotation::SCALE_TARGET).and_then(ScaleTarget::parse);
+    Target::of(deployment.controller, deployment.id.name(), named.as_ref())
 }
 
 /// Whether two pictures of one workload say the same.

@@ -3,8 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use kaos_core::annotation::ScaleTarget;
 use serde::Deserialize;
 
+use crate::controller::Controller;
 use crate::object::Name;
 use crate::protobuf::Message;
 use crate::wire::{Meta, Parts, Watched, line};
@@ -29,6 +31,20 @@ pub(crate) struct Target {
     /// Such as `Deployment`.
     pub(crate) kind: Box<str>,
     pub(crate) name: Box<str>,
+}
+
+impl Target {
+    /// What has the count of the Deployment or StatefulSet `name`: itself, or what its `scale-target` names.
+    pub(crate) fn of(controller: Controller, name: &str, named: Option<&ScaleTarget>) -> Self {
+        match named {
+            Some(ScaleTarget { group, kind, name, .. }) => Target {
+                group: group.as_str().into(),
+                kind: kind.as_str().into(),
+                name: name.as_str().into(),
+            },
+            None => Target { group: "apps".into(), kind: controller.kind().into(), name: name.into() },
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kaos_core::annotation::ScaleTarget;
 use kaos_core::snapshot::Mode;
 use kaos_core::{Snapshot, WorkloadId};
 use tokio::sync::watch;
@@ -42,6 +43,9 @@ const RETURN: Duration = Duration::from_secs(60);
 /// Most workloads that are put back before the next look at who comes.
 const LEAVES: usize = 16;
 
+/// Most `scale-target`s that are tried before the next look at who leaves.
+const TRIALS: usize = 16;
+
 /// The task.
 pub(crate) struct Keeper {
     pub(crate) api: Arc<Api>,
@@ -52,8 +56,8 @@ pub(crate) struct Keeper {
     pub(crate) events: Events,
     pub(crate) notes: watch::Receiver<Notes>,
     pub(crate) places: Arc<Places>,
-    /// Whose `scale-target` can't be scaled, and the reason that was told last.
-    pub(crate) refused: HashMap<WorkloadId, String>,
+    /// Whose `scale-target` can't be scaled.
+    pub(crate) refused: HashMap<WorkloadId, Failing>,
     /// Not ours to scale any more.
     pub(crate) absent: HashMap<WorkloadId, Absence>,
     /// Put back since when: the directory may still show the count before.
@@ -64,25 +68,29 @@ pub(crate) struct Keeper {
 #[derive(Debug)]
 pub(crate) struct Absence {
     since: Instant,
-    /// It couldn't be put back: not tried again before, so that others have their turn.
+    failing: Failing,
+}
+
+/// Something that couldn't be done.
+#[derive(Debug)]
+pub(crate) struct Failing {
+    /// Not tried again before, so that others have their turn.
     again: Instant,
     /// The reason that was told last.
     said: String,
 }
 
-impl Absence {
+impl Failing {
     fn new(now: Instant) -> Self {
-        Absence { since: now, again: now, said: String::new() }
+        Failing { again: now, said: String::new() }
     }
 
-    /// It couldn't be put back, for this reason.
-    fn failed(&mut self, workload: &WorkloadId, fault: &Fault) {
+    /// It failed, for this reason. Whether that is news.
+    fn failed(&mut self, why: &str) -> bool {
         self.again = Instant::now() + RETRY;
-        let text = fault.to_string();
-        if self.said != text {
-            warn!(%workload, why = text, "it isn't Kaos's to scale any more and can't be put back; tried again until it can");
-            self.said = text;
-        }
+        let news = self.said != why;
+        why.clone_into(&mut self.said);
+        news
     }
 }
 
@@ -137,6 +145,7 @@ impl Keeper {
                 loaded = false;
                 self.kept.doubt();
                 self.absent.clear();
+                self.refused.clear();
             }
             tokio::select! {
                 changed = signals.snapshots.changed(), if ready => if changed.is_err() { return },
@@ -159,12 +168,13 @@ impl Keeper {
         let before = |id| self.left.get(id).map(|(original, _)| original);
         let adoptions: Vec<Change> =
             entries.iter().filter_map(|(id, entry)| adoption(id, entry, &kept, before(id))).collect();
-        self.refused.retain(|id, _| adoptions.iter().any(|(adopted, _)| adopted == id));
+        let awaited = |id| entries.get(id).is_some_and(|entry| adoption(id, entry, &kept, None).is_some());
+        self.refused.retain(|id, _| awaited(id));
         let (adoptions, again) = self.at_targets(adoptions).await;
         let leadership = self.leadership.clone();
         let written = self.originals.write(&adoptions, || leadership.leads()).await;
         for (workload, original) in adoptions.into_iter().filter_map(|(id, kept)| Some((id, kept?))) {
-            if !self.kept.has(&workload, &original.uid) {
+            if !self.kept.has(&workload, &original.uid, original.target.as_ref()) {
                 continue;
             }
             info!(%workload, replicas = original.replicas, "adopted");
@@ -182,36 +192,47 @@ impl Keeper {
         written.and(due).map(|due| due.into_iter().chain(again).min())
     }
 
-    /// Those whose count another object has are adopted with that, once it may be changed; of the others people are told why
-    /// not, and they are looked at again, at this time.
+    /// Those whose count another object has are adopted with that, once it may be changed. Of the others people are told why
+    /// not, and this is when they are looked at again.
     async fn at_targets(&mut self, adoptions: Vec<Change>) -> (Vec<Change>, Option<Instant>) {
-        let (mut able, mut again) = (Vec::new(), None);
+        let now = Instant::now();
+        let (mut able, mut tried, mut due) = (Vec::new(), 0, None);
         for (workload, change) in adoptions {
-            let Some(Original { target: Some(target), .. }) = &change else {
+            let Some((original, target)) = change.as_ref().and_then(|one| Some((one, one.target.as_ref()?)))
+            else {
                 able.push((workload, change));
                 continue;
             };
-            let fault = match self.places.count(&self.api, &workload, target).await {
-                Ok(count) => {
-                    let most =
-                        |original: Original| Original { replicas: original.replicas.max(count), ..original };
-                    able.push((workload, change.map(most)));
-                    continue;
-                }
-                Err(fault) => fault,
-            };
-            again = Some(Instant::now() + RETRY);
-            let note = self.places.trouble(&workload, target, &fault);
-            if self.refused.get(&workload) != Some(&note) {
-                warn!(%workload, why = note, "its scale-target can't be scaled; tried again until it can");
-                self.refused.insert(workload.clone(), note.clone());
-                if let Some(Original { controller, uid, .. }) = change {
-                    let of = Of::Workload(controller);
-                    self.events.tell(Notice { of, workload, uid, reason: Reason::TargetNotScaled, note });
+            let mut again = self.refused.get(&workload).map_or(now, |failing| failing.again);
+            if again <= now && tried < TRIALS {
+                tried += 1;
+                match self.places.count(&self.api, &workload, target).await {
+                    Ok(count) => {
+                        let replicas = original.replicas.max(count);
+                        able.push((workload, Some(Original { replicas, ..original.clone() })));
+                        continue;
+                    }
+                    Err(fault) => again = self.refuse(original, target, &fault),
                 }
             }
+            due = Some(due.map_or(again, |due: Instant| due.min(again)).max(now));
         }
-        (able, again)
+        (able, due)
+    }
+
+    /// The count at its `target` can't be changed. When it is tried again.
+    fn refuse(&mut self, original: &Original, target: &ScaleTarget, fault: &Fault) -> Instant {
+        let Original { workload, controller, uid, .. } = original;
+        let note = self.places.trouble(workload, target, fault);
+        let failing = self.refused.entry(workload.clone()).or_insert_with(|| Failing::new(Instant::now()));
+        let news = failing.failed(&note);
+        let again = failing.again;
+        if news {
+            warn!(%workload, why = note, "its scale-target can't be scaled; tried again until it can");
+            let (of, workload, uid) = (Of::Workload(*controller), workload.clone(), uid.clone());
+            self.events.tell(Notice { of, workload, uid, reason: Reason::TargetNotScaled, note });
+        }
+        again
     }
 
     /// What an adoption is told with: the count that comes back, and whatever was inferred.
@@ -235,8 +256,11 @@ impl Keeper {
         let mut left = Vec::new();
         for (id, original) in kept.iter().filter(|(id, original)| !ours(id, original)) {
             let entry = entries.get(id).map(|entry| &**entry);
-            let absence = self.absent.entry(id.clone()).or_insert_with(|| Absence::new(now));
-            let at = (absence.since + grace(entry)).max(absence.again);
+            let absence = self
+                .absent
+                .entry(id.clone())
+                .or_insert_with(|| Absence { since: now, failing: Failing::new(now) });
+            let at = (absence.since + grace(entry)).max(absence.failing.again);
             if at <= now && left.len() < LEAVES {
                 left.push((original.clone(), why(entry, original)));
             } else {
@@ -249,8 +273,12 @@ impl Keeper {
             if let Err(fault) = self.put_back(&original, &why).await {
                 stale |= fault == Fault::Conflict;
                 if let Some(absence) = self.absent.get_mut(&original.workload) {
-                    absence.failed(&original.workload, &fault);
-                    due = Some(due.map_or(absence.again, |due| due.min(absence.again)));
+                    let (workload, why) = (&original.workload, fault.to_string());
+                    if absence.failing.failed(&why) {
+                        warn!(%workload, why, "it isn't Kaos's to scale any more and can't be put back; tried again until it can");
+                    }
+                    let again = absence.failing.again;
+                    due = Some(due.map_or(again, |due| due.min(again)));
                 }
             }
         }
@@ -262,7 +290,7 @@ impl Keeper {
         let leadership = self.leadership.clone();
         let may = || leadership.leads();
         let workload = &original.workload;
-        let plan = restore::plan(&self.api, original).await?;
+        let plan = restore::plan(&self.api, &self.places, original).await?;
         if let Some(plan) = &plan {
             restore::apply(&self.api, workload, plan, may).await?;
         }

@@ -342,7 +342,8 @@ const SCALERS: &str = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautosca
 async fn what_an_autoscaler_has_above_zero_gets_one_when_it_leaves() {
     for (scales, now, then) in [("cart", 0, 1), ("cart", 2, 2), ("other", 0, 3)] {
         let stage = Stage::kept(3).await;
-        let scaler = json!({"spec": {"scaleTargetRef": {"kind": "Deployment", "name": scales}}});
+        let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": scales});
+        let scaler = json!({"metadata": {"name": "front"}, "spec": {"scaleTargetRef": target}});
         stage.objects().put(SCALERS, json!({"metadata": {}, "items": [scaler]}));
         stage.objects().change(CART, |cart| cart["spec"]["replicas"] = json!(now));
         stage.show(Mode::Off);

@@ -20,7 +20,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::error;
 
 use super::fault::Fault;
-use crate::rights::Right;
+use super::object::{List, encode};
+use crate::rights::{self, Right};
 
 /// A write is answered within this, its further tries included, or has failed as far as we know.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(2);
@@ -39,6 +40,11 @@ const FORBIDDEN: Duration = Duration::from_secs(600);
 
 /// Longest answer that is read, in bytes. An object in etcd has at most 1.5 MiB; lists are asked for in pages.
 const ANSWER: usize = 8 << 20;
+
+/// Objects of a page, and most pages of a list.
+const PAGE: usize = 500;
+/// See [`PAGE`].
+const PAGES: usize = 20;
 
 /// Who goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +178,10 @@ impl Api {
                 Fault::Later(after, _) => *after,
                 Fault::Broken(_) if !broken => BROKEN_PAUSE,
                 Fault::Forbidden(why) => {
-                    self.forbidden(ask.right, why);
+                    // What users give is told to them, with the rule that it takes.
+                    if ask.right != rights::TARGET_SCALE {
+                        self.forbidden(ask.right, why);
+                    }
                     return Err(fault);
                 }
                 _ => return Err(fault),
@@ -189,6 +198,28 @@ impl Api {
     /// A call that needs no leadership and can wait.
     pub(crate) async fn read<T: DeserializeOwned>(&self, right: Right, path: String) -> Result<T, Fault> {
         self.call(&Ask::get(right, path), Turn::Other, Instant::now() + DEADLINE, || true).await
+    }
+
+    /// What is listed at `path`, page by page. `query` goes into the query of each, and `first` into that of the first.
+    pub(crate) async fn list<T: DeserializeOwned>(
+        &self,
+        right: Right,
+        path: &str,
+        query: &str,
+        first: &str,
+        deadline: Instant,
+    ) -> Result<Vec<T>, Fault> {
+        let (mut more, mut found) = (first.to_owned(), Vec::new());
+        for _ in 0..PAGES {
+            let ask = Ask::get(right, format!("{path}?limit={PAGE}{query}{more}"));
+            let page: List<T> = self.call(&ask, Turn::Other, deadline, || true).await?;
+            found.extend(page.items);
+            if page.metadata.next.is_empty() {
+                return Ok(found);
+            }
+            more = format!("&continue={}", encode(&page.metadata.next));
+        }
+        Err(Fault::Failed(format!("{path} lists more than {}", PAGES * PAGE)))
     }
 
     /// Loud once, and again while it lasts: each right at most once in [`FORBIDDEN`].

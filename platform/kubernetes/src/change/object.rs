@@ -186,9 +186,9 @@ pub(crate) fn pod(namespace: &str, name: &str, part: &str) -> String {
     format!("/api/v1/namespaces/{}/pods/{}{part}", encode(namespace), encode(name))
 }
 
-/// A page of the pods that `selector` (encoded) selects.
-pub(crate) fn pods(namespace: &str, selector: &str, more: &str) -> String {
-    format!("/api/v1/namespaces/{}/pods?limit=500&labelSelector={selector}{more}", encode(namespace))
+/// The pods of a namespace.
+pub(crate) fn pods(namespace: &str) -> String {
+    format!("/api/v1/namespaces/{}/pods", encode(namespace))
 }
 
 /// Makes `path` a write of ours.

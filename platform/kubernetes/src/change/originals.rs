@@ -59,9 +59,10 @@ impl Default for Kept {
 }
 
 impl Kept {
-    /// Whether the count of this very object is kept.
-    pub(crate) fn has(&self, workload: &WorkloadId, uid: &str) -> bool {
-        self.all.load().get(workload).is_some_and(|original| original.uid == uid)
+    /// Whether the count of this very object is kept, as that of what has it: `target`, or itself.
+    pub(crate) fn has(&self, workload: &WorkloadId, uid: &str, target: Option<&ScaleTarget>) -> bool {
+        let all = self.all.load();
+        all.get(workload).is_some_and(|kept| kept.uid == uid && kept.target.as_ref() == target)
     }
 
     /// All of them.

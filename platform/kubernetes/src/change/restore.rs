@@ -5,18 +5,19 @@
 //! it is, and then done against that very object.
 
 use kaos_core::WorkloadId;
-use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::call::{Api, Ask, DEADLINE, Turn};
 use super::fault::Fault;
-use super::object::{Deployment, List, Pod, Scaled, encode, managed, object};
+use super::object::{Deployment, Pod, Scaled, managed, object};
 use super::originals::Original;
 use super::patch::{self, HOLD, RETIRED};
 use super::target::Places;
 use super::victims::{list, restore_pods};
 use crate::controller::Controller;
 use crate::rights;
+use crate::scaler::{Scaler, Target};
+use crate::wire::{Wire, path};
 
 /// What is put back for one workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,7 +65,11 @@ fn restoration(
 }
 
 /// Looks at the workload. `None`: it isn't there any more, or another has its name.
-pub(crate) async fn plan(api: &Api, original: &Original) -> Result<Option<Restoration>, Fault> {
+pub(crate) async fn plan(
+    api: &Api,
+    places: &Places,
+    original: &Original,
+) -> Result<Option<Restoration>, Fault> {
     let workload = &original.workload;
     let path = object(original.controller, workload, "");
     let found = match api.read::<Deployment>(original.controller.get(), path).await {
@@ -73,15 +78,13 @@ pub(crate) async fn plan(api: &Api, original: &Original) -> Result<Option<Restor
         Err(fault) => return Err(fault),
     };
     let pods = pods(api, workload, &found).await?;
+    let own = (found.spec.replicas, None);
     let (count, scale) = match &original.target {
-        None => (found.spec.replicas, None),
-        Some(target) => match Places::default().scale(api, workload, target).await {
-            Ok(path) => match api.read::<Scaled>(rights::TARGET_SCALE, path.clone()).await {
-                Ok(scale) => (scale.spec.replicas, Some(path)),
-                // With it went the count.
-                Err(Fault::Gone) => (original.replicas, None),
-                Err(fault) => return Err(fault),
-            },
+        None => own,
+        Some(target) => match places.read(api, workload, target).await {
+            Ok((count, path)) => (count, Some(path)),
+            // Nobody passes its count on any more.
+            Err(Fault::Gone) => own,
             Err(fault) => return Err(fault),
         },
     };
@@ -89,39 +92,13 @@ pub(crate) async fn plan(api: &Api, original: &Original) -> Result<Option<Restor
     Ok(Some(Restoration { scale, ..restoration(&found, &pods, original, (count, handed)) }))
 }
 
-/// A HorizontalPodAutoscaler, as far as what it scales.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Scaler {
-    spec: ScalerSpec,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ScalerSpec {
-    scale_target_ref: TargetRef,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct TargetRef {
-    kind: String,
-    name: String,
-}
-
 /// Whether a HorizontalPodAutoscaler scales it, as far as may be seen: without the right, or the kind, there is none.
 async fn is_handed(api: &Api, original: &Original) -> Result<bool, Fault> {
-    let namespace = encode(original.workload.namespace());
-    let path = format!("/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers");
-    match api.read::<List<Scaler>>(rights::LIST_SCALERS, path).await {
-        Ok(all) => Ok(all.items.iter().any(|one| {
-            let TargetRef { kind, name } = &one.spec.scale_target_ref;
-            (kind.as_str(), name.as_str())
-                == match &original.target {
-                    Some(target) => (target.kind.as_str(), target.name.as_str()),
-                    None => (original.controller.kind(), original.workload.name()),
-                }
-        })),
+    let Original { workload, controller, target, .. } = original;
+    let scaled = Target::of(*controller, workload.name(), target.as_ref());
+    let path = path::<Scaler>(Some(workload.namespace()));
+    match api.list::<Wire<Scaler>>(rights::LIST_SCALERS, &path, "", "", Instant::now() + DEADLINE).await {
+        Ok(all) => Ok(all.into_iter().any(|one| matches!(one.kept, Ok(Some(one)) if one.target == scaled))),
         Err(Fault::Forbidden(_) | Fault::Gone) => Ok(false),
         Err(fault) => Err(fault),
     }
@@ -143,9 +120,10 @@ pub(crate) async fn apply(
             None => Ask::patch(controller.patch_scale(), managed(&own), &patch::count(Some(uid), *from, *to)),
         };
         match api.call::<Scaled>(&ask, Turn::Other, deadline(), &may).await {
-            Ok(_) | Err(Fault::Gone) => {}
-            // Its count is another one by now: it is looked at again.
-            Err(Fault::Invalid(_)) => return Err(Fault::Conflict),
+            Ok(_) => {}
+            Err(Fault::Gone) if scale.is_none() => {}
+            // Its count is another one by now, or another's: it is looked at again.
+            Err(Fault::Invalid(_) | Fault::Gone) => return Err(Fault::Conflict),
             Err(fault) => return Err(fault),
         }
     }

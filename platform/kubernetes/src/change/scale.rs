@@ -107,36 +107,34 @@ impl Kubernetes {
         to: u32,
         deadline: Instant,
     ) -> Result<u64, Refusal> {
-        if let Some(target) = &entry.target {
-            return self.raise_target(workload, entry, target, (from, to), deadline).await;
-        }
-        let (controller, uid) = (entry.controller, &*entry.uid);
+        let place = self.place(workload, entry).await?;
         let (wakes, turn) = (from == 0, Turn::Wake);
         let may = || wakes || self.leadership.leads();
-        let scale = object(controller, workload, "/scale");
-        let path = managed(&scale);
-        let ask = Ask::patch(controller.patch_scale(), path.clone(), &patch::count(Some(uid), from, to));
+        let refused = |fault| self.refusal(workload, entry, fault);
+        let path = managed(&place.path);
+        let ask = Ask::patch(place.patch, path.clone(), &patch::count(place.uid, from, to));
         let wrote = match self.api.call::<Scaled>(&ask, turn, deadline, may).await {
             // The test failed, or the patch doesn't say what we think: the object itself decides.
             Err(Fault::Invalid(why)) => {
-                let found = Ask::get(controller.get_scale(), scale);
-                let found: Scaled = self.call(&found, turn, deadline, may).await?;
-                let count = found.spec.replicas;
-                match () {
-                    () if found.metadata.uid != uid => return Err(Refusal::Gone),
-                    () if count == to => return version(&found.metadata),
-                    () if count != from => return Err(Refusal::Conflict),
-                    () => {}
+                let ask = Ask::get(place.get, place.path.clone());
+                let found = self.api.call::<Scaled>(&ask, turn, deadline, may).await.map_err(refused)?;
+                let Meta { uid, resource_version: since, .. } = &found.metadata;
+                match found.spec.replicas {
+                    _ if place.uid.is_some_and(|ours| ours != uid) => return Err(Refusal::Gone),
+                    count if count == to => {
+                        return self.shown(workload, entry, &found.metadata, to, deadline).await;
+                    }
+                    count if count != from => return Err(Refusal::Conflict),
+                    _ => {}
                 }
                 tracing::debug!(%workload, why, "the count is the one expected: written against its version");
-                let patch = patch::count_since(uid, &found.metadata.resource_version, to);
-                self.call::<Scaled>(&Ask::merge(controller.patch_scale(), path, &patch), turn, deadline, may)
-                    .await?
+                let ask = Ask::merge(place.patch, path, &patch::count_since(uid, since, to));
+                self.api.call::<Scaled>(&ask, turn, deadline, may).await.map_err(refused)?
             }
-            other => other.map_err(Fault::refusal)?,
+            other => other.map_err(refused)?,
         };
         self.scaled(workload, entry, from, to);
-        version(&wrote.metadata)
+        self.shown(workload, entry, &wrote.metadata, to, deadline).await
     }
 
     /// A count that goes down, against the version of the hold's write.
@@ -149,7 +147,7 @@ impl Kubernetes {
         victims: &[EndpointUid],
         deadline: Instant,
     ) -> Result<u64, Refusal> {
-        self.may_lower(workload, &entry.uid)?;
+        self.may_lower(workload, entry)?;
         let holding = self.holdings.of(workload, held_at).ok_or(Refusal::Conflict)?;
         if !self.is_obeyed(&holding) {
             let why = "its hold was written too long ago: proxies may not obey it any more";
@@ -227,7 +225,7 @@ impl Kubernetes {
         hold: &Hold,
         deadline: Instant,
     ) -> Result<u64, Refusal> {
-        self.may_lower(workload, &entry.uid)?;
+        self.may_lower(workload, entry)?;
         let some = matches!(hold.targets, Targets::Endpoints(_));
         if some && entry.rolling {
             return Err(rolling());
@@ -267,7 +265,7 @@ impl Kubernetes {
         version(&wrote.metadata)
     }
 
-    async fn call<T: serde::de::DeserializeOwned>(
+    pub(crate) async fn call<T: serde::de::DeserializeOwned>(
         &self,
         ask: &Ask,
         turn: Turn,
@@ -278,11 +276,11 @@ impl Kubernetes {
     }
 
     /// What lowers counts needs the leadership, and the count to come back to.
-    fn may_lower(&self, workload: &WorkloadId, uid: &str) -> Result<(), Refusal> {
+    fn may_lower(&self, workload: &WorkloadId, entry: &Entry) -> Result<(), Refusal> {
         if !self.leadership.leads() {
             return Err(Fault::Deposed.refusal());
         }
-        if !self.kept.has(workload, uid) {
+        if !self.kept.has(workload, &entry.uid, entry.target.as_deref()) {
             let why = "its count isn't kept yet in Kaos's ConfigMaps; without that it couldn't come back";
             return Err(Refusal::Failed(why.to_owned()));
         }

@@ -15,16 +15,20 @@ use tokio::time::{Instant, sleep};
 
 use super::Kubernetes;
 use super::call::{Api, Ask, DEADLINE, Turn};
+use super::events::{Notice, Of, Reason};
 use super::fault::Fault;
-use super::object::{Deployment, Scaled, encode, managed, object};
+use super::object::{Deployment, Meta, Scaled, encode, managed, object};
 use super::patch;
-use super::scale::Holding;
+use super::scale::{Holding, version};
 use crate::controller::Controller;
 use crate::directory::Entry;
-use crate::rights;
+use crate::rights::{self, Right};
 
 /// From one look at whether the annotated object has followed to the next.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Of a write's time this is left for putting the count back, where the annotated object hasn't followed.
+const BACK: Duration = Duration::from_millis(500);
 
 /// Most kinds whose place is remembered; a cluster has a few.
 const KINDS: usize = 256;
@@ -48,39 +52,46 @@ struct Resource {
 }
 
 impl Places {
-    /// The plural of the kind of `target`.
+    /// The plural of the kind of `target`. [`Fault::Gone`]: the cluster has no such kind with a scale.
     async fn plural(&self, api: &Api, target: &ScaleTarget) -> Result<Arc<str>, Fault> {
-        let key = (target.api_version(), target.kind.clone());
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some(plural) = known {
+        if let Some(plural) = self.known(target) {
             return Ok(plural);
         }
-        let nothing = || Fault::Failed(format!("the cluster has no {} of {} with a scale", key.1, key.0));
-        let found: Resources = match api.read(rights::DISCOVER, root(target)).await {
-            Err(Fault::Gone) => return Err(nothing()),
-            found => found?,
-        };
+        let found: Resources = api.read(rights::DISCOVER, root(target)).await?;
         let has = |name: &str| found.resources.iter().any(|one| one.name == name);
         let kind = found.resources.iter().find(|one| one.kind == target.kind && !one.name.contains('/'));
-        let kind = kind.filter(|one| has(&format!("{}/scale", one.name))).ok_or_else(nothing)?;
+        let kind = kind.filter(|one| has(&format!("{}/scale", one.name))).ok_or(Fault::Gone)?;
         let plural: Arc<str> = kind.name.as_str().into();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() < KINDS {
-            all.insert(key, plural.clone());
+        if all.len() >= KINDS {
+            all.clear();
         }
+        all.insert((target.api_version(), target.kind.clone()), plural.clone());
         Ok(plural)
     }
 
+    fn known(&self, target: &ScaleTarget) -> Option<Arc<str>> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&(target.api_version(), target.kind.clone())).cloned()
+    }
+
     /// The path of its scale.
-    pub(crate) async fn scale(
+    async fn path(&self, api: &Api, workload: &WorkloadId, target: &ScaleTarget) -> Result<String, Fault> {
+        let plural = self.plural(api, target).await?;
+        let (namespace, name) = (encode(workload.namespace()), encode(&target.name));
+        Ok(format!("{}/namespaces/{namespace}/{}/{name}/scale", root(target), encode(&plural)))
+    }
+
+    /// Its count, and the path of its scale.
+    pub(crate) async fn read(
         &self,
         api: &Api,
         workload: &WorkloadId,
         target: &ScaleTarget,
-    ) -> Result<String, Fault> {
-        let plural = self.plural(api, target).await?;
-        let (namespace, name) = (encode(workload.namespace()), encode(&target.name));
-        Ok(format!("{}/namespaces/{namespace}/{}/{name}/scale", root(target), encode(&plural)))
+    ) -> Result<(u32, String), Fault> {
+        let path = self.path(api, workload, target).await?;
+        let found: Scaled = api.read(rights::TARGET_SCALE, path.clone()).await?;
+        Ok((found.spec.replicas, path))
     }
 
     /// Its count, if it may be read and written: a write that changes nothing is tried on it.
@@ -90,9 +101,7 @@ impl Places {
         workload: &WorkloadId,
         target: &ScaleTarget,
     ) -> Result<u32, Fault> {
-        let path = self.scale(api, workload, target).await?;
-        let found: Scaled = api.read(rights::TARGET_SCALE, path.clone()).await?;
-        let count = found.spec.replicas;
+        let (count, path) = self.read(api, workload, target).await?;
         let trial = format!("{}&dryRun=All", managed(&path));
         let ask = Ask::merge(rights::TARGET_SCALE, trial, &patch::plain_count(count));
         api.call::<Scaled>(&ask, Turn::Other, Instant::now() + DEADLINE, || true).await?;
@@ -101,9 +110,7 @@ impl Places {
 
     /// Why `target` can't be scaled, as a sentence that says what to do.
     pub(crate) fn trouble(&self, workload: &WorkloadId, target: &ScaleTarget, fault: &Fault) -> String {
-        let key = (target.api_version(), target.kind.clone());
-        let plural = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        match (fault, plural) {
+        match (fault, self.known(target)) {
             (Fault::Forbidden(_), Some(plural)) => {
                 let (namespace, group) = (workload.namespace(), &target.group);
                 let resource =
@@ -114,7 +121,11 @@ impl Places {
                      {namespace} --verb=get,patch --resource={resource}/scale, bound to the ServiceAccount kaos-autoscaler"
                 )
             }
-            (Fault::Gone, _) => format!("not scaled: there is no {target} in {}", workload.namespace()),
+            (Fault::Gone, Some(_)) => format!("not scaled: there is no {target} in {}", workload.namespace()),
+            (Fault::Gone, None) => {
+                let (kind, of) = (&target.kind, target.api_version());
+                format!("not scaled: the cluster has no {kind} of {of} with a scale")
+            }
             _ => format!("not scaled: {target}: {fault}"),
         }
     }
@@ -148,44 +159,76 @@ pub(crate) async fn followed(
     }
 }
 
+/// Where a workload's count is.
+pub(crate) struct Place<'a> {
+    /// Of its scale.
+    pub(crate) path: String,
+    /// The rights to read it and to change it.
+    pub(crate) get: Right,
+    pub(crate) patch: Right,
+    /// Who must have it. `None`: it is another object's, of which no more than a name is said.
+    pub(crate) uid: Option<&'a str>,
+}
+
 impl Kubernetes {
-    /// A count of `target` that must still be `from`, as one of the workload itself is raised.
-    pub(crate) async fn raise_target(
+    /// Where its count is.
+    pub(crate) async fn place<'a>(
+        &self,
+        workload: &WorkloadId,
+        entry: &'a Entry,
+    ) -> Result<Place<'a>, Refusal> {
+        let Entry { controller, uid, target, .. } = entry;
+        let Some(target) = target else {
+            let (path, get, patch) =
+                (object(*controller, workload, "/scale"), controller.get_scale(), controller.patch_scale());
+            return Ok(Place { path, get, patch, uid: Some(uid) });
+        };
+        let path = self.places.path(&self.api, workload, target).await;
+        let path = path.map_err(|fault| self.refusal(workload, entry, fault))?;
+        Ok(Place { path, get: rights::TARGET_SCALE, patch: rights::TARGET_SCALE, uid: None })
+    }
+
+    /// What the autoscaler is told of a `fault` where the count is. If that is another object, people are told, too: it isn't
+    /// the workload that is gone, and the right to it is theirs to give.
+    pub(crate) fn refusal(&self, workload: &WorkloadId, entry: &Entry, fault: Fault) -> Refusal {
+        let theirs = matches!(fault, Fault::Gone | Fault::Forbidden(_));
+        let Some(target) = entry.target.as_ref().filter(|_| theirs) else { return fault.refusal() };
+        let why = self.places.trouble(workload, target, &fault);
+        self.not_scaled(workload, entry, why.clone());
+        match fault.refusal() {
+            Refusal::Later { after, .. } => Refusal::Later { after, why },
+            _ => Refusal::Failed(why),
+        }
+    }
+
+    fn not_scaled(&self, workload: &WorkloadId, entry: &Entry, note: String) {
+        let (of, workload, uid) = (Of::Workload(entry.controller), workload.clone(), entry.uid.to_string());
+        self.events.tell(Notice { of, workload, uid, reason: Reason::TargetNotScaled, note });
+    }
+
+    /// The version from which on the workload shows `to`: that of what `wrote` it; or its own, where another object has the count and
+    /// it has followed.
+    pub(crate) async fn shown(
         &self,
         workload: &WorkloadId,
         entry: &Entry,
-        target: &ScaleTarget,
-        (from, to): (u32, u32),
+        wrote: &Meta,
+        to: u32,
         deadline: Instant,
     ) -> Result<u64, Refusal> {
-        let may = || from == 0 || self.leadership.leads();
-        let path = self.places.scale(&self.api, workload, target).await.map_err(Fault::refusal)?;
-        let ask = Ask::patch(rights::TARGET_SCALE, managed(&path), &patch::count(None, from, to));
-        let wrote = match self.api.call::<Scaled>(&ask, Turn::Wake, deadline, may).await {
-            // The test failed: done by another, or another count by now.
-            Err(Fault::Invalid(_)) => {
-                let ask = Ask::get(rights::TARGET_SCALE, path);
-                let found = self.api.call::<Scaled>(&ask, Turn::Wake, deadline, may).await;
-                let found = found.map_err(Fault::refusal)?;
-                if found.spec.replicas != to {
-                    return Err(Refusal::Conflict);
-                }
-                found
-            }
-            wrote => {
-                let wrote = wrote.map_err(Fault::refusal)?;
-                self.scaled(workload, entry, from, to);
-                wrote
-            }
+        let followed = match entry.target {
+            Some(_) => followed(&self.api, entry.controller, workload, to, deadline).await,
+            None => None,
         };
-        self.after(workload, entry, &wrote, to, deadline).await
+        followed.map_or_else(|| version(wrote), Ok)
     }
 
     /// A count of `target` that goes down under `holding`.
     ///
     /// The hold is on the annotated object and the count on another, so that no one write can have both for its precondition: that
     /// the hold is still ours is looked at after the other's version was, and before it is written. What takes the hold away within
-    /// these milliseconds wakes the workload again.
+    /// these milliseconds wakes the workload again. The hold goes with the answer: by then the annotated object has followed, or
+    /// the count is back, for whoever follows later would stop what serves again.
     pub(crate) async fn lower_target(
         &self,
         workload: &WorkloadId,
@@ -195,38 +238,34 @@ impl Kubernetes {
         deadline: Instant,
     ) -> Result<u64, Refusal> {
         let may = || self.leadership.leads() && self.is_obeyed(holding);
-        let path = self.places.scale(&self.api, workload, target).await.map_err(Fault::refusal)?;
+        let refused = |fault| self.refusal(workload, entry, fault);
+        let path = self.place(workload, entry).await?.path;
         let ask = Ask::get(rights::TARGET_SCALE, path.clone());
-        let found =
-            self.api.call::<Scaled>(&ask, Turn::Other, deadline, may).await.map_err(Fault::refusal)?;
+        let found = self.api.call::<Scaled>(&ask, Turn::Other, deadline, may).await.map_err(refused)?;
         if found.spec.replicas != holding.count {
             return Err(Refusal::Conflict);
         }
         let ask = Ask::get(entry.controller.get(), object(entry.controller, workload, ""));
-        let held = self.api.call::<Deployment>(&ask, Turn::Other, deadline, may).await;
-        if !holding.is_on(&held.map_err(Fault::refusal)?, &entry.uid) {
+        let held: Deployment = self.call(&ask, Turn::Other, deadline, may).await?;
+        if !holding.is_on(&held, &entry.uid) {
             return Err(Refusal::Conflict);
         }
         let (uid, since) = (&found.metadata.uid, &found.metadata.resource_version);
         let ask = Ask::merge(rights::TARGET_SCALE, managed(&path), &patch::count_since(uid, since, to));
-        let wrote =
-            self.api.call::<Scaled>(&ask, Turn::Other, deadline, may).await.map_err(Fault::refusal)?;
-        self.after(workload, entry, &wrote, to, deadline).await
-    }
-
-    /// The version of the annotated object once it shows the count that was written, else that of the write: until then a hold
-    /// stays, for its pods don't go yet and would be sent requests.
-    async fn after(
-        &self,
-        workload: &WorkloadId,
-        entry: &Entry,
-        wrote: &Scaled,
-        to: u32,
-        deadline: Instant,
-    ) -> Result<u64, Refusal> {
-        match followed(&self.api, entry.controller, workload, to, deadline).await {
-            Some(version) => Ok(version),
-            None => super::scale::version(&wrote.metadata),
+        self.api.call::<Scaled>(&ask, Turn::Other, deadline, may).await.map_err(refused)?;
+        let patience = deadline - BACK;
+        if let Some(version) = followed(&self.api, entry.controller, workload, to, patience).await {
+            return Ok(version);
         }
+        let back = Ask::patch(rights::TARGET_SCALE, managed(&path), &patch::count(None, to, holding.count));
+        let back = self.api.call::<Scaled>(&back, Turn::Other, deadline, || true).await;
+        let put = back.map_or_else(|fault| format!("not put back: {fault}"), |_| "put back".to_owned());
+        let why = format!(
+            "not scaled: {} hasn't followed {target} to {to} replicas within {:?}; {put}",
+            entry.controller.kind(),
+            DEADLINE.saturating_sub(BACK)
+        );
+        self.not_scaled(workload, entry, why.clone());
+        Err(Refusal::Failed(why))
     }
 }

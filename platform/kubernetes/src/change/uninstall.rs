@@ -20,6 +20,7 @@ use super::lead::{Candidate, Lead, Leadership};
 use super::lease::{Lease, Spec};
 use super::originals::{Kept, Original, Originals};
 use super::restore::{self, Restoration};
+use super::target::Places;
 use crate::rights;
 
 /// What will be put back.
@@ -39,6 +40,7 @@ pub struct Uninstall {
     api: Arc<Api>,
     originals: Originals,
     kept: Kept,
+    places: Places,
     namespace: String,
     leadership: Leadership,
     /// Stands for election as long as it is there.
@@ -69,7 +71,8 @@ impl Uninstall {
         let (api, kept) = (Arc::new(Api::new(client)), Kept::default());
         let originals = Originals::new(api.clone(), namespace, kept.clone());
         let leadership = Leadership::new(Clock::boot());
-        Uninstall { api, originals, kept, namespace: namespace.to_owned(), leadership, lead: None }
+        let (places, namespace) = (Places::default(), namespace.to_owned());
+        Uninstall { api, originals, kept, places, namespace, leadership, lead: None }
     }
 
     /// Takes the Lease, and keeps it from here on. `Err`: within `patience` an autoscaler didn't let go of it.
@@ -113,7 +116,7 @@ impl Uninstall {
         let mut plan = Plan::default();
         for original in &originals {
             let workload = original.workload.clone();
-            match restore::plan(&self.api, original).await {
+            match restore::plan(&self.api, &self.places, original).await {
                 Ok(Some(restoration)) => plan.restorations.push((workload, restoration)),
                 Ok(None) => plan.gone.push(workload),
                 Err(fault) => plan.unseen.push((workload, fault.into())),
@@ -154,7 +157,7 @@ impl Uninstall {
                 result => return result,
             }
         }
-        match restore::plan(&self.api, original).await? {
+        match restore::plan(&self.api, &self.places, original).await? {
             Some(again) => restore::apply(&self.api, &original.workload, &again, may).await,
             None => Ok(()),
         }

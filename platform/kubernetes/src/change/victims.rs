@@ -19,7 +19,7 @@ use tracing::{debug, warn};
 use super::Kubernetes;
 use super::call::{Api, Ask, DEADLINE, Turn};
 use super::fault::Fault;
-use super::object::{List, Meta, Pod, managed, pod, pods};
+use super::object::{Meta, Pod, managed, pod, pods};
 use super::patch::{self, COST, LEAST_COST, RETIRED};
 use super::scale::{Holding, rolling};
 use crate::directory::Directory;
@@ -30,9 +30,6 @@ const SETTLE: Duration = Duration::from_millis(100);
 
 /// Without the right to write costs, it is tried again after this.
 const RIGHT_PAUSE: Duration = Duration::from_secs(600);
-
-/// Most pages of a list of pods.
-const PAGES: usize = 20;
 
 /// Tries to take a cost back, and the pause before the second; it doubles.
 const TRIES: u32 = 6;
@@ -303,18 +300,8 @@ pub(crate) async fn list(
     more: &str,
     deadline: Instant,
 ) -> Result<Vec<Pod>, Fault> {
-    let mut query = more.to_owned();
-    let mut found = Vec::new();
-    for _ in 0..PAGES {
-        let ask = Ask::get(rights::LIST_PODS, pods(workload.namespace(), selector, &query));
-        let page: List<Pod> = api.call(&ask, Turn::Other, deadline, || true).await?;
-        found.extend(page.items);
-        if page.metadata.next.is_empty() {
-            return Ok(found);
-        }
-        query = format!("&continue={}", super::object::encode(&page.metadata.next));
-    }
-    Err(Fault::Failed(format!("more than {} pods match one selector", PAGES * 500)))
+    let query = format!("&labelSelector={selector}");
+    api.list(rights::LIST_PODS, &pods(workload.namespace()), &query, more, deadline).await
 }
 
 /// Takes costs back as they come, one workload at a time. Ends with the queue's last sender.

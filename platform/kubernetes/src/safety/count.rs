@@ -37,18 +37,22 @@ pub(super) fn examine(subject: &Subject<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// Those of a kind whose target it is. KEDA's mean a Deployment where they name no kind.
+/// Those of a kind whose target it is, or what has its count. KEDA's mean a Deployment where they name no kind.
 pub(crate) fn targeting<'s>(
     subject: &'s Subject<'_>,
     kind: &str,
 ) -> impl Iterator<Item = &'s Value> + use<'s> {
     let all = subject.objects.within(kind, subject.namespace);
-    all.filter(|object| {
+    let (of, called) = match &subject.adoption.scale_target {
+        Some(target) => (target.kind.as_str(), target.name.as_str()),
+        None => (subject.controller.kind(), subject.name),
+    };
+    all.filter(move |object| {
         let target = object.pointer("/spec/scaleTargetRef").unwrap_or(&Value::Null);
         let kind = look::text(target, "/kind");
-        let named = [look::text(target, "/name"), look::text(target, "/deployment")].contains(&subject.name);
+        let named = [look::text(target, "/name"), look::text(target, "/deployment")].contains(&called);
         let kind = if kind.is_empty() { Controller::Deployment.kind() } else { kind };
-        named && kind == subject.controller.kind()
+        named && kind == of
     })
 }
 

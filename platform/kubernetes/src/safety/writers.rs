@@ -3,6 +3,7 @@
 
 mod gitops;
 
+use kaos_core::annotation::{SCALE_TARGET, ScaleTarget};
 use serde_json::Value;
 
 use super::count::targeting;
@@ -21,6 +22,10 @@ struct Writer<'a> {
 }
 
 pub(super) fn examine(subject: &Subject<'_>, found: &mut Vec<Finding>) {
+    if let Some(target) = &subject.adoption.scale_target {
+        // Whoever passes that object's count on writes this one.
+        return found.push(passed_on(subject, target));
+    }
     let entries = look::list(subject.raw, "/metadata/managedFields");
     if entries.is_empty() {
         found.extend(unwritten(subject));
@@ -188,6 +193,18 @@ fn tracked(subject: &Subject<'_>) -> Option<Finding> {
     Some(if found.verdict == Verdict::Fine { found } else { found.why(ASKS) })
 }
 
+/// Its count is another object's.
+fn passed_on(subject: &Subject<'_>, target: &ScaleTarget) -> Finding {
+    Finding::new(Verdict::Question, Topic::Count, "scale-target")
+        .at(subject.called(), format!("metadata.annotations[{SCALE_TARGET}]"))
+        .found(target.to_string())
+        .why(format!(
+            "Does the controller of {} pass every count on within a second, zero too? Who else sets it there isn't looked at.",
+            target.kind
+        ))
+        .fix("else take the annotation away", format!("kubectl annotate {} {SCALE_TARGET}-", subject.args()))
+}
+
 /// Some other object's controller made it, and may put back what it made.
 fn operator(subject: &Subject<'_>) -> Option<Finding> {
     if subject.read.owner.as_deref().is_some_and(|owner| owner.starts_with("Knative")) {
@@ -202,6 +219,10 @@ fn operator(subject: &Subject<'_>) -> Option<Finding> {
             .at(subject.called(), "metadata.ownerReferences")
             .found(format!("{kind}/{name}"))
             .why(format!("Does the controller of {kind} set the count? Then it and Kaos take turns."))
-            .fix("if so, set the count there, and leave it alone here", ""),
+            .fix(
+                "if so, and if it has a scale, have Kaos set it there",
+                subject
+                    .annotate(&format!("{SCALE_TARGET}={}/{kind}/{name}", look::text(owner, "/apiVersion"))),
+            ),
     )
 }
