@@ -148,3 +148,39 @@ fn what_was_handed_over_is_no_contest_above_zero_and_never_written_there() {
     }
     assert_eq!(writes, [1, 0]);
 }
+
+#[test]
+fn who_goes_on_from_our_wake_before_it_is_shown_contends_for_nothing() {
+    let mut desk = Desk::new(1, 20, &[("idle-timeout", "2s")]);
+    desk.workloads[0].handed_to = Some("HPA shop".into());
+    desk.counts(0, 0, 0);
+    let mut writes = Vec::new();
+    for second in 0..100 {
+        let hold = desk.workloads[0].hold.clone();
+        desk.readings[0].hold =
+            hold.map(|hold| HoldAnswer { id: hold.id, state: HoldState::Confirmed, empty: vec![] });
+        let now = desk.now.micros();
+        match second % 20 {
+            0 => desk.readings[0].waiting.start(now),
+            1 => desk.readings[0].waiting.finish(now),
+            _ => {}
+        }
+        desk.wait(1);
+        for action in desk.turn() {
+            let Action::Scale { scale, .. } = &action else {
+                desk.done(&action);
+                continue;
+            };
+            writes.push(scale.to);
+            if scale.to == 0 {
+                desk.done(&action);
+                continue;
+            }
+            desk.version += 1;
+            let ours = desk.version;
+            desk.counts(0, 2, 2);
+            desk.line.done(&action, &Ok(ours), desk.now);
+        }
+    }
+    assert_eq!(writes, [1, 0].repeat(5));
+}

@@ -202,7 +202,9 @@ impl Track {
         }
         let after = self.replicas().desired;
         let ours = self.write.as_ref().is_some_and(|write| write.scales() && write.is_to(after));
-        if !ours && contends(workload, before) {
+        // Who goes on from the count that is just being written is no other than who goes on from it once it is shown.
+        let from = self.write.as_ref().and_then(Write::to).map_or(before, |to| to.max(before));
+        if after != before && !ours && contends(workload, from) {
             self.contest.changed(now);
         }
         // Another autoscaler's raise. What a person or a rollout starts was none of the budget's to begin with.
