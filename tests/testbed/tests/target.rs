@@ -58,8 +58,9 @@ async fn what_a_custom_object_scales_sleeps_by_its_scale_once_there_is_the_right
     scene.deploy("shop", 2, annotations, |_, _| {}).await;
     let controller = async {
         loop {
-            let wanted = count(&all).await;
-            if wanted.is_some_and(|wanted| wanted != 2) || scene.count("shop").await != 2 {
+            if let Some(wanted) = count(&all).await
+                && wanted != i64::from(scene.count("shop").await)
+            {
                 let count = json!({"spec": {"replicas": wanted}});
                 scene.merge("shop", "search-operator", count).await;
             }
