@@ -53,7 +53,7 @@ pub struct Adoption {
     /// Whether its count is to be changed.
     pub mode: Asked,
     /// The object that has its count, where that isn't itself.
-    pub scale_target: Option<ScaleTarget>,
+    pub scale_target: Option<Arc<ScaleTarget>>,
     /// Who decides on its count above zero, where that is said not to be Kaos.
     pub above_zero: Option<String>,
     /// Whether it may sleep although traffic has another way in, or another owns its count.
@@ -176,7 +176,7 @@ impl Read {
                 .ok_or("the name of a Service in the same namespace".to_owned()),
             "port" => port(value).map(|port| self.adoption.port = Some(port)),
             "scale-target" => ScaleTarget::parse(value)
-                .map(|target| self.adoption.scale_target = Some(target))
+                .map(|target| self.adoption.scale_target = Some(Arc::new(target)))
                 .ok_or_else(|| target::ALLOWED.to_owned()),
             "mode" => mode(value).map(|mode| self.adoption.mode = mode),
             "accept-risks" => risks(value).map(|()| self.adoption.accepts_bypass = true),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use kaos_core::annotation::{self, Adoption, Reading};
 use kaos_core::host::HostPattern;
 use kaos_core::policy::{Protocol, Readiness};
-use kaos_core::snapshot::{Endpoint, Hold, Phase, Replicas, StartTimes, Workload};
+use kaos_core::snapshot::{Check, Endpoint, Hold, Phase, Replicas, StartTimes, Workload};
 use kaos_core::{EndpointUid, Moment, Policy};
 
 use crate::check;
@@ -99,8 +99,7 @@ pub(crate) fn build(deployment: &Deployment, around: &Around<'_>, memory: &mut M
         usable.as_ref().map(|(_, way)| reach(deployment, around, way)).unwrap_or_default();
     memory.condemned.see(&mut endpoints, deployment.replicas, around.now);
     let endpoints = memory.timed(endpoints, around.now);
-    let ready = endpoints.iter().filter(|endpoint| endpoint.phase == Phase::Ready).count();
-    let ready = u32::try_from(ready).unwrap_or(u32::MAX);
+    let ready = ready(&endpoints);
     let seen = Seen {
         trouble: deployment.trouble.as_ref().or_else(|| stuck(around.pods)),
         ready,
@@ -116,9 +115,8 @@ pub(crate) fn build(deployment: &Deployment, around: &Around<'_>, memory: &mut M
     let starting = starting(deployment, around.pods, failing).min(deployment.replicas.saturating_sub(ready));
     let adoption = usable.as_ref().map(|(good, _)| &good.adoption);
     let Above { mode, handed_to } = owner::settle(deployment, adoption, around.scalers, &leading, &mut notes);
-    let target = adoption.and_then(|adoption| adoption.scale_target.clone()).map(Arc::new);
-    let namesake = around.namesake.filter(|one| one.opts_in());
-    notes.extend(namesake.map(|one| owner::name_taken(deployment, one)));
+    let target = adoption.and_then(|adoption| adoption.scale_target.clone());
+    let namesake = owner::namesake(deployment, around.namesake, &mut notes);
     let entry = Entry {
         controller: deployment.controller,
         uid: deployment.uid.clone(),
@@ -134,34 +132,26 @@ pub(crate) fn build(deployment: &Deployment, around: &Around<'_>, memory: &mut M
         contender: deployment.contender.as_deref().filter(|_| target.is_none()).map(str::to_owned),
         target,
         handed_to: handed_to.clone(),
-        namesake: namesake.map(|one| (one.controller, one.uid.clone())),
+        namesake,
         invalid: invalid.into(),
         pods: Arc::new(pods),
     };
     let order = order(deployment, &endpoints, &entry.pods);
     let doors = usable.as_ref().map(|(_, way)| doors(deployment, &leading, way)).unwrap_or_default();
     let workload = usable.zip(deployment.version).map(|((good, way), version)| {
-        let (checks, why) =
-            check::checks(&good.adoption.policy.readiness, &deployment.template, &way.port.target);
-        let said = good.adoption.says_readiness && good.adoption.policy.readiness != Readiness::Ready;
-        let kind = if said { Kind::Limited } else { Kind::Inferred };
-        notes.extend(why.map(|text| note(deployment, kind, text)));
-        let mut policy = good.adoption.policy;
-        if way.h2c {
-            Arc::make_mut(&mut policy).protocol = Protocol::H2c;
-        }
+        let checks = checks(deployment, &good.adoption, &way, &mut notes);
         Workload {
             id: deployment.id.clone(),
             hosts: good.hosts,
+            policy: policy(&good.adoption, &way),
             path: good.adoption.path,
-            policy,
             endpoints,
             replicas: Replicas { desired: deployment.replicas, ready, starting },
             hold,
             failure: memory.failing.failure().cloned(),
             version,
             mode,
-            checks: checks.into(),
+            checks,
             contender: entry.contender.clone(),
             handed_to,
             order,
@@ -330,6 +320,29 @@ fn starting(
         // Which of them start isn't known, but what was refused isn't among them.
         (Some(_), None) => deployment.updated,
     }
+}
+
+fn ready(endpoints: &[Endpoint]) -> u32 {
+    let ready = endpoints.iter().filter(|endpoint| endpoint.phase == Phase::Ready).count();
+    u32::try_from(ready).unwrap_or(u32::MAX)
+}
+
+/// What a proxy may try by itself. Where that isn't what was asked for, it is told why.
+fn checks(deployment: &Deployment, adoption: &Adoption, way: &Way, notes: &mut Vec<Note>) -> Arc<[Check]> {
+    let readiness = &adoption.policy.readiness;
+    let (checks, why) = check::checks(readiness, &deployment.template, &way.port.target);
+    let said = adoption.says_readiness && *readiness != Readiness::Ready;
+    let kind = if said { Kind::Limited } else { Kind::Inferred };
+    notes.extend(why.map(|text| note(deployment, kind, text)));
+    checks.into()
+}
+
+fn policy(adoption: &Adoption, way: &Way) -> Arc<Policy> {
+    let mut policy = adoption.policy.clone();
+    if way.h2c {
+        Arc::make_mut(&mut policy).protocol = Protocol::H2c;
+    }
+    policy
 }
 
 /// The ready replicas of a StatefulSet in the order in which they go: the highest ordinal first

@@ -1,9 +1,12 @@
 //! Who else decides on a workload's count, and what of it is left to Kaos: all, zero and one, or only to look on. Pure.
 
+use std::sync::Arc;
+
 use kaos_core::annotation::{Adoption, Asked};
 use kaos_core::snapshot::Mode;
 
 use crate::build::note;
+use crate::controller::Controller;
 use crate::infer;
 use crate::note::{Kind, Note};
 use crate::object::{Deployment, Service};
@@ -60,13 +63,19 @@ pub(crate) fn settle(
     Above { mode: Mode::Scale, handed_to }
 }
 
-/// `deployment` has the name that `other` asks for too.
-pub(crate) fn name_taken(deployment: &Deployment, other: &Deployment) -> Note {
+/// The object of the other kind that asks for the name of `deployment`, which has it: it is told.
+pub(crate) fn namesake(
+    deployment: &Deployment,
+    other: Option<&Deployment>,
+    notes: &mut Vec<Note>,
+) -> Option<(Controller, Arc<str>)> {
+    let other = other.filter(|other| other.opts_in())?;
     let (has, asks) = (deployment.controller.kind(), other.controller.kind());
     let older = if deployment.opts_in() { ", which is older" } else { "" };
     let text = format!(
         "{asks} {id} isn't adopted: under this name Kaos has {has} {id}{older}; give one of them another name",
         id = deployment.id
     );
-    note(deployment, Kind::NameTaken, text)
+    notes.push(note(deployment, Kind::NameTaken, text));
+    Some((other.controller, other.uid.clone()))
 }

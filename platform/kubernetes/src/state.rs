@@ -142,11 +142,11 @@ impl State {
     /// Takes what a watch of Deployments or StatefulSets says.
     pub(crate) fn deployments(&mut self, controller: Controller, part: Part<Deployment>) {
         let known = move |state: &State, scope: Option<&str>| {
-            let concerns = |(id, one): &(&WorkloadId, &Box<Deployment>)| {
+            let all = state.deployments.iter().chain(&state.namesakes);
+            let ours = all.filter(|(id, one)| {
                 one.controller == controller && scope.is_none_or(|scope| id.namespace() == scope)
-            };
-            let name = |(id, _): (&WorkloadId, _)| (id.namespace().into(), id.name().into());
-            state.deployments.iter().chain(&state.namesakes).filter(concerns).map(name).collect()
+            });
+            ours.map(|(id, _)| (id.namespace().into(), id.name().into())).collect()
         };
         for (name, deployment) in self.each(part, known) {
             // Its own id, where there is one: the names are in memory once then.

@@ -168,7 +168,8 @@ impl Keeper {
         let before = |id| self.left.get(id).map(|(original, _)| original);
         let adoptions: Vec<Change> =
             entries.iter().filter_map(|(id, entry)| adoption(id, entry, &kept, before(id))).collect();
-        let awaited = |id| entries.get(id).is_some_and(|entry| adoption(id, entry, &kept, None).is_some());
+        let awaited =
+            |id: &WorkloadId| entries.get(id).is_some_and(|entry| adoption(id, entry, &kept, None).is_some());
         self.refused.retain(|id, _| awaited(id));
         let (adoptions, again) = self.at_targets(adoptions).await;
         let leadership = self.leadership.clone();
