@@ -21,7 +21,7 @@ const GATHER: Duration = Duration::from_millis(15);
 enum News {
     /// So many requests wait.
     Waiting(u64),
-    Picture(Workload),
+    Picture(Arc<Workload>),
     Answer(Action, Result<u64, Refusal>),
     /// What it has asked for comes to the API server.
     Arrival(Action),
@@ -64,7 +64,7 @@ impl Scene {
             way,
         };
         for place in 0..2 {
-            scene.come(place, News::Picture(scene.object.clone()));
+            scene.come(place, News::Picture(Arc::new(scene.object.clone())));
             scene.come(place, News::Waiting(0));
         }
         scene
@@ -80,7 +80,7 @@ impl Scene {
         match news {
             News::Arrival(action) => self.serve(place, action),
             News::Picture(workload) => {
-                let (version, workloads) = (workload.version, Arc::from([Arc::new(workload)]));
+                let (version, workloads) = (workload.version, Arc::from([workload]));
                 line.saw(&Snapshot { version, workloads, ..Snapshot::default() }, now);
             }
             News::Answer(action, result) => line.done(&action, &result, now),
@@ -116,7 +116,7 @@ impl Scene {
         self.writes.push((self.now, scale.to));
         for place in 0..2 {
             let shown = self.now.next_multiple_of(PACE);
-            self.news.push((shown, place, News::Picture(self.object.clone())));
+            self.news.push((shown, place, News::Picture(Arc::new(self.object.clone()))));
         }
         let version = self.object.version;
         self.news.push((self.now + self.way, place, News::Answer(action, Ok(version))));

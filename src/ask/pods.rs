@@ -35,7 +35,7 @@ pub(crate) async fn logs(
     show: impl Fn(&[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let (namespace, name) = workload.split_once('/').unwrap_or_default();
-    let selector = selector(&workload(cluster, namespace, name).await?)?;
+    let selector = selector(&object(cluster, namespace, name).await?)?;
     let pods = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={selector}");
     let (lines, mut written) = mpsc::channel::<Vec<u8>>(AHEAD);
     let (mut reading, mut known) = (JoinSet::new(), BTreeSet::new());
@@ -121,7 +121,7 @@ fn container(pod: &Value) -> &str {
 }
 
 /// The Deployment or StatefulSet of this name; of both the one that is Kaos's.
-async fn workload(cluster: &Cluster, namespace: &str, name: &str) -> Result<Value, Failure> {
+async fn object(cluster: &Cluster, namespace: &str, name: &str) -> Result<Value, Failure> {
     let path = |kind: Controller| format!("/apis/apps/v1/namespaces/{namespace}/{}/{name}", kind.plural());
     let asks = |object: &Value| text(object, "/metadata/annotations/kaos.dev~1enabled") == "true";
     let deployment = cluster.json(&path(Controller::Deployment)).await;

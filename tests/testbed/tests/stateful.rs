@@ -20,7 +20,7 @@ async fn a_stateful_set_sleeps_wakes_and_lets_its_last_pods_go() {
     let sets: Api<StatefulSet> = Api::namespaced(scene.client.clone(), &scene.namespace);
     let wanted = async |count: i32| {
         eventually(&format!("{count} are wanted"), async || {
-            (sets.get("db").await.ok()?.spec?.replicas == Some(count)).then_some(())
+            (sets.get("db").await.ok()?.spec.replicas == Some(count)).then_some(())
         })
         .await;
     };
@@ -68,7 +68,7 @@ async fn of_two_kinds_of_one_name_the_younger_is_told_and_left_alone() {
     scene.deploy_set("db", 1, sleepy()).await;
     scene.answers("db").await;
     let sets: Api<StatefulSet> = Api::namespaced(scene.client.clone(), &scene.namespace);
-    let count = async || sets.get("db").await.unwrap().spec.unwrap().replicas;
+    let count = async || sets.get("db").await.unwrap().spec.replicas;
     eventually("the older sleeps", async || (count().await == Some(0)).then_some(())).await;
     // Their times of making are whole seconds.
     eventually("a second is over", async || {

@@ -37,6 +37,27 @@ async fn count(searches: &Api<DynamicObject>) -> Option<i64> {
     searches.get("shop").await.ok()?.data.pointer("/spec/replicas").and_then(Value::as_i64)
 }
 
+/// Gives the right that the Event asks for.
+async fn allow(scene: &Scene<'_>) {
+    let name = json!({"name": "kaos-scale-target", "namespace": scene.namespace});
+    let rule =
+        json!({"apiGroups": ["example.com"], "resources": ["searches/scale"], "verbs": ["get", "patch"]});
+    let rbac = "rbac.authorization.k8s.io";
+    apply(
+        &scene.client,
+        &json!({"apiVersion": format!("{rbac}/v1"), "kind": "Role", "metadata": name, "rules": [rule]}),
+    )
+    .await;
+    let account =
+        json!({"kind": "ServiceAccount", "name": "kaos-autoscaler", "namespace": scene.kaos.system()});
+    apply(
+        &scene.client,
+        &json!({"apiVersion": format!("{rbac}/v1"), "kind": "RoleBinding", "metadata": name,
+        "subjects": [account], "roleRef": {"apiGroup": rbac, "kind": "Role", "name": "kaos-scale-target"}}),
+    )
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_custom_object_scales_sleeps_by_its_scale_once_there_is_the_right() {
     let plane = ControlPlane::shared().await;
@@ -74,23 +95,7 @@ async fn what_a_custom_object_scales_sleeps_by_its_scale_once_there_is_the_right
         })
         .await;
         assert!(note.contains("resources [\"searches/scale\"], verbs [get, patch]"), "{note}");
-        let name = json!({"name": "kaos-scale-target", "namespace": scene.namespace});
-        let rule =
-            json!({"apiGroups": ["example.com"], "resources": ["searches/scale"], "verbs": ["get", "patch"]});
-        let rbac = "rbac.authorization.k8s.io";
-        apply(
-            &scene.client,
-            &json!({"apiVersion": format!("{rbac}/v1"), "kind": "Role", "metadata": name, "rules": [rule]}),
-        )
-        .await;
-        let account =
-            json!({"kind": "ServiceAccount", "name": "kaos-autoscaler", "namespace": scene.kaos.system()});
-        apply(
-            &scene.client,
-            &json!({"apiVersion": format!("{rbac}/v1"), "kind": "RoleBinding", "metadata": name,
-            "subjects": [account], "roleRef": {"apiGroup": rbac, "kind": "Role", "name": "kaos-scale-target"}}),
-        )
-        .await;
+        allow(&scene).await;
         eventually("the Search has none", async || (count(&all).await == Some(0)).then_some(())).await;
         scene.wanted("shop", 0).await;
         eventually("its pods are gone", async || {

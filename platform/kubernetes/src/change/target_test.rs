@@ -63,11 +63,11 @@ async fn follows(stage: &Stage, to: u64) {
 #[tokio::test(start_paused = true)]
 async fn a_count_is_written_where_it_is_and_waited_for_where_it_shows() {
     let stage = stage(2).await;
-    let platform = stage.changing.platform();
+    let (platform, cart) = (stage.changing.platform(), cart());
     assert_eq!(stage.originals()["shop.cart"]["target"], "example.com/v1/Search/cart");
-    let held = platform.hold(&cart(), Some(hold())).await.unwrap();
+    let held = platform.hold(&cart, Some(hold())).await.unwrap();
     let zero = Scale { to: 0, victims: vec![], expected: Expected::Version(held) };
-    let (version, ()) = tokio::join!(platform.scale(&cart(), zero), follows(&stage, 0));
+    let (version, ()) = tokio::join!(platform.scale(&cart, zero), follows(&stage, 0));
     let shown = stage.objects().object(CART).unwrap()["metadata"]["resourceVersion"].clone();
     assert_eq!(shown, version.unwrap().to_string(), "that of what follows");
     let lines = stage.log.lines();
@@ -77,11 +77,11 @@ async fn a_count_is_written_where_it_is_and_waited_for_where_it_shows() {
         entry.replicas = 0;
     });
     let wake = Scale { to: 1, victims: vec![], expected: Expected::Replicas(0) };
-    let (woken, ()) = tokio::join!(platform.scale(&cart(), wake.clone()), follows(&stage, 1));
+    let (woken, ()) = tokio::join!(platform.scale(&cart, wake.clone()), follows(&stage, 1));
     assert!(woken.is_ok());
-    assert!(platform.scale(&cart(), wake).await.is_ok(), "twice is once");
+    assert!(platform.scale(&cart, wake).await.is_ok(), "twice is once");
     let other = Scale { to: 3, victims: vec![], expected: Expected::Replicas(0) };
-    assert_eq!(platform.scale(&cart(), other).await, Err(Refusal::Conflict));
+    assert_eq!(platform.scale(&cart, other).await, Err(Refusal::Conflict));
     // Left, the Search has what it had.
     stage.show_as(|entry| {
         targeted(entry);
