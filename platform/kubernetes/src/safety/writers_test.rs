@@ -225,8 +225,28 @@ fn what_somebody_elses_controller_owns_is_asked_about() {
             json!([{"apiVersion": version, "kind": kind, "name": "shop", "controller": true}]);
         found(vec![shop, service()])
     };
-    assert_eq!(one(&owned("example.com/v1", "Shop"), "operator").verdict, Verdict::Question);
+    let all = owned("example.com/v1", "Shop");
+    assert_eq!(one(&all, "operator").verdict, Verdict::Question);
+    let at =
+        "kubectl annotate deployment shop -n prod kaos.dev/scale-target=example.com/v1/Shop/shop --overwrite";
+    assert_eq!(paste(&all, "operator"), at);
     let all = owned("serving.knative.dev/v1", "Revision");
     assert_eq!(told(&all), ["unsafe knative"]);
     assert!(all.iter().all(|one| one.fact != "operator"));
+}
+
+#[test]
+fn of_a_scale_target_its_controller_is_asked_about_and_its_autoscaler_is_handed_over_to() {
+    let mut deployment = shop();
+    deployment["metadata"]["annotations"] =
+        json!({"kaos.dev/enabled": "true", "kaos.dev/scale-target": "example.com/v1/Search/front"});
+    deployment["metadata"]["managedFields"] = json!([wrote("search-operator", "")]);
+    let target = json!({"apiVersion": "example.com/v1", "kind": "Search", "name": "front"});
+    let bounds = json!({"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 8});
+    let hpa = object("autoscaling/v2", "HorizontalPodAutoscaler", "front", &bounds);
+    let all = found(vec![deployment, service(), hpa]);
+    assert_eq!(told(&all), [""; 0]);
+    assert_eq!(one(&all, "scale-target").found, "example.com/v1/Search/front");
+    assert_eq!(one(&all, "hpa").verdict, Verdict::Fine);
+    assert!(all.iter().all(|one| one.fact != "writer"), "who passes it on writes it");
 }
