@@ -35,7 +35,8 @@ fn a_deployment_is_judged_by_the_files_it_comes_from() {
         "unsafe    Ingress/front spec.rules[0].http.paths[0].backend.service: shop.example.com goes to Service/shop",
         "            kubectl patch ingress front -n prod --type=merge -p '{\"spec\":{\"ingressClassName\":\"kaos\"}}'",
         "            # kubectl annotate deployment shop -n prod kaos.dev/host=shop.example.com --overwrite",
-        "fine      HorizontalPodAutoscaler/shop spec.scaleTargetRef: 1 to 6 replicas",
+        "fine      HorizontalPodAutoscaler/shop spec.scaleTargetRef: 1 to 6 replicas: it decides from one up; \
+         Kaos does 0 ↔ 1, and the knobs that size it have no effect",
         "          fix: add to the Application webshop:",
         "                  jsonPointers: [/spec/replicas]",
         "unsafe    PersistentVolumeClaim/uploads spec.accessModes: ReadWriteOnce",
