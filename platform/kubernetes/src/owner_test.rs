@@ -1,5 +1,6 @@
 //! Whose count it is: HorizontalPodAutoscalers and what is left to Kaos, StatefulSets, and two kinds of one name.
 
+use kaos_core::EndpointUid;
 use kaos_core::snapshot::{Mode, Workload};
 use serde_json::{Value, json};
 
@@ -68,38 +69,35 @@ fn above_zero_a_count_is_its_autoscalers_as_long_as_there_is_one() {
 
 #[test]
 fn who_decides_on_zero_too_leaves_nothing_to_kaos() {
-    let mode = |change: &dyn Fn(&mut Value), risks: bool| {
+    let mode = |part: &str, member: &str, value: &Value, risks: bool| {
         let mut annotations = enabled();
         if risks {
             annotations["kaos.dev/accept-risks"] = json!("bypass");
         }
         let mut scene = Scene::shop(&annotations);
         let mut front = hpa("front", "Deployment", "shop");
-        change(&mut front);
+        front[part][member] = value.clone();
         scene.put(front);
         let workload = shop(&mut scene);
         (workload.mode, workload.handed_to, scene.told(Kind::ObserveOnly))
     };
     let owners =
         json!([{"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "queue", "uid": "u"}]);
-    let keda = |hpa: &mut Value| hpa["metadata"]["ownerReferences"] = owners.clone();
-    let zero = |hpa: &mut Value| hpa["spec"]["minReplicas"] = json!(0);
-    let cases: [(&dyn Fn(&mut Value), &str); 2] = [
-        (&keda, "KEDA (ScaledObject queue, HPA front) decides on its count"),
-        (&zero, "HPA front (minReplicas: 0"),
-    ];
-    for (change, says) in cases {
-        let (mode_is, handed_to, told) = mode(change, false);
+    for (part, member, value, says) in [
+        ("metadata", "ownerReferences", owners, "KEDA (ScaledObject queue, HPA front) decides on its count"),
+        ("spec", "minReplicas", json!(0), "HPA front (minReplicas: 0"),
+    ] {
+        let (mode_is, handed_to, told) = mode(part, member, &value, false);
         assert!(matches!(mode_is, Mode::Observe(_)) && handed_to.is_none(), "{says}");
         assert!(told.len() == 1 && told[0].contains(says), "{told:?}");
-        let (mode_is, handed_to, told) = mode(change, true);
+        let (mode_is, handed_to, told) = mode(part, member, &value, true);
         assert_eq!(
             (mode_is, handed_to.as_deref(), told.len()),
             (Mode::Scale, Some("HPA front"), 0),
             "{says}"
         );
     }
-    assert_eq!(mode(&|_| {}, false).0, Mode::Scale);
+    assert_eq!(mode("spec", "minReplicas", &json!(1), false).0, Mode::Scale);
 }
 
 #[test]
@@ -126,7 +124,7 @@ fn a_stateful_set_is_a_workload_and_its_highest_ordinals_go_first() {
     ];
     scene.put(slice("s", "shop", &pods));
     let workload = shop(&mut scene);
-    let order: Vec<&str> = workload.order.as_deref().unwrap().iter().map(|uid| uid.as_str()).collect();
+    let order: Vec<&str> = workload.order.as_deref().unwrap().iter().map(EndpointUid::as_str).collect();
     assert_eq!(order, ["uid-shop-10", "uid-shop-2", "uid-shop-0"]);
     let entry = scene.at(2).entries[&id("shop")].clone();
     assert_eq!(

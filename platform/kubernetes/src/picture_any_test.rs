@@ -158,10 +158,10 @@ proptest! {
                     let at = ("prod".into(), name.as_str().into());
                     match kind {
                         "Deployment" => {
-                            scene.0.state.deployments(Controller::Deployment, Part::One(at, None))
+                            scene.0.state.deployments(Controller::Deployment, Part::One(at, None));
                         }
                         "StatefulSet" => {
-                            scene.0.state.deployments(Controller::StatefulSet, Part::One(at, None))
+                            scene.0.state.deployments(Controller::StatefulSet, Part::One(at, None));
                         }
                         "HorizontalPodAutoscaler" => scene.0.state.take_scalers(Part::One(at, None)),
                         "Service" => scene.0.state.take_services(Part::One(at, None)),
