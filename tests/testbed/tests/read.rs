@@ -74,12 +74,13 @@ impl Scene {
     }
 }
 
-/// A client with the rights that a proxy has.
+/// A client with the rights that an autoscaler has to read.
 async fn reader(plane: &ControlPlane, admin: &Client, namespace: &str) -> Client {
     let token = plane.service_account(namespace, "reader").await.unwrap();
     let rule = |group: &str, resources: Value| json!({"apiGroups": [group], "resources": resources, "verbs": ["get", "list", "watch"]});
     let role = json!({"metadata": {"name": "reader"}, "rules": [
-        rule("apps", json!(["deployments"])), rule("", json!(["services", "pods"])),
+        rule("apps", json!(["deployments", "statefulsets"])), rule("", json!(["services", "pods"])),
+        rule("autoscaling", json!(["horizontalpodautoscalers"])),
         rule("discovery.k8s.io", json!(["endpointslices"])), rule("networking.k8s.io", json!(["ingresses"]))]});
     let binding = json!({"metadata": {"name": "reader"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
