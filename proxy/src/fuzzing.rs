@@ -32,7 +32,8 @@ pub fn request(bytes: &[u8]) {
 
 /// What a replica gets of a head is one request.
 fn one_request(head: &Head) {
-    let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: false, secure: false };
+    let client =
+        Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: false, secure: false, asks: false };
     let replica = (Ipv4Addr::LOCALHOST, 80).into();
     let hop = Hop { client, target: &head.target, request_id: "0", replica, pass: None };
     let mut out = Vec::new();

@@ -17,10 +17,11 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use kaos_core::pick::{pick, release_limit};
 use kaos_core::{Moment, Sums, WorkloadId};
-use tokio::sync::oneshot;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, oneshot};
 
 use crate::refuse::Refusal;
-use crate::slot::{Padded, Slot};
+use crate::slot::{Kind, Padded, Slot};
 use queue::{Queue, Waiter};
 
 pub(crate) use queue::ANNOUNCE_AGAIN;
@@ -60,6 +61,8 @@ pub(crate) struct Gate {
     queue: Mutex<Queue>,
     bytes: Arc<QueueBytes>,
     origin: Instant,
+    /// Told when the picture changes.
+    changed: Notify,
 }
 
 /// On which terms a request is admitted.
@@ -69,6 +72,9 @@ pub(crate) struct Terms {
     pub(crate) passed: bool,
     /// It wakes nothing and keeps nothing awake: where no replica is ready it is answered with this status.
     pub(crate) no_wake: Option<u16>,
+    /// It is asked for by another program, which sends it itself: to which replica, and when it ends, isn't known here. So no
+    /// limit of one replica can be kept with it, and it waits only while there is no replica at all.
+    pub(crate) asked: bool,
 }
 
 /// A slot on a replica, taken. Given back when dropped, to whoever waits first.
@@ -140,6 +146,7 @@ impl Gate {
             queue: Mutex::default(),
             bytes,
             origin,
+            changed: Notify::new(),
         }
     }
 
@@ -155,6 +162,12 @@ impl Gate {
     /// Swaps the picture. Call [`Gate::settle`] after the slots were opened and closed.
     pub(crate) fn show(&self, view: View) {
         self.view.store(Arc::new(view));
+        self.changed.notify_waiters();
+    }
+
+    /// Ready when the picture has changed since this was called.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     /// Requests that wait.
@@ -173,14 +186,17 @@ impl Gate {
     }
 
     /// A slot on the least loaded replica, if one is free and nobody waits for it; or a place at another proxy that has
-    /// slots, if there are none here and the request wasn't `passed` on already.
-    pub(crate) fn admit(self: &Arc<Self>, now: Moment, turn: usize, passed: bool) -> Option<Grant> {
+    /// slots, if there are none here and the request wasn't passed on already.
+    pub(crate) fn admit(self: &Arc<Self>, now: Moment, turn: usize, terms: Terms) -> Option<Grant> {
         if self.waiting() > 0 {
             return None;
         }
         let view = self.view.load();
+        if terms.asked {
+            return self.take(&view.slots, 0, now, turn);
+        }
         if !view.owners.is_empty() {
-            return if passed { None } else { self.take(&view.owners, 0, now, turn) };
+            return if terms.passed { None } else { self.take(&view.owners, 0, now, turn) };
         }
         self.take(&view.slots, view.workload.policy.container_concurrency, now, turn)
     }
@@ -189,8 +205,8 @@ impl Gate {
         // A slot that was free when it was picked may be taken by another worker: pick again, a bounded number of times.
         for attempt in 0..=slots.len() {
             let (count, turn) = (slots.len(), turn + attempt);
-            let at = pick(count, limit, turn, |at| slots.get(at)?.trusted_load(now))
-                .or_else(|| pick(count, limit, turn, |at| slots.get(at)?.load(now)))?;
+            let at = pick(count, limit, turn, |at| slots.get(at)?.trusted_load(now, limit))
+                .or_else(|| pick(count, limit, turn, |at| slots.get(at)?.load(now, limit)))?;
             let slot = slots.get(at)?;
             if slot.take(limit) {
                 return Some(Grant { slot: slot.clone(), gate: self.clone() });
@@ -300,10 +316,15 @@ impl Gate {
         let policy = &view.workload.policy;
         let stuck = queue.stuck_since.map_or(Duration::ZERO, |since| now.since(since));
         let limit = release_limit(policy.container_concurrency, policy.slots(), stuck);
-        let mut unclaimed = None;
-        let (slots, limit) = if view.owners.is_empty() { (&view.slots, limit) } else { (&view.owners, 0) };
+        let mut unclaimed: Option<Grant> = None;
         while let Some(first) = queue.waiters.first_entry() {
-            if first.get().terms.passed && !view.owners.is_empty() {
+            let Terms { passed, asked, .. } = first.get().terms;
+            let (slots, limit) = match view.owners.is_empty() {
+                _ if asked => (&view.slots, 0),
+                true => (&view.slots, limit),
+                false => (&view.owners, 0),
+            };
+            if passed && !view.owners.is_empty() {
                 let waiter = first.remove();
                 self.left(queue, &waiter, now);
                 // The slot that it came for is another proxy's.
@@ -311,10 +332,12 @@ impl Gate {
                 continue;
             }
             let turn = queue.arrivals as usize;
-            let Some(grant) = unclaimed.take().or_else(|| self.take(slots, limit, now, turn)) else {
+            // A place at another proxy is none for who doesn't go there.
+            let own = unclaimed.take_if(|grant| !asked || grant.slot.kind != Kind::Proxy);
+            let Some(grant) = own.or_else(|| self.take(slots, limit, now, turn)) else {
                 let coming = view.workload.replicas.starting > 0 || view.slots.is_empty();
                 queue.stuck_since = if coming { None } else { queue.stuck_since.or(Some(now)) };
-                return None;
+                return unclaimed;
             };
             let Some((_, waiter)) = queue.waiters.pop_first() else { return Some(grant) };
             self.left(queue, &waiter, now);

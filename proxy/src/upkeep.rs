@@ -136,6 +136,11 @@ impl Gates {
             coming: BTreeMap::new(),
         };
         self.update(&mut kept, workload, now);
+        // What is ready when it is first seen has been so for a while, for all that is known.
+        kept.listed
+            .values()
+            .filter(|listed| listed.slot.listed().is_some())
+            .for_each(|listed| listed.slot.list(Some(Moment::ZERO)));
         kept
     }
 
@@ -165,6 +170,7 @@ impl Gates {
                 kept.coming.extend(coming.map(|coming| (endpoint.uid.clone(), coming)));
             }
             let Some(slot) = slot else { continue };
+            slot.list((endpoint.phase == Phase::Ready).then_some(now));
             if ready {
                 slots.push(slot.clone());
             }
@@ -299,8 +305,12 @@ impl Gates {
         let kept = self.told(key)?;
         let load = |slot: &Slot| EndpointLoad { uid: slot.uid.clone(), in_flight: slot.in_flight() };
         let loads = kept.listed.values().map(|listed| load(&listed.slot));
+        let presumed = kept.listed.values().map(|listed| listed.slot.presumed_until()).max();
+        let presumed = presumed.filter(|until| *until > Moment::ZERO);
         Some(Reading {
             waiting: kept.gate.waiting_sums(),
+            presumed: presumed.is_some_and(|until| until > now),
+            last_activity: presumed.map(|until| until.min(now).micros()),
             hold: kept.answer(now),
             endpoints: loads.filter(|load| load.in_flight > 0).collect(),
             seen: kept.workload.version,

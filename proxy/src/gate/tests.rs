@@ -24,7 +24,7 @@ fn crowd(gate: &Arc<Gate>) {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
                 for round in 0..ROUNDS {
                     let now = gate.now();
-                    let grant = gate.admit(now, round, false).or_else(|| {
+                    let grant = gate.admit(now, round, Terms::default()).or_else(|| {
                         let mut ticket = gate.enter(now, Moment::NEVER, 1, Terms::default()).unwrap();
                         if leaves(round) {
                             return None;
@@ -107,7 +107,8 @@ fn those_who_wake_nothing_wait_unheard_and_not_for_a_start() {
     let now = gate.now();
     let no_wake = Terms { no_wake: Some(404), ..Terms::default() };
     let enter = |terms| gate.enter(now, Moment::NEVER, 1, terms);
-    let full: Vec<Grant> = (0..LIMIT * 2).map(|at| gate.admit(now, at as usize, false).unwrap()).collect();
+    let full: Vec<Grant> =
+        (0..LIMIT * 2).map(|at| gate.admit(now, at as usize, Terms::default()).unwrap()).collect();
     let (first, second) = (enter(no_wake).unwrap(), enter(no_wake).unwrap());
     assert_eq!((first.announce, gate.waiting(), gate.waiting_sums().open()), (false, 2, 0));
     assert_eq!(gate.has_grown(now), None);

@@ -37,6 +37,12 @@ impl View {
         self.slots.iter().any(|slot| slot.is_open())
     }
 
+    /// From when on every other program should know of a replica that is ready, `settle` after the platform began to say so.
+    /// `None`: the platform says it of none.
+    pub(crate) fn settled(&self, settle: Duration) -> Option<Moment> {
+        self.slots.iter().filter_map(|slot| slot.listed()).min().map(|since| since + settle)
+    }
+
     /// The answer to those who wait, if nothing is ready or on its way and the start is known to fail, or nobody would begin
     /// one.
     pub(crate) fn known_failure(&self, now: Moment) -> Option<Refusal> {

@@ -1,0 +1,104 @@
+//! The gate: another proxy asks, before it sends a request on by itself, whether a replica is there for it.
+//!
+//! The answer is held as the request would be, by the same admission. What follows isn't seen: which replica gets the
+//! request, and when it ends. So it is presumed to be in flight for a while, during which its workload doesn't go to zero; and in
+//! the sums of what runs it is there for half a second, where the usual targets of both metrics ask for as many replicas.
+//!
+//! Nothing here is touched by requests that come to be forwarded.
+
+mod subject;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use kaos_core::Moment;
+
+use crate::admit::{Permit, Record, Routed, admit, route_asked};
+use crate::head::Head;
+use crate::ledger::Phases;
+use crate::refuse::{Ended, Refusal};
+use crate::rounds::{Alarm, Watch};
+use subject::Subject;
+
+/// The request may go.
+pub(crate) struct Go {
+    /// Held until the answer is written.
+    pub(crate) _permit: Permit,
+    /// The replica that it may go to.
+    pub(crate) replica: SocketAddr,
+    /// The steps of the start that was waited for.
+    pub(crate) cold: Option<(Duration, Phases)>,
+}
+
+/// Waits until the request that `head` asks for may go, and counts it as one that goes; or says why it may not.
+pub(crate) async fn decide(head: &Head, record: &mut Record, watch: &Watch) -> Result<Go, Ended> {
+    let subject = Subject::of(head)?;
+    let found = match &subject {
+        Subject::Place(place) => {
+            let host = place.routed_host().ok_or(Refusal::BadRequest("what is asked for names no host"))?;
+            record.worker.find(&host, &place.routed_path())
+        }
+        Subject::Workload(id, place) => record.worker.find_workload(id, &place.routed_path()),
+    };
+    let mut routed = route_asked(found.ok_or(Refusal::NoRoute)?, record);
+    let permit = admitted(&mut routed, record, watch).await.map_err(no_wake_refused)?;
+    let mut go = permit;
+    go.let_through();
+    record.first_byte(&mut routed, &go);
+    record.let_through();
+    let replica = go.grant.slot.address;
+    Ok(Go { _permit: go, replica, cold: routed.wait.cold })
+}
+
+/// Where a replica sleeps, only Kaos itself could answer in its place: to say that a request may go would lose it.
+fn no_wake_refused(ended: Ended) -> Ended {
+    match ended {
+        Ended::Refused(Refusal::NoWake(..400)) => Ended::Refused(Refusal::NoWake(503)),
+        ended => ended,
+    }
+}
+
+/// A place on a replica that others know of too.
+async fn admitted(routed: &mut Routed, record: &Record, watch: &Watch) -> Result<Permit, Ended> {
+    loop {
+        let permit = admit(routed, record, watch, || 0).await?;
+        if let Some(settled) = settled(routed, &permit, record, watch).await? {
+            if let Some((span, _)) = &mut routed.wait.cold {
+                *span += settled.since(permit.dispatched);
+            }
+            return Ok(permit);
+        }
+    }
+}
+
+/// Waits until the one who asks can be expected to know of a replica that is ready. `None`: it is gone before.
+async fn settled(
+    routed: &Routed,
+    permit: &Permit,
+    record: &Record,
+    watch: &Watch,
+) -> Result<Option<Moment>, Ended> {
+    let (worker, gate) = (&record.worker, &routed.seat.gate);
+    let Some(settle) = worker.shared.settle else { return Ok(Some(permit.dispatched)) };
+    let deadline = record.arrived + routed.policy(|policy| policy.queue_timeout);
+    loop {
+        let changed = gate.changed();
+        let now = worker.now();
+        if permit.grant.slot.is_gone() {
+            return Ok(None);
+        }
+        let settled = gate.view().settled(settle);
+        if settled.is_some_and(|at| at <= now) {
+            record.note(|entry| entry.queue_wait = now.since(record.arrived));
+            return Ok(Some(now));
+        }
+        let span = settled.map_or(Duration::MAX, |at| at.since(now));
+        watch.until(deadline);
+        watch.mind_client(true);
+        match watch.over(tokio::time::timeout(span, changed)).await {
+            Ok(_) => {}
+            Err(Alarm::ClientGone) => return Err(Ended::ClientGone),
+            Err(Alarm::Deadline) => return Err(Ended::Refused(Refusal::QueueTimeout)),
+        }
+    }
+}
