@@ -306,11 +306,12 @@ impl Gates {
         let load = |slot: &Slot| EndpointLoad { uid: slot.uid.clone(), in_flight: slot.in_flight() };
         let loads = kept.listed.values().map(|listed| load(&listed.slot));
         let presumed = kept.listed.values().map(|listed| listed.slot.presumed_until()).max();
-        let presumed = presumed.filter(|until| *until > Moment::ZERO);
+        // It ends at a moment that is known, and nothing is news before.
+        let over = presumed.filter(|until| (Moment::from_micros(1)..=now).contains(until));
         Some(Reading {
             waiting: kept.gate.waiting_sums(),
             presumed: presumed.is_some_and(|until| until > now),
-            last_activity: presumed.map(|until| until.min(now).micros()),
+            last_activity: over.map(Moment::micros),
             hold: kept.answer(now),
             endpoints: loads.filter(|load| load.in_flight > 0).collect(),
             seen: kept.workload.version,

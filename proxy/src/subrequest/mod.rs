@@ -41,21 +41,14 @@ pub(crate) async fn decide(head: &Head, record: &mut Record, watch: &Watch) -> R
         Subject::Workload(id, place) => record.worker.find_workload(id, &place.routed_path()),
     };
     let mut routed = route_asked(found.ok_or(Refusal::NoRoute)?, record);
-    let permit = admitted(&mut routed, record, watch).await.map_err(no_wake_refused)?;
-    let mut go = permit;
-    go.let_through();
-    record.first_byte(&mut routed, &go);
+    let mut permit = match admitted(&mut routed, record, watch).await {
+        Err(Ended::Refused(refusal)) => return Err(Ended::Refused(refusal.asked())),
+        admitted => admitted?,
+    };
+    permit.let_through();
+    record.first_byte(&mut routed, &permit);
     record.let_through();
-    let replica = go.grant.slot.address;
-    Ok(Go { _permit: go, replica, cold: routed.wait.cold })
-}
-
-/// Where a replica sleeps, only Kaos itself could answer in its place: to say that a request may go would lose it.
-fn no_wake_refused(ended: Ended) -> Ended {
-    match ended {
-        Ended::Refused(Refusal::NoWake(..400)) => Ended::Refused(Refusal::NoWake(503)),
-        ended => ended,
-    }
+    Ok(Go { replica: permit.grant.slot.address, cold: routed.wait.cold, _permit: permit })
 }
 
 /// A place on a replica that others know of too.
