@@ -271,8 +271,8 @@ pub(crate) struct Permit {
     pub(crate) dispatched: Moment,
     /// It is in the sums of what runs.
     counted: bool,
-    /// For so much longer than it is held.
-    unseen: Duration,
+    /// It runs on when it isn't held any more.
+    unseen: bool,
     seat: Rc<Seat>,
     worker: Rc<Worker>,
 }
@@ -290,9 +290,11 @@ impl Permit {
     /// Its request goes to a replica past us, and nobody will tell when it ends.
     pub(crate) fn let_through(&mut self) {
         if self.counted {
-            let time = self.seat.gate.view().workload.policy.gate_request_time;
-            self.grant.slot.presume(self.worker.now() + time);
-            self.unseen = UNSEEN;
+            let gate = &self.seat.gate;
+            let until = self.worker.now() + gate.view().workload.policy.gate_request_time;
+            gate.presumed.extend(until);
+            self.grant.slot.presumed.extend(until);
+            self.unseen = true;
         }
     }
 
@@ -306,7 +308,8 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.port.active.set(self.port.active.get() - 1);
         if self.counted {
-            self.seat.ledger.released(self.worker.now(), self.unseen);
+            let now = self.worker.now();
+            self.seat.ledger.released(now, if self.unseen { now + UNSEEN } else { now });
         }
     }
 }
@@ -376,7 +379,7 @@ fn permit(routed: &mut Routed, record: &Record, grant: Grant, now: Moment) -> Pe
         routed.seat.ledger.dispatched(now);
     }
     let (seat, worker) = (routed.seat.clone(), record.worker.clone());
-    Permit { grant, port, dispatched: now, counted, unseen: Duration::ZERO, seat, worker }
+    Permit { grant, port, dispatched: now, counted, unseen: false, seat, worker }
 }
 
 /// The steps of the start that a wait from `began` to `now` was for, if the replica became ready meanwhile.

@@ -14,6 +14,7 @@ use crate::http1::{request as reader, respond};
 use crate::http2::request::head as read_stream;
 use crate::mux::{Limits, Mux, Role};
 use crate::proxy_protocol;
+use crate::subrequest::Subject;
 use crate::upstream::answer as answers;
 use crate::upstream::send::{self, Hop};
 
@@ -27,6 +28,9 @@ pub fn request(bytes: &[u8]) {
     let Ok(Some(used)) = reader::read(bytes, &mut head, LARGEST) else { return };
     assert!(used <= LARGEST && head.routed_host().is_some() && head.routed_path().starts_with('/'));
     one_request(&head);
+    if let Ok(Subject::Place(asked) | Subject::Workload(_, asked)) = Subject::of(&head) {
+        assert!(asked.routed_path().starts_with('/'));
+    }
     body(head.body, bytes.get(used..).unwrap_or_default());
 }
 

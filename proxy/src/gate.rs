@@ -8,6 +8,7 @@
 mod queue;
 #[cfg(any(test, feature = "bench"))]
 pub(crate) mod sample;
+mod ticket;
 mod view;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
@@ -17,12 +18,13 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use kaos_core::pick::{pick, release_limit};
 use kaos_core::{Moment, Sums, WorkloadId};
-use tokio::sync::futures::Notified;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use crate::refuse::Refusal;
-use crate::slot::{Kind, Padded, Slot};
+use crate::slot::{Padded, Slot};
+use crate::subrequest::{Presumed, Settling};
 use queue::{Queue, Waiter};
+use ticket::{Ticket, TurnedAway};
 
 pub(crate) use queue::ANNOUNCE_AGAIN;
 pub(crate) use view::{Starts, View};
@@ -61,8 +63,9 @@ pub(crate) struct Gate {
     queue: Mutex<Queue>,
     bytes: Arc<QueueBytes>,
     origin: Instant,
-    /// Told when the picture changes.
-    changed: Notify,
+    /// Requests that went to its replicas past us, to whichever.
+    pub(crate) presumed: Presumed,
+    pub(crate) settling: Settling,
 }
 
 /// On which terms a request is admitted.
@@ -84,54 +87,18 @@ pub(crate) struct Grant {
     gate: Arc<Gate>,
 }
 
+/// Grants that nobody took, each on the terms under which it was made.
+#[derive(Debug, Default)]
+struct Unclaimed {
+    own: Option<Grant>,
+    asked: Option<Grant>,
+}
+
 impl Drop for Grant {
     fn drop(&mut self) {
         self.slot.give();
         if self.gate.waiting() > 0 {
             self.gate.release();
-        }
-    }
-}
-
-/// A place in the queue was refused.
-#[derive(Debug)]
-pub(crate) struct TurnedAway {
-    pub(crate) refusal: Refusal,
-    /// Whether the control line should hear of it at once.
-    pub(crate) announce: bool,
-}
-
-/// A place in the queue. Left when dropped.
-#[derive(Debug)]
-pub(crate) struct Ticket {
-    gate: Arc<Gate>,
-    arrival: u64,
-    answer: oneshot::Receiver<Result<Grant, Refusal>>,
-    /// Whether the control line should hear of it at once.
-    pub(crate) announce: bool,
-    /// It wakes nothing: the control line hears nothing of it.
-    no_wake: bool,
-    has_left: bool,
-}
-
-impl Ticket {
-    /// Waits for a slot, or for the reason why there is none.
-    pub(crate) async fn wait(&mut self) -> Result<Grant, Refusal> {
-        (&mut self.answer).await.unwrap_or(Err(Refusal::NoEndpoint))
-    }
-
-    /// Gives the place up. Returns whether nobody waits any more, of which the control line should hear at once: it adds
-    /// what other proxies say to what this one said last.
-    pub(crate) fn leave(mut self) -> bool {
-        self.has_left = true;
-        self.gate.leave(self.arrival) && !self.no_wake
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if !self.has_left {
-            self.gate.leave(self.arrival);
         }
     }
 }
@@ -146,7 +113,8 @@ impl Gate {
             queue: Mutex::default(),
             bytes,
             origin,
-            changed: Notify::new(),
+            presumed: Presumed::default(),
+            settling: Settling::default(),
         }
     }
 
@@ -162,12 +130,7 @@ impl Gate {
     /// Swaps the picture. Call [`Gate::settle`] after the slots were opened and closed.
     pub(crate) fn show(&self, view: View) {
         self.view.store(Arc::new(view));
-        self.changed.notify_waiters();
-    }
-
-    /// Ready when the picture has changed since this was called.
-    pub(crate) fn changed(&self) -> Notified<'_> {
-        self.changed.notified()
+        self.settling.tell();
     }
 
     /// Requests that wait.
@@ -308,15 +271,15 @@ impl Gate {
         drop(unclaimed);
     }
 
-    /// Returns the grant that nobody took, if there is one: dropping it takes the lock, so the caller gives that back first.
-    fn hand_out(self: &Arc<Self>, queue: &mut Queue, now: Moment) -> Option<Grant> {
+    /// Returns the grants that nobody took: dropping one takes the lock, so the caller gives that back first.
+    fn hand_out(self: &Arc<Self>, queue: &mut Queue, now: Moment) -> Unclaimed {
         // Slots given back before those who wait were counted are seen from here on.
         fence(Ordering::SeqCst);
         let view = self.view.load();
         let policy = &view.workload.policy;
         let stuck = queue.stuck_since.map_or(Duration::ZERO, |since| now.since(since));
         let limit = release_limit(policy.container_concurrency, policy.slots(), stuck);
-        let mut unclaimed: Option<Grant> = None;
+        let mut unclaimed = Unclaimed::default();
         while let Some(first) = queue.waiters.first_entry() {
             let Terms { passed, asked, .. } = first.get().terms;
             let (slots, limit) = match view.owners.is_empty() {
@@ -332,17 +295,17 @@ impl Gate {
                 continue;
             }
             let turn = queue.arrivals as usize;
-            // A place at another proxy is none for who doesn't go there.
-            let own = unclaimed.take_if(|grant| !asked || grant.slot.kind != Kind::Proxy);
-            let Some(grant) = own.or_else(|| self.take(slots, limit, now, turn)) else {
+            // What was given without a limit, or at another proxy, isn't for who goes by other terms.
+            let spare = if asked { &mut unclaimed.asked } else { &mut unclaimed.own };
+            let Some(grant) = spare.take().or_else(|| self.take(slots, limit, now, turn)) else {
                 let coming = view.workload.replicas.starting > 0 || view.slots.is_empty();
                 queue.stuck_since = if coming { None } else { queue.stuck_since.or(Some(now)) };
-                return unclaimed;
+                break;
             };
-            let Some((_, waiter)) = queue.waiters.pop_first() else { return Some(grant) };
+            let waiter = first.remove();
             self.left(queue, &waiter, now);
             if let Err(Ok(grant)) = waiter.answer.send(Ok(grant)) {
-                unclaimed = Some(grant);
+                *spare = Some(grant);
             }
         }
         unclaimed

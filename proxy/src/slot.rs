@@ -9,6 +9,7 @@ use kaos_core::snapshot::StartTimes;
 use kaos_core::{EndpointUid, Moment};
 
 use crate::first::First;
+use crate::subrequest::Presumed;
 
 /// A replica whose limit is nobody else's business.
 pub(crate) const WHOLE: u32 = u32::MAX;
@@ -52,8 +53,8 @@ pub(crate) struct Slot {
     first: Mutex<Option<(First, Moment)>>,
     /// Since when the platform calls it ready, and leads others to it (microseconds).
     listed: AtomicU64,
-    /// Requests that were let through to it are presumed to be in flight until this moment (microseconds).
-    presumed_until: AtomicU64,
+    /// Requests that were let through to it.
+    pub(crate) presumed: Presumed,
 }
 
 /// It isn't listed.
@@ -85,7 +86,7 @@ impl Slot {
             doubted_until: AtomicU64::new(0),
             first: Mutex::default(),
             listed: AtomicU64::new(UNLISTED),
-            presumed_until: AtomicU64::new(0),
+            presumed: Presumed::default(),
         }
     }
 
@@ -117,17 +118,6 @@ impl Slot {
     pub(crate) fn listed(&self) -> Option<Moment> {
         let since = self.listed.load(Ordering::Relaxed);
         (since != UNLISTED).then(|| Moment::from_micros(since))
-    }
-
-    /// Requests that nobody tells the end of are presumed to be in flight on it until then. Said by who holds a place on it:
-    /// before that is given back, so that whoever counts places sees one or the other.
-    pub(crate) fn presume(&self, until: Moment) {
-        self.presumed_until.fetch_max(until.micros(), Ordering::SeqCst);
-    }
-
-    /// Until when requests are presumed to be in flight on it; the beginning of time if none ever were.
-    pub(crate) fn presumed_until(&self) -> Moment {
-        Moment::from_micros(self.presumed_until.load(Ordering::SeqCst))
     }
 
     /// Takes a place on it, if there is one below `limit` (0: no limit) and it is open.
@@ -169,15 +159,16 @@ impl Slot {
         self.share.store(share, Ordering::Relaxed);
     }
 
-    /// It will never be sent anything again: its connections may be closed.
+    /// It will never be sent anything again: its connections may be closed. Who lets a request through to it presumes that, and
+    /// then looks whether it has gone; who counts replicas does the reverse.
     pub(crate) fn set_gone(&self) {
         self.set_open(false);
-        self.gone.store(true, Ordering::Release);
+        self.gone.store(true, Ordering::SeqCst);
         self.drop_first();
     }
 
     pub(crate) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
+        self.gone.load(Ordering::SeqCst)
     }
 
     /// A connection to it failed: let it be for 20 ms, twice as long each time in a row, at most a second, spread by

@@ -305,12 +305,12 @@ impl Gates {
         let kept = self.told(key)?;
         let load = |slot: &Slot| EndpointLoad { uid: slot.uid.clone(), in_flight: slot.in_flight() };
         let loads = kept.listed.values().map(|listed| load(&listed.slot));
-        let presumed = kept.listed.values().map(|listed| listed.slot.presumed_until()).max();
+        let presumed = kept.gate.presumed.until();
         // It ends at a moment that is known, and nothing is news before.
-        let over = presumed.filter(|until| (Moment::from_micros(1)..=now).contains(until));
+        let over = (presumed > Moment::ZERO && presumed <= now).then_some(presumed);
         Some(Reading {
             waiting: kept.gate.waiting_sums(),
-            presumed: presumed.is_some_and(|until| until > now),
+            presumed: presumed > now,
             last_activity: over.map(Moment::micros),
             hold: kept.answer(now),
             endpoints: loads.filter(|load| load.in_flight > 0).collect(),

@@ -155,6 +155,21 @@ fn before_the_last_is_over_not_all_replicas_go() {
 }
 
 #[test]
+fn what_is_presumed_outlives_the_replica_that_was_named() {
+    let mut rig = Rig::asked(&[LONG], None);
+    let (one, other) = (Replica::hello(), Replica::hello());
+    rig.add("one", one.address);
+    may_go(&rig.connect_to_gate().get(ASK), &one);
+    // A Service may have led it to another.
+    rig.add("other", other.address);
+    rig.remove("one");
+    rig.hold(hold("all", Targets::All));
+    let reading = reported(&mut rig, |reading| state(reading).is_some());
+    assert_eq!((state(&reading), reading.presumed), (Some(HoldState::Draining), true));
+    rig.finish();
+}
+
+#[test]
 fn others_get_time_to_hear_of_a_replica() {
     let settle = Duration::from_millis(300);
     let mut rig = Rig::asked(&[], Some(settle));
@@ -230,6 +245,22 @@ fn it_waits_no_longer_than_a_request_would() {
     let failed = first.get(ASK);
     failed.is_problem(503, "start-failed");
     assert!(failed.field("retry-after").unwrap().parse::<u64>().unwrap() > 3000);
+    rig.finish();
+}
+
+#[test]
+fn no_more_are_held_than_may_wait() {
+    let mut rig = Rig::asked(&[("queue-limit", "1")], Some(HOUR));
+    let first = asking(&rig);
+    until("it waits", || rig.waiting() == 1);
+    rig.add("a", Replica::hello().address);
+    until("it is held", || rig.in_flight() == 1);
+    rig.connect_to_gate().get(ASK).is_problem(503, "queue-full");
+    drop(first);
+    until("who leaves is held no more", || rig.in_flight() == 0);
+    let next = asking(&rig);
+    until("there is room for another", || rig.in_flight() == 1);
+    drop(next);
     rig.finish();
 }
 

@@ -29,7 +29,7 @@ pub(super) fn proxy(name: &str, site: Site<'_>) -> String {
             "    location = /_kaos {\n      internal;\n      proxy_pass http://k/_kaos/gate/host$request_uri;\n      \
              proxy_method GET;\n      proxy_pass_request_body off;\n      proxy_http_version 1.1;\n      \
              proxy_set_header Connection \"\";\n      proxy_set_header Content-Length \"\";\n      \
-             proxy_set_header Host $http_host;\n    }\n"
+             proxy_set_header Host $host;\n    }\n"
                 .to_owned(),
             format!("  upstream k {{ server {asks}; keepalive 1024; keepalive_requests 100000000; }}\n"),
         ]

@@ -147,3 +147,25 @@ fn the_last_of_a_burst_are_found_by_looking() {
     assert_eq!(gate.has_grown(now), None);
     is_empty(&gate, &slots);
 }
+
+/// One that is asked for takes a place beyond the limit: if nobody is there any more to take it, it is none of those that are
+/// kept to the limit.
+#[test]
+fn a_place_without_a_limit_goes_to_nobody_who_has_one() {
+    let (gate, slots) = sample::gate(1, 1);
+    let now = gate.now();
+    let enter = |terms| gate.enter(now, Moment::NEVER, 1, terms).unwrap();
+    let full = gate.admit(now, 0, Terms::default()).unwrap();
+    slots[0].set_open(false);
+    let mut gone = enter(Terms { asked: true, ..Terms::default() });
+    gone.answer.close();
+    let mut next = enter(Terms::default());
+    slots[0].set_open(true);
+    gate.settle();
+    assert_eq!((gate.waiting(), slots[0].in_flight()), (1, 1));
+    drop(full);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    drop(runtime.block_on(next.wait()).unwrap());
+    drop((gone, next));
+    is_empty(&gate, &slots);
+}

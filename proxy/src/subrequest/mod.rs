@@ -7,6 +7,7 @@
 //! Nothing here is touched by requests that come to be forwarded.
 
 mod subject;
+mod unseen;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,7 +19,9 @@ use crate::head::Head;
 use crate::ledger::Phases;
 use crate::refuse::{Ended, Refusal};
 use crate::rounds::{Alarm, Watch};
-use subject::Subject;
+
+pub(crate) use subject::Subject;
+pub(crate) use unseen::{Presumed, Settling};
 
 /// The request may go.
 pub(crate) struct Go {
@@ -41,30 +44,33 @@ pub(crate) async fn decide(head: &Head, record: &mut Record, watch: &Watch) -> R
         Subject::Workload(id, place) => record.worker.find_workload(id, &place.routed_path()),
     };
     let mut routed = route_asked(found.ok_or(Refusal::NoRoute)?, record);
-    let mut permit = match admitted(&mut routed, record, watch).await {
+    let permit = match admitted(&mut routed, record, watch).await {
         Err(Ended::Refused(refusal)) => return Err(Ended::Refused(refusal.asked())),
         admitted => admitted?,
     };
-    permit.let_through();
     record.first_byte(&mut routed, &permit);
     record.let_through();
     Ok(Go { replica: permit.grant.slot.address, cold: routed.wait.cold, _permit: permit })
 }
 
-/// A place on a replica that others know of too.
+/// A place on a replica that others know of too, for a request that is let through to it.
 async fn admitted(routed: &mut Routed, record: &Record, watch: &Watch) -> Result<Permit, Ended> {
     loop {
-        let permit = admit(routed, record, watch, || 0).await?;
-        if let Some(settled) = settled(routed, &permit, record, watch).await? {
-            if let Some((span, _)) = &mut routed.wait.cold {
-                *span += settled.since(permit.dispatched);
-            }
-            return Ok(permit);
+        let mut permit = admit(routed, record, watch, || 0).await?;
+        let Some(settled) = settled(routed, &permit, record, watch).await? else { continue };
+        permit.let_through();
+        // Of one that has gone who holds the others doesn't look: what was presumed too late for that isn't let through.
+        if permit.grant.slot.is_gone() {
+            continue;
         }
+        if let Some((span, _)) = &mut routed.wait.cold {
+            *span += settled.since(permit.dispatched);
+        }
+        return Ok(permit);
     }
 }
 
-/// Waits until the one who asks can be expected to know of a replica that is ready. `None`: it is gone before.
+/// Waits until the one who asks can be expected to know of a replica that is ready: until when. `None`: it is gone before.
 async fn settled(
     routed: &Routed,
     permit: &Permit,
@@ -73,9 +79,11 @@ async fn settled(
 ) -> Result<Option<Moment>, Ended> {
     let (worker, gate) = (&record.worker, &routed.seat.gate);
     let Some(settle) = worker.shared.settle else { return Ok(Some(permit.dispatched)) };
-    let deadline = record.arrived + routed.policy(|policy| policy.queue_timeout);
+    let (limit, most) = routed.policy(|policy| (policy.queue_limit, policy.queue_timeout));
+    let deadline = record.arrived + most;
+    let mut held = None;
     loop {
-        let changed = gate.changed();
+        let changed = gate.settling.changed();
         let now = worker.now();
         if permit.grant.slot.is_gone() {
             return Ok(None);
@@ -84,6 +92,11 @@ async fn settled(
         if settled.is_some_and(|at| at <= now) {
             record.note(|entry| entry.queue_wait = now.since(record.arrived));
             return Ok(Some(now));
+        }
+        if held.is_none() {
+            // As many as may wait for the replica.
+            held = gate.settling.enter(limit);
+            held.as_ref().ok_or_else(|| Refusal::QueueFull(gate.view().start_span()))?;
         }
         let span = settled.map_or(Duration::MAX, |at| at.since(now));
         watch.until(deadline);

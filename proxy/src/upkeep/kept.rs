@@ -119,8 +119,8 @@ impl Kept {
         let covered = || slots().filter(|slot| hold.targets.cover(&slot.uid));
         // What was let through past us may be at any replica: while that is presumed, not all go. Which of several it is at
         // isn't known, so for some of them the platform's way to end them has to do.
-        let presumed = |slot: &Slot| hold.targets == Targets::All && slot.presumed_until() > now;
-        let idle = |slot: &&Arc<Slot>| slot.in_flight() == 0 && !presumed(slot);
+        let presumed = || hold.targets == Targets::All && self.gate.presumed.until() > now;
+        let idle = |slot: &&Arc<Slot>| slot.in_flight() == 0 && !presumed();
         let empty: Vec<EndpointUid> = covered().filter(idle).map(|slot| slot.uid.clone()).collect();
         let (id, state) = self.lease.answer(now, empty.len() == covered().count())?;
         let empty = if state == HoldState::Expired { Vec::new() } else { empty };

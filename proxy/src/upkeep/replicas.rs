@@ -25,6 +25,6 @@ impl Replicas {
     /// What a replica has in flight at `now`, also one that isn't listed any more; with one more where some are presumed to be.
     pub(crate) fn in_flight(&self, uid: &EndpointUid, now: Moment) -> u32 {
         let slot = self.known().get(uid).and_then(Weak::upgrade);
-        slot.map_or(0, |slot| slot.in_flight() + u32::from(slot.presumed_until() > now))
+        slot.map_or(0, |slot| slot.in_flight() + u32::from(slot.presumed.until() > now))
     }
 }
