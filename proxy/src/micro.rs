@@ -88,7 +88,7 @@ impl Metering {
         self.now += 100;
         let [begun, over] = [self.now, self.now + 50].map(Moment::from_micros);
         self.ledger.dispatched(begun);
-        self.ledger.released(over);
+        self.ledger.released(over, over);
         self.ledger.ended(200, Duration::from_micros(50));
     }
 }
