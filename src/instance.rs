@@ -23,6 +23,9 @@ pub(crate) struct Instance {
     /// Where requests are taken over TLS, if they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) listen_tls: Option<SocketAddr>,
+    /// Where other proxies ask whether a request may go, if they may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) listen_gate: Option<SocketAddr>,
     /// Where it is asked.
     pub(crate) admin: SocketAddr,
     /// Where this user gives it orders, if it takes any.
@@ -39,12 +42,14 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// This process, that takes no orders, is asked at `admin`, and takes requests at `listen`: without TLS, and over it.
-    pub(crate) fn new(listen: [Option<SocketAddr>; 2], admin: SocketAddr, clock: &Clock) -> Self {
-        let [listen, listen_tls] = listen;
+    /// This process, that takes no orders, is asked at `admin`, and takes requests at `listen`: without TLS, over it, and those
+    /// of other proxies that only ask.
+    pub(crate) fn new(listen: [Option<SocketAddr>; 3], admin: SocketAddr, clock: &Clock) -> Self {
+        let [listen, listen_tls, listen_gate] = listen;
         Instance {
             listen,
             listen_tls,
+            listen_gate,
             admin,
             control: None,
             pid: std::process::id(),
@@ -179,6 +184,7 @@ mod tests {
         let instance = Instance {
             listen: Some(address),
             listen_tls: None,
+            listen_gate: None,
             admin: address,
             control: None,
             pid: 7,

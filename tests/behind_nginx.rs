@@ -5,13 +5,13 @@
 
 mod support;
 
-use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use support::certificate::{Made, made};
+use support::nginx::Nginx;
 use support::{Kaos, Reply, eventually, raw};
 
 const HOST: &str = "shop.localhost";
@@ -49,88 +49,40 @@ fn application(flags: &[&str]) -> Kaos {
     Kaos::up_in(dir, &[&["--name", "shop"], flags, &command].concat())
 }
 
-/// A running nginx that ends TLS and passes everything on. Killed when dropped.
-struct Nginx {
-    child: Child,
-    address: SocketAddr,
+/// An nginx that ends TLS and passes everything on.
+struct Front {
+    nginx: Nginx,
     certificate: Made,
-    _dir: tempfile::TempDir,
 }
 
-impl Nginx {
-    fn before(kaos: &Kaos) -> Nginx {
+impl Front {
+    fn before(kaos: &Kaos) -> Front {
         let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name);
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        let (chain, key) = (at("tls.crt"), at("tls.key"));
         let certificate = made(HOST, 4000);
-        certificate.write(&at("tls.crt"), &at("tls.key"));
-        // A port that is free may be another's a moment later: nginx can't be told to take any.
-        for _ in 0..16 {
-            let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            fs::write(at("nginx.conf"), configuration(dir.path(), address, kaos.listen)).unwrap();
-            let mut child = nginx(dir.path());
-            let has_begun = eventually("nginx listens, or ends", || {
-                let ended = child.try_wait().unwrap().is_some();
-                // Written once its ports are bound.
-                let pid = fs::read_to_string(at("nginx.pid")).unwrap_or_default();
-                (ended || pid.trim() == child.id().to_string()).then_some(!ended)
-            });
-            if has_begun {
-                return Nginx { child, address, certificate, _dir: dir };
-            }
-            let said = fs::read_to_string(at("nginx.log")).unwrap();
-            assert!(said.contains("Address already in use"), "{said}");
-        }
-        panic!("no port stays free");
+        certificate.write(Path::new(&chain), Path::new(&key));
+        let kaos = kaos.listen;
+        Front { nginx: Nginx::start(dir, |address| server(address, &chain, &key, kaos)), certificate }
     }
 
     /// The answer to a client at the address `from`, which says `fields` too.
     fn get(&self, from: [u8; 4], fields: &str) -> Reply {
         let request = format!("GET /cart HTTP/1.1\r\nHost: {HOST}\r\n{fields}Connection: close\r\n\r\n");
-        self.certificate.ask(connect(from, self.address), HOST, &request).unwrap()
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        // Its worker ends with it.
-        support::signal(self.child.id(), "TERM");
-        let _ = self.child.wait();
+        self.certificate.ask(connect(from, self.nginx.address), HOST, &request).unwrap()
     }
 }
 
 /// As nginx's own documentation has it.
-fn configuration(dir: &Path, address: SocketAddr, kaos: SocketAddr) -> String {
-    let dir = dir.display();
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("  {kind}_temp_path {dir}/{kind};\n"))
-        .concat();
-    let user = if rustix::process::geteuid().is_root() { "user root;\n" } else { "" };
+fn server(address: SocketAddr, chain: &str, key: &str, kaos: SocketAddr) -> String {
     format!(
-        "{user}daemon off;\nworker_processes 1;\npid {dir}/nginx.pid;\nerror_log stderr warn;\n\
-         events {{ worker_connections 64; }}\n\
-         http {{\n  access_log off;\n{temporary}  server {{\n    listen {address} ssl;\n    \
-         ssl_certificate {dir}/tls.crt;\n    ssl_certificate_key {dir}/tls.key;\n    location / {{\n      \
-         proxy_pass http://{kaos};\n      proxy_http_version 1.1;\n      proxy_set_header Connection \"\";\n      \
-         proxy_set_header Host $host;\n      proxy_set_header X-Forwarded-Host $host;\n      \
+        "  server {{\n    listen {address} ssl;\n    ssl_certificate {chain};\n    ssl_certificate_key {key};\n    \
+         location / {{\n      proxy_pass http://{kaos};\n      proxy_http_version 1.1;\n      \
+         proxy_set_header Connection \"\";\n      proxy_set_header Host $host;\n      \
+         proxy_set_header X-Forwarded-Host $host;\n      \
          proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n      \
-         proxy_set_header X-Forwarded-Proto $scheme;\n    }}\n  }}\n}}\n"
+         proxy_set_header X-Forwarded-Proto $scheme;\n    }}\n  }}\n"
     )
-}
-
-fn nginx(dir: &Path) -> Child {
-    // Debian has it where only root looks.
-    let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
-    let log = File::create(dir.join("nginx.log")).unwrap();
-    Command::new("env")
-        .arg("nginx")
-        .env("PATH", path)
-        .args(["-e", "stderr", "-c"])
-        .arg(dir.join("nginx.conf"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .unwrap()
 }
 
 /// A connection of a client at `from`.
@@ -156,7 +108,7 @@ fn warnings(kaos: &Kaos) -> usize {
 #[test]
 fn behind_a_trusted_nginx_the_application_sees_its_client_and_https() {
     let kaos = application(&["--trusted-proxies", "127.0.0.1/32"]);
-    let nginx = Nginx::before(&kaos);
+    let nginx = Front::before(&kaos);
     for _ in 0..3 {
         let reply = nginx.get(CLIENT, "");
         assert_eq!((reply.status, reply.header("location")), (200, None), "{}", reply.text());
@@ -196,7 +148,7 @@ fn behind_a_trusted_nginx_the_application_sees_its_client_and_https() {
 #[test]
 fn behind_an_nginx_that_isnt_trusted_every_answer_leads_back_and_kaos_says_why() {
     let kaos = application(&[]);
-    let nginx = Nginx::before(&kaos);
+    let nginx = Front::before(&kaos);
     for _ in 0..3 {
         let reply = nginx.get(CLIENT, "");
         let place = format!("https://{HOST}/cart");

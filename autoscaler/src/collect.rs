@@ -85,7 +85,7 @@ pub enum Use {
 /// All proxies together, of one workload, at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Total {
-    /// Requests that hold a slot.
+    /// Requests that hold a slot, and one for each proxy that presumes some to be in flight: so many at least.
     pub running: u64,
     /// Requests that wait.
     pub waiting: u64,
@@ -313,7 +313,9 @@ impl Collect {
     pub fn total(&self, id: &WorkloadId) -> Total {
         let mut total = Total::default();
         for share in self.totals.get(id).into_iter().flatten() {
-            total.running = total.running.saturating_add(share.reading.running.open());
+            let presumed = u64::from(share.reading.presumed);
+            total.running =
+                total.running.saturating_add(share.reading.running.open()).saturating_add(presumed);
             total.waiting = total.waiting.saturating_add(share.reading.waiting.open());
             total.last_activity = total.last_activity.max(share.active);
         }

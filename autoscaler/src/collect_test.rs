@@ -107,6 +107,24 @@ fn the_integral_is_exact_whenever_it_is_asked_for() {
 }
 
 #[test]
+fn what_is_presumed_to_run_keeps_awake_and_is_no_load() {
+    let mut collect = Collect::default();
+    collect.heard(&report("a", 1, 1, 0.0, Sums::default()), at(0.0));
+    // One that was let through at 0.2 s, and counts for half a second.
+    let mut sums = Sums::default();
+    sums.start(SECOND / 5);
+    sums.finish(SECOND * 7 / 10);
+    let mut through = report("a", 1, 2, 0.3, sums);
+    through.workloads[0].1.presumed = true;
+    assert_eq!(collect.heard(&through, at(0.3)), Use::News(vec![shop()]));
+    assert_eq!(collect.total(&shop()).running, 1);
+    assert_eq!(collect.flow(&shop(), at(1.0)), Flow { micros: 500_000, arrivals: 1 });
+    assert_eq!(collect.flow(&shop(), at(30.0)), Flow::default());
+    collect.heard(&report("a", 1, 3, 30.0, sums), at(30.0));
+    assert_eq!(collect.total(&shop()).running, 0);
+}
+
+#[test]
 fn sums_wrap_without_harm() {
     let mut collect = Collect::default();
     let near = Sums { started: u64::MAX, finished: u64::MAX, started_at: u64::MAX - 5, finished_at: 9 };

@@ -16,7 +16,7 @@ use crate::certificate::Certificate;
 use crate::ready::free_address;
 use crate::upstream::Upstream;
 
-pub(crate) use kaos::{Ability, function, held};
+pub(crate) use kaos::{Ability, function, gate, held};
 
 /// Where a proxy listens for each kind of work.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,8 @@ pub(crate) struct Site<'a> {
     pub(crate) upstream: &'a Upstream,
     pub(crate) certificate: &'a Certificate,
     pub(crate) folder: &'a Path,
+    /// Where Kaos is asked before a request goes on, if it is.
+    pub(crate) asks: Option<SocketAddr>,
 }
 
 /// A configuration as it is started.

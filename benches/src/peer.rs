@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::case::{Case, Work};
 use crate::certificate::{Certificate, HOST};
-use crate::configure::{Ability, Kind, Places, Site, configure};
+use crate::configure::{Ability, Kind, Places, Site, configure, gate};
 use crate::core::Urgent;
 use crate::installed::{self, Program};
 use crate::load::{Target, beside, try_once};
@@ -27,6 +27,10 @@ pub(crate) enum Peer {
     Haproxy,
     /// Envoy, one worker.
     Envoy,
+    /// nginx that asks Kaos's gate before it forwards; the CPU of both.
+    NginxGate,
+    /// Envoy that asks Kaos's gate before it forwards; the CPU of both.
+    EnvoyGate,
     /// Caddy, one thread.
     Caddy,
     /// No proxy: what the load and the upstream can do.
@@ -40,6 +44,8 @@ pub(crate) struct Candidate {
     /// Who it is in tables.
     pub(crate) name: String,
     pub(crate) program: Option<Program>,
+    /// The build of Kaos that it asks first, if it asks.
+    pub(crate) gate: Option<PathBuf>,
 }
 
 /// Who is there of those that are asked for, and who isn't, with how to get it.
@@ -48,7 +54,8 @@ pub(crate) fn find(arguments: &Arguments, folder: &Path) -> (Vec<Candidate>, Vec
     for peer in &arguments.peers {
         let (name, programs) = match peer {
             Peer::Direct => {
-                candidates.push(Candidate { peer: *peer, name: "direct".into(), program: None });
+                let name = "direct".into();
+                candidates.push(Candidate { peer: *peer, name, program: None, gate: None });
                 continue;
             }
             Peer::Kaos => (
@@ -56,6 +63,8 @@ pub(crate) fn find(arguments: &Arguments, folder: &Path) -> (Vec<Candidate>, Vec
                 kaos_paths(arguments).into_iter().map(|path| installed::look(path, "version")).collect(),
             ),
             Peer::Nginx => ("nginx", installed::find_all("nginx", "-v", folder)),
+            Peer::NginxGate => ("nginx and gate", installed::find_all("nginx", "-v", folder)),
+            Peer::EnvoyGate => ("envoy and gate", installed::find_all("envoy", "--version", folder)),
             Peer::Haproxy => ("haproxy", installed::find_all("haproxy", "-v", folder)),
             Peer::Envoy => ("envoy", installed::find_all("envoy", "--version", folder)),
             Peer::Caddy => ("caddy", installed::find_all("caddy", "version", folder)),
@@ -63,7 +72,8 @@ pub(crate) fn find(arguments: &Arguments, folder: &Path) -> (Vec<Candidate>, Vec
         if programs.is_empty() {
             let how = match peer {
                 Peer::Kaos => "cargo build --profile dist -p kaos, or --kaos PATH".to_owned(),
-                Peer::Envoy => "benches/peers.sh".to_owned(),
+                Peer::Envoy | Peer::EnvoyGate => "benches/peers.sh".to_owned(),
+                Peer::NginxGate => "apt-get install nginx".to_owned(),
                 _ => format!("apt-get install {name}, and for a newer one benches/peers.sh"),
             };
             missing.push(format!("{name} is missing: {how}"));
@@ -71,7 +81,10 @@ pub(crate) fn find(arguments: &Arguments, folder: &Path) -> (Vec<Candidate>, Vec
         candidates.extend(programs.into_iter().map(|program| {
             let version =
                 if *peer == Peer::Kaos { build(arguments, &program) } else { program.number.clone() };
-            Candidate { peer: *peer, name: format!("{name} {version}").trim().into(), program: Some(program) }
+            let gate = matches!(peer, Peer::NginxGate | Peer::EnvoyGate);
+            let gate = gate.then(|| kaos_paths(arguments).into_iter().next().unwrap_or_default());
+            let name = format!("{name} {version}").trim().into();
+            Candidate { peer: *peer, name, program: Some(program), gate }
         }));
     }
     (candidates, missing)
@@ -114,6 +127,8 @@ pub(crate) struct Proxy {
     grpc_host: &'static str,
     process: Option<Process>,
     workers: bool,
+    /// The Kaos that it asks first.
+    gate: Option<Process>,
 }
 
 impl Proxy {
@@ -126,9 +141,9 @@ impl Proxy {
         let kind = match candidate.peer {
             Peer::Direct => return Ok((Proxy::direct(stage.upstream), Vec::new())),
             Peer::Kaos => return start_kaos(candidate, works, stage),
-            Peer::Nginx => Kind::Nginx,
+            Peer::Nginx | Peer::NginxGate => Kind::Nginx,
             Peer::Haproxy => Kind::Haproxy,
-            Peer::Envoy => Kind::Envoy,
+            Peer::Envoy | Peer::EnvoyGate => Kind::Envoy,
             Peer::Caddy => Kind::Caddy,
         };
         Ok((start(candidate, kind, stage)?, Vec::new()))
@@ -145,6 +160,7 @@ impl Proxy {
             grpc_host: HOST,
             process: None,
             workers: false,
+            gate: None,
         }
     }
 
@@ -171,16 +187,19 @@ impl Proxy {
         }
     }
 
-    /// The CPU that it has used: with nginx's workers, without Kaos's replicas.
+    /// The CPU that it has used: with nginx's workers and the Kaos that is asked, without Kaos's replicas.
     pub(crate) fn cpu(&self) -> Cpu {
-        self.process.as_ref().map_or(Cpu::default(), |process| Cpu::used(process.id(), self.workers))
+        let own = self.process.as_ref().map(|process| Cpu::used(process.id(), self.workers));
+        let gate = self.gate.as_ref().map(|process| Cpu::used(process.id(), false));
+        own.into_iter().chain(gate).fold(Cpu::default(), Cpu::plus)
     }
 
     /// Lets it and this thread go first on their cores, for what is measured in milliseconds.
     pub(crate) fn hurry(&self) -> Urgent {
         let own = self.process.as_ref().map(Process::id);
         let workers = own.filter(|_| self.workers).map(children).unwrap_or_default();
-        Urgent::new(own.into_iter().chain(workers).collect())
+        let gate = self.gate.as_ref().map(Process::id);
+        Urgent::new(own.into_iter().chain(workers).chain(gate).collect())
     }
 
     /// The most bytes of memory that it has had at once.
@@ -241,7 +260,9 @@ fn start(candidate: &Candidate, kind: Kind, stage: Stage<'_>) -> Result<Proxy, S
     let program = candidate.program.as_ref().ok_or("no program")?;
     let mut places = Places::free()?;
     let file = candidate.name.replace([' ', '/'], "-");
-    let made = configure(kind, &file, Site { places, upstream, certificate, folder })?;
+    let gate = candidate.gate.as_ref().map(|kaos| start_gate(kaos, &file, stage)).transpose()?;
+    let (gate, asks) = gate.unzip();
+    let made = configure(kind, &file, Site { places, upstream, certificate, folder, asks })?;
     let mut words = vec![program.path.to_string_lossy().into_owned()];
     words.extend(made.words);
     let command = words.join(" ");
@@ -263,7 +284,23 @@ fn start(candidate: &Candidate, kind: Kind, stage: Stage<'_>) -> Result<Proxy, S
         grpc_host: if matches!(kind, Kind::Kaos(_)) { "grpc.localhost" } else { HOST },
         process: Some(process),
         workers: made.workers,
+        gate,
     })
+}
+
+/// Starts the Kaos that `asker` asks first, and says where. Its replica is always there, and gets nothing from it.
+fn start_gate(kaos: &Path, asker: &str, stage: Stage<'_>) -> Result<(Process, SocketAddr), String> {
+    let (text, listen, asks) = gate(stage.upstream)?;
+    let (name, folder) = (format!("{asker}-kaos"), stage.folder.display());
+    let path = stage.folder.join(format!("{name}.toml"));
+    std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    let (kaos, path) = (kaos.to_string_lossy(), path.to_string_lossy());
+    let folders = ["XDG_STATE_HOME", "XDG_RUNTIME_DIR"].map(|name| format!("{name}={folder}"));
+    let words = ["env", &folders[0], &folders[1], &kaos, "up", "--config", &path];
+    let mut process = Process::start(&name, &core::pinned(stage.core, &words), stage.folder)?;
+    let ready = stage.upstream.path(stage.upstream.sizes[0]);
+    beside(|| wait_until_ready(&mut process, listen, &ready, stage.folder))??;
+    Ok((process, asks))
 }
 
 /// Says of each proxy why it doesn't do `case`; nothing of those that do.

@@ -80,11 +80,15 @@ impl Cpu {
         let mut sum = stat(pid).unwrap_or_default();
         if workers {
             for child in children(pid) {
-                let cpu = Cpu::used(child, true);
-                sum = Cpu { user: sum.user + cpu.user, system: sum.system + cpu.system };
+                sum = sum.plus(Cpu::used(child, true));
             }
         }
         sum
+    }
+
+    /// Both together.
+    pub(crate) fn plus(self, more: Cpu) -> Cpu {
+        Cpu { user: self.user + more.user, system: self.system + more.system }
     }
 
     /// Seconds since `before`: user, system.

@@ -1,7 +1,7 @@
 //! Where values stand in the manifests. Each edit names an object and a text that it has once.
 
 use super::values::{Setting, indented};
-use super::{CLASS, SYSTEM, VERSION, tls};
+use super::{CLASS, SYSTEM, VERSION, gate, tls};
 
 /// `before`, which the object has once, becomes `after`.
 pub(crate) struct Edit {
@@ -33,6 +33,9 @@ pub(crate) fn edits(table: &[Setting]) -> Vec<Edit> {
         grace(default(table, "proxy.terminationGracePeriodSeconds")),
         grace("{{ .Values.proxy.terminationGracePeriodSeconds }}"),
     ));
+    let listens =
+        format!("            {{{{- if .Values.gate }}}}\n{}            {{{{- end }}}}\n", gate::listens());
+    edits.push(edit(proxy, gate::ENV, gate::ENV.to_owned() + &listens));
     let service = ("Service", "kaos-proxy");
     let kind = "  {{- if ne .Values.service.type \"ClusterIP\" }}\n  type: {{ .Values.service.type }}\n  {{- end }}\n";
     let annotations = with("service.annotations", 2, "annotations:\n  {{- toYaml . | nindent 4 }}");
@@ -165,6 +168,11 @@ fn secure() -> Vec<Edit> {
         edit((kind, "kaos-proxy"), plain, after)
     })
     .collect()
+}
+
+/// Where other proxies ask, if they may.
+pub(crate) fn asked() -> String {
+    format!("{{{{- if .Values.gate }}}}\n{}{{{{- end }}}}\n", gate::objects(SYSTEM))
 }
 
 /// The roles by which proxies read the Secrets that were named to them, one for each namespace.

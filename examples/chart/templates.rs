@@ -68,6 +68,7 @@ pub(crate) fn templates(manifests: &Path, table: &[Setting]) -> Result<BTreeMap<
         put(file, &source, &format!("{{{{- if .Values.podMonitor.enabled }}}}\n{text}{{{{- end }}}}\n"))?;
     }
     put("tls.yaml".into(), "src/install/tls.rs", &released(&edits::secrets(), "$."))?;
+    put("gate.yaml".into(), "src/install/gate.rs", &released(&edits::asked(), "."))?;
     match edits.first() {
         None => Ok(templates),
         Some(Edit { kind, name, .. }) => Err(format!("there is no {kind} {name} in the manifests")),

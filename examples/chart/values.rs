@@ -26,10 +26,11 @@ const FOREIGN: &str = "^([^K]|K[^A]|KA[^O]|KAO[^S]|KAOS[^_]|K$|KA$|KAO$|KAOS$)";
 /// Settings of both parts that no other value sets, by their variables.
 const BOTH: [&str; 1] = ["KAOS_LOG_FORMAT"];
 /// Settings of the proxies.
-const PROXY: [&str; 10] = [
+const PROXY: [&str; 11] = [
     "KAOS_ACCESS_LOG_SAMPLE",
     "KAOS_DRAIN_TIMEOUT",
     "KAOS_ERROR_DETAIL",
+    "KAOS_GATE_SETTLE",
     "KAOS_MAX_CONNECTIONS",
     "KAOS_MAX_CONNECTIONS_PER_CLIENT",
     "KAOS_MAX_HEADER_SIZE",
@@ -148,6 +149,13 @@ fn ways_in() -> Vec<Setting> {
             "[]",
             secrets,
             "NAMESPACE/NAME of Secrets with certificates for TLS: `kaos install --tls-secret`.",
+        ),
+        setting(
+            "gate",
+            "false",
+            boolean.clone(),
+            "Whether other proxies may ask, at the Service kaos-gate, whether a request may go that they send on by themselves; \
+             from namespaces with the label kaos.dev/gate: \"true\". `kaos install --gate`.",
         ),
         setting(
             "ingressClass.enabled",

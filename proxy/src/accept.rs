@@ -29,8 +29,18 @@ const BATCH: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
-    /// They begin with a handshake.
-    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) door: Door,
+}
+
+/// What comes over a listener's connections.
+#[derive(Clone, Debug)]
+pub(crate) enum Door {
+    /// Requests.
+    Plain,
+    /// Requests, behind a handshake.
+    Tls(Arc<ServerConfig>),
+    /// Questions of other proxies whether a request may go.
+    Gate,
 }
 
 /// Where connections are taken, worker by worker.
@@ -41,6 +51,8 @@ pub(crate) struct Doors {
     pub(crate) certificates: Option<Arc<Certificates>>,
     /// Who is told of requests, if anybody is.
     pub(crate) access: Option<Access>,
+    /// See [`Shared::settle`].
+    pub(crate) settle: Option<Duration>,
 }
 
 /// Everything one worker thread needs.
@@ -79,7 +91,7 @@ pub(crate) fn work(post: Post) -> io::Result<()> {
     Ok(())
 }
 
-async fn accept(worker: Rc<Worker>, Listener { socket, tls }: Listener) {
+async fn accept(worker: Rc<Worker>, Listener { socket, door }: Listener) {
     let listener = match tokio::net::TcpListener::from_std(socket) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "can't wait for connections"),
@@ -89,11 +101,11 @@ async fn accept(worker: Rc<Worker>, Listener { socket, tls }: Listener) {
     loop {
         let connection = tokio::select! {
             connection = listener.accept() => connection,
-            _ = stage.wait_for(|stage| *stage >= Stage::Draining) => return accept_rest(&worker, &listener, tls.as_ref()).await,
+            _ = stage.wait_for(|stage| *stage >= Stage::Draining) => return accept_rest(&worker, &listener, &door).await,
         };
         match connection {
             Ok((stream, _)) => {
-                welcome(&worker, stream, tls.as_ref());
+                welcome(&worker, stream, &door);
                 accepted += 1;
                 if accepted % BATCH == 0 {
                     tokio::task::yield_now().await;
@@ -111,14 +123,10 @@ async fn accept(worker: Rc<Worker>, Listener { socket, tls }: Listener) {
 }
 
 /// Takes what the kernel has accepted before the listener closes: it would be reset.
-async fn accept_rest(
-    worker: &Rc<Worker>,
-    listener: &tokio::net::TcpListener,
-    tls: Option<&Arc<ServerConfig>>,
-) {
+async fn accept_rest(worker: &Rc<Worker>, listener: &tokio::net::TcpListener, door: &Door) {
     for _ in 0..BACKLOG {
         match poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
-            Poll::Ready(Ok((stream, _))) => welcome(worker, stream, tls),
+            Poll::Ready(Ok((stream, _))) => welcome(worker, stream, door),
             _ => return,
         }
     }

@@ -28,6 +28,9 @@ use crate::worker::{Found, Seat, Worker};
 
 /// Status under which a request is counted whose client left before its answer had begun (nginx's).
 const CLIENT_LEFT: u16 = 499;
+/// How long a request whose end nobody tells is in the sums of what runs: with as many of them a second as the usual target of
+/// `rps` has (200), as many run at once as that of `concurrency` has (100).
+const UNSEEN: Duration = Duration::from_millis(500);
 
 /// One request's entry in the books. Written when dropped, however the request ended.
 #[derive(Debug)]
@@ -112,6 +115,12 @@ impl Record {
             // Another proxy says itself whether it was a cold start.
             entry.cold |= self.passed && answer.fields.values(Name::ColdStart).next().is_some();
         });
+    }
+
+    /// The request may go.
+    pub(crate) fn let_through(&mut self) {
+        self.code = 200;
+        self.note(|entry| entry.cut = false);
     }
 
     /// Kaos answers itself.
@@ -229,7 +238,7 @@ pub(crate) fn route(
     }
     let target = rule.as_deref().and_then(|rule| rule::target(rule, head));
     let extra = own.and_then(|rule| rule.cors.as_ref()).map(|cors| rule::with_answer(cors, head));
-    let terms = Terms { passed: head.passed.is_some(), no_wake };
+    let terms = Terms { passed: head.passed.is_some(), no_wake, asked: false };
     let mut routed = Routed { seat, wait: Wait::default(), terms, rule, target, extra };
     let most = routed.policy(|policy| policy.max_request_body);
     if head.body.is_longer_than(most) && most > 0 && !is_off(Rule::BodySize) {
@@ -243,6 +252,17 @@ pub(crate) fn route(
     Ok(routed)
 }
 
+/// Enters in the record for which workload another proxy asks. That one does itself what a route says.
+pub(crate) fn route_asked(Found { seat, no_wake, .. }: Found, record: &mut Record) -> Routed {
+    record.seat = Some(seat.clone());
+    record.no_wake = no_wake.is_some();
+    if !record.no_wake {
+        seat.ledger.active(record.arrived);
+    }
+    let terms = Terms { passed: false, no_wake, asked: true };
+    Routed { seat, wait: Wait::default(), terms, rule: None, target: None, extra: None }
+}
+
 /// A slot on a replica, held for as long as the request runs.
 #[derive(Debug)]
 pub(crate) struct Permit {
@@ -251,6 +271,8 @@ pub(crate) struct Permit {
     pub(crate) dispatched: Moment,
     /// It is in the sums of what runs.
     counted: bool,
+    /// It runs on when it isn't held any more.
+    unseen: bool,
     seat: Rc<Seat>,
     worker: Rc<Worker>,
 }
@@ -265,6 +287,17 @@ impl Permit {
         self.grant.slot.kind == Kind::Proxy
     }
 
+    /// Its request goes to a replica past us, and nobody will tell when it ends.
+    pub(crate) fn let_through(&mut self) {
+        if self.counted {
+            let gate = &self.seat.gate;
+            let until = self.worker.now() + gate.view().workload.policy.gate_request_time;
+            gate.presumed.extend(until);
+            self.grant.slot.presumed.extend(until);
+            self.unseen = true;
+        }
+    }
+
     /// The replica's hard limit, 0 for none: with one, a place counts until the replica has let go of it too.
     pub(crate) fn hard_limit(&self) -> u32 {
         self.seat.gate.view().workload.policy.container_concurrency
@@ -275,7 +308,8 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.port.active.set(self.port.active.get() - 1);
         if self.counted {
-            self.seat.ledger.released(self.worker.now());
+            let now = self.worker.now();
+            self.seat.ledger.released(now, if self.unseen { now + UNSEEN } else { now });
         }
     }
 }
@@ -291,7 +325,7 @@ pub(crate) async fn admit(
     let worker = &record.worker;
     let gate = &routed.seat.gate;
     let now = worker.now();
-    if let Some(grant) = gate.admit(now, worker.turn(), routed.terms.passed) {
+    if let Some(grant) = gate.admit(now, worker.turn(), routed.terms) {
         if let (true, Some((began, _))) = (routed.terms.passed, routed.wait.span) {
             // It may have waited for the start where it came from.
             routed.wait.cold = cold(&grant, began, now);
@@ -345,7 +379,7 @@ fn permit(routed: &mut Routed, record: &Record, grant: Grant, now: Moment) -> Pe
         routed.seat.ledger.dispatched(now);
     }
     let (seat, worker) = (routed.seat.clone(), record.worker.clone());
-    Permit { grant, port, dispatched: now, counted, seat, worker }
+    Permit { grant, port, dispatched: now, counted, unseen: false, seat, worker }
 }
 
 /// The steps of the start that a wait from `began` to `now` was for, if the replica became ready meanwhile.

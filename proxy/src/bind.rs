@@ -10,7 +10,7 @@ use kaos_core::{ProxyId, Report, Snapshot};
 use socket2::{Domain, Protocol, TcpKeepalive, Type};
 use tokio::sync::{mpsc, watch};
 
-use crate::accept::{Doors, Listener};
+use crate::accept::{Door, Doors, Listener};
 use crate::control::Ready;
 use crate::kernel::BACKLOG;
 use crate::proxy::Proxy;
@@ -30,6 +30,15 @@ pub struct Bound {
     listeners: Vec<TcpListener>,
     address: SocketAddr,
     tls: Option<Tls>,
+    gate: Option<Gate>,
+}
+
+/// Listeners where other proxies ask.
+#[derive(Debug)]
+struct Gate {
+    listeners: Vec<TcpListener>,
+    address: SocketAddr,
+    settle: Option<Duration>,
 }
 
 /// Listeners for TLS.
@@ -65,7 +74,8 @@ pub fn bind(config: Config) -> Result<Bound, BindError> {
     let (listeners, address) = listeners(config.listen, config.workers)?;
     // Nobody will ever say anything else: it is a proxy alone.
     let (_, ready) = watch::channel(Ready::new());
-    Ok(Bound { config, limits: Limits::default(), access: None, ready, listeners, address, tls: None })
+    let limits = Limits::default();
+    Ok(Bound { config, limits, access: None, ready, listeners, address, tls: None, gate: None })
 }
 
 /// So often a free port is looked for where any will do.
@@ -126,6 +136,19 @@ impl Bound {
         self.tls.as_ref().map(|tls| tls.address)
     }
 
+    /// Listens on `address` too, for other proxies that ask whether a request may go, and send it on by themselves: to the
+    /// replica that the answer names, or, with `settle`, to any that their platform tells them of. Then the answer is held
+    /// until the platform has called one ready for so long: they hear of it later than Kaos.
+    pub fn with_gate(self, address: SocketAddr, settle: Option<Duration>) -> Result<Self, BindError> {
+        let (listeners, address) = listeners(address, self.config.workers)?;
+        Ok(Bound { gate: Some(Gate { listeners, address, settle }), ..self })
+    }
+
+    /// Where other proxies ask, if anywhere.
+    pub fn gate_address(&self) -> Option<SocketAddr> {
+        self.gate.as_ref().map(|gate| gate.address)
+    }
+
     /// Sets bounds that are off otherwise.
     pub fn with_limits(self, limits: Limits) -> Self {
         Bound { limits, ..self }
@@ -150,12 +173,17 @@ impl Bound {
         snapshots: watch::Receiver<Arc<Snapshot>>,
         reports: mpsc::Sender<Report>,
     ) -> io::Result<Proxy> {
-        let plain = self.listeners.into_iter().map(|socket| vec![Listener { socket, tls: None }]);
-        let mut doors = Doors { listeners: plain.collect(), certificates: None, access: self.access };
+        let plain = self.listeners.into_iter().map(|socket| vec![Listener { socket, door: Door::Plain }]);
+        let settle = self.gate.as_ref().and_then(|gate| gate.settle);
+        let mut doors = Doors { listeners: plain.collect(), certificates: None, access: self.access, settle };
+        let asked = self.gate.into_iter().flat_map(|gate| gate.listeners);
+        for (listeners, socket) in doors.listeners.iter_mut().zip(asked) {
+            listeners.push(Listener { socket, door: Door::Gate });
+        }
         if let Some(tls) = self.tls {
             let settings = tls::settings(tls.certificates.clone()).map_err(io::Error::other)?;
             for (listeners, socket) in doors.listeners.iter_mut().zip(tls.listeners) {
-                listeners.push(Listener { socket, tls: Some(settings.clone()) });
+                listeners.push(Listener { socket, door: Door::Tls(settings.clone()) });
             }
             doors.certificates = Some(tls.certificates);
         }

@@ -16,6 +16,8 @@ pub(crate) struct Client {
     pub(crate) trusted: bool,
     /// It came over TLS.
     pub(crate) secure: bool,
+    /// It is a proxy that asks whether what it has may go, and sends it itself.
+    pub(crate) asks: bool,
 }
 
 /// The connections of all clients.
@@ -67,7 +69,7 @@ impl Clients {
     /// The client at `address`.
     pub(crate) fn recognise(&self, address: IpAddr) -> Client {
         let trusted = self.trusted.iter().any(|network| network.contains(address));
-        Client { address, trusted, secure: false }
+        Client { address, trusted, secure: false, asks: false }
     }
 
     /// Says, once in a process's life, that what `client` said of the scheme wasn't believed: the replica takes a request
@@ -101,7 +103,7 @@ impl Clients {
 
     /// Counts a connection of `client`. `Err`: it has as many as it may have. `Ok(None)`: it isn't counted.
     pub(crate) fn enter(self: &Arc<Self>, client: Client) -> Result<Option<Counted>, ()> {
-        if self.is_unbounded() || client.trusted {
+        if self.is_unbounded() || client.trusted || client.asks {
             return Ok(None);
         }
         let client = one(client.address);

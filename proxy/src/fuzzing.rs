@@ -14,6 +14,7 @@ use crate::http1::{request as reader, respond};
 use crate::http2::request::head as read_stream;
 use crate::mux::{Limits, Mux, Role};
 use crate::proxy_protocol;
+use crate::subrequest::Subject;
 use crate::upstream::answer as answers;
 use crate::upstream::send::{self, Hop};
 
@@ -27,12 +28,16 @@ pub fn request(bytes: &[u8]) {
     let Ok(Some(used)) = reader::read(bytes, &mut head, LARGEST) else { return };
     assert!(used <= LARGEST && head.routed_host().is_some() && head.routed_path().starts_with('/'));
     one_request(&head);
+    if let Ok(Subject::Place(asked) | Subject::Workload(_, asked)) = Subject::of(&head) {
+        assert!(asked.routed_path().starts_with('/'));
+    }
     body(head.body, bytes.get(used..).unwrap_or_default());
 }
 
 /// What a replica gets of a head is one request.
 fn one_request(head: &Head) {
-    let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: false, secure: false };
+    let client =
+        Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: false, secure: false, asks: false };
     let replica = (Ipv4Addr::LOCALHOST, 80).into();
     let hop = Hop { client, target: &head.target, request_id: "0", replica, pass: None };
     let mut out = Vec::new();

@@ -8,6 +8,7 @@
 mod queue;
 #[cfg(any(test, feature = "bench"))]
 pub(crate) mod sample;
+mod ticket;
 mod view;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
@@ -21,7 +22,9 @@ use tokio::sync::oneshot;
 
 use crate::refuse::Refusal;
 use crate::slot::{Padded, Slot};
+use crate::subrequest::{Presumed, Settling};
 use queue::{Queue, Waiter};
+use ticket::{Ticket, TurnedAway};
 
 pub(crate) use queue::ANNOUNCE_AGAIN;
 pub(crate) use view::{Starts, View};
@@ -60,6 +63,9 @@ pub(crate) struct Gate {
     queue: Mutex<Queue>,
     bytes: Arc<QueueBytes>,
     origin: Instant,
+    /// Requests that went to its replicas past us, to whichever.
+    pub(crate) presumed: Presumed,
+    pub(crate) settling: Settling,
 }
 
 /// On which terms a request is admitted.
@@ -69,6 +75,9 @@ pub(crate) struct Terms {
     pub(crate) passed: bool,
     /// It wakes nothing and keeps nothing awake: where no replica is ready it is answered with this status.
     pub(crate) no_wake: Option<u16>,
+    /// It is asked for by another program, which sends it itself: to which replica, and when it ends, isn't known here. So no
+    /// limit of one replica can be kept with it, and it waits only while there is no replica at all.
+    pub(crate) asked: bool,
 }
 
 /// A slot on a replica, taken. Given back when dropped, to whoever waits first.
@@ -78,54 +87,18 @@ pub(crate) struct Grant {
     gate: Arc<Gate>,
 }
 
+/// Grants that nobody took, each on the terms under which it was made.
+#[derive(Debug, Default)]
+struct Unclaimed {
+    own: Option<Grant>,
+    asked: Option<Grant>,
+}
+
 impl Drop for Grant {
     fn drop(&mut self) {
         self.slot.give();
         if self.gate.waiting() > 0 {
             self.gate.release();
-        }
-    }
-}
-
-/// A place in the queue was refused.
-#[derive(Debug)]
-pub(crate) struct TurnedAway {
-    pub(crate) refusal: Refusal,
-    /// Whether the control line should hear of it at once.
-    pub(crate) announce: bool,
-}
-
-/// A place in the queue. Left when dropped.
-#[derive(Debug)]
-pub(crate) struct Ticket {
-    gate: Arc<Gate>,
-    arrival: u64,
-    answer: oneshot::Receiver<Result<Grant, Refusal>>,
-    /// Whether the control line should hear of it at once.
-    pub(crate) announce: bool,
-    /// It wakes nothing: the control line hears nothing of it.
-    no_wake: bool,
-    has_left: bool,
-}
-
-impl Ticket {
-    /// Waits for a slot, or for the reason why there is none.
-    pub(crate) async fn wait(&mut self) -> Result<Grant, Refusal> {
-        (&mut self.answer).await.unwrap_or(Err(Refusal::NoEndpoint))
-    }
-
-    /// Gives the place up. Returns whether nobody waits any more, of which the control line should hear at once: it adds
-    /// what other proxies say to what this one said last.
-    pub(crate) fn leave(mut self) -> bool {
-        self.has_left = true;
-        self.gate.leave(self.arrival) && !self.no_wake
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if !self.has_left {
-            self.gate.leave(self.arrival);
         }
     }
 }
@@ -140,6 +113,8 @@ impl Gate {
             queue: Mutex::default(),
             bytes,
             origin,
+            presumed: Presumed::default(),
+            settling: Settling::default(),
         }
     }
 
@@ -155,6 +130,7 @@ impl Gate {
     /// Swaps the picture. Call [`Gate::settle`] after the slots were opened and closed.
     pub(crate) fn show(&self, view: View) {
         self.view.store(Arc::new(view));
+        self.settling.tell();
     }
 
     /// Requests that wait.
@@ -173,14 +149,17 @@ impl Gate {
     }
 
     /// A slot on the least loaded replica, if one is free and nobody waits for it; or a place at another proxy that has
-    /// slots, if there are none here and the request wasn't `passed` on already.
-    pub(crate) fn admit(self: &Arc<Self>, now: Moment, turn: usize, passed: bool) -> Option<Grant> {
+    /// slots, if there are none here and the request wasn't passed on already.
+    pub(crate) fn admit(self: &Arc<Self>, now: Moment, turn: usize, terms: Terms) -> Option<Grant> {
         if self.waiting() > 0 {
             return None;
         }
         let view = self.view.load();
+        if terms.asked {
+            return self.take(&view.slots, 0, now, turn);
+        }
         if !view.owners.is_empty() {
-            return if passed { None } else { self.take(&view.owners, 0, now, turn) };
+            return if terms.passed { None } else { self.take(&view.owners, 0, now, turn) };
         }
         self.take(&view.slots, view.workload.policy.container_concurrency, now, turn)
     }
@@ -189,8 +168,8 @@ impl Gate {
         // A slot that was free when it was picked may be taken by another worker: pick again, a bounded number of times.
         for attempt in 0..=slots.len() {
             let (count, turn) = (slots.len(), turn + attempt);
-            let at = pick(count, limit, turn, |at| slots.get(at)?.trusted_load(now))
-                .or_else(|| pick(count, limit, turn, |at| slots.get(at)?.load(now)))?;
+            let at = pick(count, limit, turn, |at| slots.get(at)?.trusted_load(now, limit))
+                .or_else(|| pick(count, limit, turn, |at| slots.get(at)?.load(now, limit)))?;
             let slot = slots.get(at)?;
             if slot.take(limit) {
                 return Some(Grant { slot: slot.clone(), gate: self.clone() });
@@ -292,18 +271,23 @@ impl Gate {
         drop(unclaimed);
     }
 
-    /// Returns the grant that nobody took, if there is one: dropping it takes the lock, so the caller gives that back first.
-    fn hand_out(self: &Arc<Self>, queue: &mut Queue, now: Moment) -> Option<Grant> {
+    /// Returns the grants that nobody took: dropping one takes the lock, so the caller gives that back first.
+    fn hand_out(self: &Arc<Self>, queue: &mut Queue, now: Moment) -> Unclaimed {
         // Slots given back before those who wait were counted are seen from here on.
         fence(Ordering::SeqCst);
         let view = self.view.load();
         let policy = &view.workload.policy;
         let stuck = queue.stuck_since.map_or(Duration::ZERO, |since| now.since(since));
         let limit = release_limit(policy.container_concurrency, policy.slots(), stuck);
-        let mut unclaimed = None;
-        let (slots, limit) = if view.owners.is_empty() { (&view.slots, limit) } else { (&view.owners, 0) };
+        let mut unclaimed = Unclaimed::default();
         while let Some(first) = queue.waiters.first_entry() {
-            if first.get().terms.passed && !view.owners.is_empty() {
+            let Terms { passed, asked, .. } = first.get().terms;
+            let (slots, limit) = match view.owners.is_empty() {
+                _ if asked => (&view.slots, 0),
+                true => (&view.slots, limit),
+                false => (&view.owners, 0),
+            };
+            if passed && !view.owners.is_empty() {
                 let waiter = first.remove();
                 self.left(queue, &waiter, now);
                 // The slot that it came for is another proxy's.
@@ -311,15 +295,17 @@ impl Gate {
                 continue;
             }
             let turn = queue.arrivals as usize;
-            let Some(grant) = unclaimed.take().or_else(|| self.take(slots, limit, now, turn)) else {
+            // What was given without a limit, or at another proxy, isn't for who goes by other terms.
+            let spare = if asked { &mut unclaimed.asked } else { &mut unclaimed.own };
+            let Some(grant) = spare.take().or_else(|| self.take(slots, limit, now, turn)) else {
                 let coming = view.workload.replicas.starting > 0 || view.slots.is_empty();
                 queue.stuck_since = if coming { None } else { queue.stuck_since.or(Some(now)) };
-                return None;
+                break;
             };
-            let Some((_, waiter)) = queue.waiters.pop_first() else { return Some(grant) };
+            let waiter = first.remove();
             self.left(queue, &waiter, now);
             if let Err(Ok(grant)) = waiter.answer.send(Ok(grant)) {
-                unclaimed = Some(grant);
+                *spare = Some(grant);
             }
         }
         unclaimed

@@ -162,10 +162,10 @@ impl Ledger {
         self.running.set(sums);
     }
 
-    /// Its slot was given back.
-    pub(crate) fn released(&self, now: Moment) {
+    /// Its slot was given back, and it runs until `end`.
+    pub(crate) fn released(&self, now: Moment, end: Moment) {
         let mut sums = self.running.get();
-        sums.finish(now.micros());
+        sums.finish(end.micros());
         self.running.set(sums);
         self.active(now);
     }

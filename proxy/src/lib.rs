@@ -47,6 +47,7 @@ mod sabotage;
 mod slot;
 mod socket;
 mod standing;
+mod subrequest;
 mod tls;
 mod trace;
 mod turns;

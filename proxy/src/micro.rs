@@ -9,7 +9,7 @@ use kaos_core::Moment;
 
 use crate::admit::Wait;
 use crate::clients::Client;
-use crate::gate::{Gate, sample};
+use crate::gate::{Gate, Terms, sample};
 use crate::head::Head;
 use crate::http1::{request as reader, respond};
 use crate::ledger::Ledger;
@@ -30,7 +30,8 @@ pub fn pass_request(bytes: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
     let mut head = Head::default();
     let read = matches!(reader::read(bytes, &mut head, LARGEST), Ok(Some(_)));
-    let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: false, secure: false };
+    let client =
+        Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: false, secure: false, asks: false };
     let hop = Hop {
         client,
         target: &head.target,
@@ -70,7 +71,7 @@ impl Admission {
     /// A request gets a slot and gives it back: whether it did.
     pub fn request(&mut self) -> bool {
         self.turn += 1;
-        self.gate.admit(Moment::ZERO, self.turn, false).is_some()
+        self.gate.admit(Moment::ZERO, self.turn, Terms::default()).is_some()
     }
 }
 
@@ -87,7 +88,7 @@ impl Metering {
         self.now += 100;
         let [begun, over] = [self.now, self.now + 50].map(Moment::from_micros);
         self.ledger.dispatched(begun);
-        self.ledger.released(over);
+        self.ledger.released(over, over);
         self.ledger.ended(200, Duration::from_micros(50));
     }
 }

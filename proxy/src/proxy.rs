@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use kaos_core::{EndpointUid, Report, Snapshot, WorkloadId};
+use kaos_core::{EndpointUid, Moment, Report, Snapshot, WorkloadId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::accept::{Doors, Post, work};
@@ -107,6 +107,7 @@ impl Proxy {
                 limits.proxy_protocol,
             )),
             patience: limits.patience,
+            settle: doors.settle,
             panics: AtomicU64::new(0),
         });
         if let Some(folder) = limits.memory {
@@ -146,7 +147,8 @@ impl Proxy {
 
     /// What the replica `uid` has in flight, also when it isn't listed any more: whether it may be stopped.
     pub fn in_flight(&self, uid: &EndpointUid) -> u32 {
-        self.replicas.in_flight(uid)
+        let now = Moment::at(self.shared.config.origin, std::time::Instant::now());
+        self.replicas.in_flight(uid, now)
     }
 
     /// Asks all workers for what they have counted. Of one that doesn't answer in time its last answer counts: counters

@@ -133,6 +133,15 @@ impl Refusal {
         }
     }
 
+    /// As it is told to a proxy that asks whether a request may go. Nobody answers in the place of a replica that sleeps: what
+    /// reads as if it might go would be lost.
+    pub(crate) fn asked(self) -> Refusal {
+        match self {
+            Refusal::NoWake(..400) => Refusal::NoWake(503),
+            refusal => refusal,
+        }
+    }
+
     /// Whether it is an error. Else the answer is its status and what belongs to that.
     pub(crate) fn is_error(&self) -> bool {
         !matches!(self, Refusal::Redirect(_) | Refusal::Preflight(_) | Refusal::NoWake(_))

@@ -9,6 +9,7 @@ use kaos_core::snapshot::StartTimes;
 use kaos_core::{EndpointUid, Moment};
 
 use crate::first::First;
+use crate::subrequest::Presumed;
 
 /// A replica whose limit is nobody else's business.
 pub(crate) const WHOLE: u32 = u32::MAX;
@@ -50,7 +51,14 @@ pub(crate) struct Slot {
     doubted_until: AtomicU64,
     /// A connection that was made before there were requests for it.
     first: Mutex<Option<(First, Moment)>>,
+    /// Since when the platform calls it ready, and leads others to it (microseconds).
+    listed: AtomicU64,
+    /// Requests that were let through to it.
+    pub(crate) presumed: Presumed,
 }
+
+/// It isn't listed.
+const UNLISTED: u64 = u64::MAX;
 
 /// How long a replica is doubted.
 const DOUBT: Duration = Duration::from_millis(100);
@@ -77,6 +85,8 @@ impl Slot {
             failures: AtomicU32::new(0),
             doubted_until: AtomicU64::new(0),
             first: Mutex::default(),
+            listed: AtomicU64::new(UNLISTED),
+            presumed: Presumed::default(),
         }
     }
 
@@ -85,17 +95,29 @@ impl Slot {
         self.in_flight.0.load(Ordering::SeqCst)
     }
 
-    /// What it has in flight, if it may get more.
-    pub(crate) fn load(&self, now: Moment) -> Option<u32> {
+    /// What it has in flight, if it may get more of those for whom `limit` holds (0: no limit, and no share of one).
+    pub(crate) fn load(&self, now: Moment, limit: u32) -> Option<u32> {
         let suspect = self.suspect_until.load(Ordering::Relaxed);
         let usable = self.open.load(Ordering::Relaxed) && (suspect == 0 || suspect <= now.micros());
         let load = usable.then(|| self.in_flight.0.load(Ordering::Relaxed));
-        load.filter(|load| *load < self.share.load(Ordering::Relaxed))
+        load.filter(|load| limit == 0 || *load < self.share.load(Ordering::Relaxed))
     }
 
     /// As [`Slot::load`], of a replica that isn't doubted.
-    pub(crate) fn trusted_load(&self, now: Moment) -> Option<u32> {
-        self.load(now).filter(|_| self.doubted_until.load(Ordering::Relaxed) <= now.micros())
+    pub(crate) fn trusted_load(&self, now: Moment, limit: u32) -> Option<u32> {
+        self.load(now, limit).filter(|_| self.doubted_until.load(Ordering::Relaxed) <= now.micros())
+    }
+
+    /// The platform calls it ready since `since`, if nothing earlier is known; `None`: it doesn't.
+    pub(crate) fn list(&self, since: Option<Moment>) {
+        let earliest = |known: u64| Some(since.map_or(UNLISTED, |since| known.min(since.micros())));
+        let _ = self.listed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, earliest);
+    }
+
+    /// Since when the platform has led others to it, if it does.
+    pub(crate) fn listed(&self) -> Option<Moment> {
+        let since = self.listed.load(Ordering::Relaxed);
+        (since != UNLISTED).then(|| Moment::from_micros(since))
     }
 
     /// Takes a place on it, if there is one below `limit` (0: no limit) and it is open.
@@ -137,15 +159,16 @@ impl Slot {
         self.share.store(share, Ordering::Relaxed);
     }
 
-    /// It will never be sent anything again: its connections may be closed.
+    /// It will never be sent anything again: its connections may be closed. Who lets a request through to it presumes that, and
+    /// then looks whether it has gone; who counts replicas does the reverse.
     pub(crate) fn set_gone(&self) {
         self.set_open(false);
-        self.gone.store(true, Ordering::Release);
+        self.gone.store(true, Ordering::SeqCst);
         self.drop_first();
     }
 
     pub(crate) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
+        self.gone.load(Ordering::SeqCst)
     }
 
     /// A connection to it failed: let it be for 20 ms, twice as long each time in a row, at most a second, spread by

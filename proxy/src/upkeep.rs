@@ -136,6 +136,11 @@ impl Gates {
             coming: BTreeMap::new(),
         };
         self.update(&mut kept, workload, now);
+        // What is ready when it is first seen has been so for a while, for all that is known.
+        kept.listed
+            .values()
+            .filter(|listed| listed.slot.listed().is_some())
+            .for_each(|listed| listed.slot.list(Some(Moment::ZERO)));
         kept
     }
 
@@ -165,6 +170,7 @@ impl Gates {
                 kept.coming.extend(coming.map(|coming| (endpoint.uid.clone(), coming)));
             }
             let Some(slot) = slot else { continue };
+            slot.list((endpoint.phase == Phase::Ready).then_some(now));
             if ready {
                 slots.push(slot.clone());
             }
@@ -299,8 +305,13 @@ impl Gates {
         let kept = self.told(key)?;
         let load = |slot: &Slot| EndpointLoad { uid: slot.uid.clone(), in_flight: slot.in_flight() };
         let loads = kept.listed.values().map(|listed| load(&listed.slot));
+        let presumed = kept.gate.presumed.until();
+        // It ends at a moment that is known, and nothing is news before.
+        let over = (presumed > Moment::ZERO && presumed <= now).then_some(presumed);
         Some(Reading {
             waiting: kept.gate.waiting_sums(),
+            presumed: presumed > now,
+            last_activity: over.map(Moment::micros),
             hold: kept.answer(now),
             endpoints: loads.filter(|load| load.in_flight > 0).collect(),
             seen: kept.workload.version,

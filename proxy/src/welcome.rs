@@ -2,13 +2,12 @@
 //! task of its own.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use kaos_core::Moment;
-use rustls::ServerConfig;
 use tokio::net::TcpStream;
 
+use crate::accept::Door;
 use crate::beginning::read_more;
 use crate::buffer::Input;
 use crate::clients::Client;
@@ -59,30 +58,25 @@ impl Place {
     }
 }
 
-/// Serves a connection, or closes it at once. With `tls` it begins with a handshake.
-pub(crate) fn welcome(worker: &Rc<Worker>, stream: TcpStream, tls: Option<&Arc<ServerConfig>>) {
+/// Serves a connection that came through `door`, or closes it at once.
+pub(crate) fn welcome(worker: &Rc<Worker>, stream: TcpStream, door: &Door) {
     let Some(place) = Place::take(worker) else { return };
-    let (worker, tls) = (worker.clone(), tls.cloned());
+    let (worker, door) = (worker.clone(), door.clone());
     tokio::task::spawn_local(async move {
         let socket = Socket::new(stream);
         let Ok(peer) = socket.peer() else { return };
-        let peer = worker.shared.clients.recognise(peer.ip().to_canonical());
-        serve(worker, Rc::new(socket), peer, place, tls).await;
+        let mut peer = worker.shared.clients.recognise(peer.ip().to_canonical());
+        peer.asks = matches!(door, Door::Gate);
+        serve(worker, Rc::new(socket), peer, place, door).await;
     });
 }
 
-async fn serve(
-    worker: Rc<Worker>,
-    socket: Rc<Socket>,
-    peer: Client,
-    mut place: Place,
-    tls: Option<Arc<ServerConfig>>,
-) {
+async fn serve(worker: Rc<Worker>, socket: Rc<Socket>, peer: Client, mut place: Place, door: Door) {
     let watch = worker.rounds.watch(&socket);
     let mut input = Input::default();
     if worker.shared.standing.pressure() >= Pressure::NoConnections {
         // A handshake would cost more than what is turned away.
-        if tls.is_none() {
+        if !matches!(door, Door::Tls(_)) {
             Connection::new(worker, socket, peer, watch, input).turn_away(&Refusal::Overloaded).await;
         }
         return;
@@ -94,7 +88,7 @@ async fn serve(
     let counted = if believed { Ok(None) } else { clients.enter(client) };
     let Ok(_counted) = counted else { return input.discard(&worker.buffers) };
     let mut agreed = Agreed::default();
-    if let Some(settings) = tls {
+    if let Door::Tls(settings) = door {
         client.secure = true;
         let received = input.unread().to_vec();
         input.discard(&worker.buffers);

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
 use kaos_core::route::RouteTable;
 use kaos_core::rule::Rule as RouteRule;
-use kaos_core::{Moment, Workload};
+use kaos_core::{Moment, Workload, WorkloadId};
 use tokio::sync::mpsc;
 
 use crate::access_log::{Access, Book};
@@ -62,6 +62,9 @@ pub(crate) struct Shared {
     /// The other proxies.
     pub(crate) believed: Arc<Believed>,
     pub(crate) patience: Patience,
+    /// Who asks at the gate sends requests by what the platform tells it: so long after that began to call a replica ready.
+    /// `None`: it goes by what it is answered.
+    pub(crate) settle: Option<Duration>,
     /// Connections and streams that a panic has ended.
     pub(crate) panics: AtomicU64,
 }
@@ -224,7 +227,20 @@ impl Worker {
         let mut cache = self.table.borrow_mut();
         let table = cache.load();
         let route = table.routes.route(host, path)?;
-        let (at, rule) = (route.workload, route.rule.clone());
+        self.seat(table, route.workload, route.rule.clone(), path)
+    }
+
+    /// The workload `id`, and what it says of `path`.
+    pub(crate) fn find_workload(&self, id: &WorkloadId, path: &str) -> Option<Found> {
+        let mut cache = self.table.borrow_mut();
+        let table = cache.load();
+        let at = table.workloads.binary_search_by(|workload| workload.id.cmp(id)).ok()?;
+        self.seat(table, at, None, path)
+    }
+
+    /// This worker's seat of the workload at `at`.
+    #[inline]
+    fn seat(&self, table: &Table, at: usize, rule: Option<Arc<RouteRule>>, path: &str) -> Option<Found> {
         let gate = table.gates.get(at)?;
         let no_wake = table.workloads.get(at)?.policy.no_wake(path);
         if let Some(seat) = self.seats.borrow().get(&gate.key) {

@@ -111,7 +111,7 @@ fn start(
     listener: TcpListener,
 ) -> Result<Running, Failure> {
     let admin = listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
-    let instance = Arc::new(Instance::new([None, None], admin, &clock));
+    let instance = Arc::new(Instance::new([None, None, None], admin, &clock));
     tracing::info!(id = name, %admin, version = VERSION, "this autoscaler has begun");
     let entry = watched.entry();
     let changing = Changing::start(

@@ -142,6 +142,12 @@ pub(crate) struct Proxy {
     /// Where requests are taken over TLS [default: nowhere]
     #[arg(long, env = "KAOS_LISTEN_TLS", value_name = "ADDR", value_parser = setting::address)]
     pub(crate) listen_tls: Option<SocketAddr>,
+    /// Where other proxies ask whether a request may go that they send on by themselves [default: nowhere]
+    #[arg(long, env = "KAOS_LISTEN_GATE", value_name = "ADDR", value_parser = setting::address)]
+    pub(crate) listen_gate: Option<SocketAddr>,
+    /// How much later than the API server they hear that a pod is ready; 0s where they go by the answer
+    #[arg(long, env = "KAOS_GATE_SETTLE", value_name = "DURATION", default_value = "1s", value_parser = setting::gate_settle)]
+    pub(crate) gate_settle: Duration,
     /// Certificates for TLS, each with the one in the same place of --tls-key; PEM, chains from the server's own on
     #[arg(long, env = "KAOS_TLS_CERT", value_name = "FILE,…", value_parser = setting::paths)]
     pub(crate) tls_cert: Option<Arc<[PathBuf]>>,
@@ -200,6 +206,8 @@ impl Proxy {
         Settings {
             listen: Some(self.listen),
             listen_tls: self.listen_tls,
+            listen_gate: self.listen_gate,
+            gate_settle: Some(self.gate_settle),
             tls_cert: self.tls_cert.clone(),
             tls_key: self.tls_key.clone(),
             tls_dir: self.tls_dir.clone(),
@@ -243,6 +251,9 @@ pub(crate) struct Install {
     pub(crate) tls: bool,
     #[command(flatten)]
     pub(crate) secrets: Secrets,
+    /// Let other proxies ask whether a request may go that they send on by themselves
+    #[arg(long, env = "KAOS_INSTALL_GATE")]
+    pub(crate) gate: bool,
     /// Image to run [default: kaos:VERSION]
     #[arg(long, env = "KAOS_IMAGE", value_name = "IMAGE", value_parser = image)]
     pub(crate) image: Option<String>,
@@ -321,73 +332,5 @@ fn peers(text: &str) -> Result<Peers, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::super::{Cli, Command};
-    use super::*;
-
-    #[test]
-    fn peers_are_a_service_or_a_list() {
-        assert_eq!(peers("a"), Ok(Peers::Service(None, "a".into())));
-        assert_eq!(peers("n/a"), Ok(Peers::Service(Some("n".into()), "a".into())));
-        assert_eq!(peers(""), Ok(Peers::Fixed(BTreeMap::new())));
-        let two = peers("a=127.0.0.1:1,b=[::1]:2").unwrap();
-        let Peers::Fixed(two) = two else { panic!("not a list") };
-        assert_eq!(two.len(), 2);
-        for bad in ["A", "n/a/b", "a=1", "a=127.0.0.1:1,", "/a", "a b"] {
-            assert!(peers(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_host_may_be_allowed_to_a_namespace() {
-        assert_eq!(allowed("shops=*.example.com"), Ok(("shops".into(), "example.com".into())));
-        for bad in ["shops", "=example.com", "shops=", "Shops=a.b", "shops=a..b"] {
-            assert!(allowed(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn the_limits_of_one_client_reach_the_proxy() {
-        let flags =
-            ["--max-connections-per-client", "7", "--trusted-proxies", "10.0.0.0/8,::1", "--proxy-protocol"];
-        let cli = Cli::try_parse_from([&["kaos", "proxy"][..], &flags].concat()).unwrap();
-        let Command::Proxy(proxy) = cli.command else { panic!("not proxy") };
-        let limits = crate::process::ports::limits(&proxy.settings());
-        assert_eq!(
-            (limits.connections_per_client, limits.trusted.len(), limits.proxy_protocol),
-            (7, 2, true)
-        );
-        let cli = Cli::try_parse_from(["kaos", "proxy"]).unwrap();
-        let Command::Proxy(proxy) = cli.command else { panic!("not proxy") };
-        let limits = crate::process::ports::limits(&proxy.settings());
-        assert_eq!(
-            (limits.connections_per_client, limits.trusted.len(), limits.proxy_protocol),
-            (0, 0, false)
-        );
-        for wrong in [["--max-connections-per-client", "many"], ["--trusted-proxies", "everybody"]] {
-            let error =
-                Cli::try_parse_from([&["kaos", "proxy"][..], &wrong].concat()).unwrap_err().to_string();
-            let parts = [wrong[0], wrong[1], "allowed is "];
-            assert!(parts.iter().all(|part| error.contains(part)), "{error}");
-        }
-    }
-
-    #[test]
-    fn both_parts_are_told_the_same_way() {
-        let flags =
-            ["--namespace", "a", "-n", "b", "--domain", "example.com", "--any-host", "--peers", "x/y"];
-        for part in ["proxy", "autoscaler"] {
-            let cli = Cli::try_parse_from([&["kaos", part][..], &flags].concat()).unwrap();
-            let member = match cli.command {
-                Command::Proxy(proxy) => proxy.member,
-                Command::Autoscaler(autoscaler) => autoscaler.member,
-                _ => panic!("not {part}"),
-            };
-            assert_eq!(member.namespaces, ["a", "b"]);
-            assert_eq!(member.peers, Peers::Service(Some("x".into()), "y".into()));
-            assert_eq!((member.inferred.domain.as_str(), member.any_host), ("example.com", true));
-        }
-    }
-}
+#[path = "cluster_test.rs"]
+mod tests;

@@ -17,6 +17,12 @@ pub(crate) struct Settings {
     /// Where requests are taken over TLS [default: nowhere]
     #[arg(long, env = "KAOS_LISTEN_TLS", value_name = "ADDR", value_parser = address)]
     pub(crate) listen_tls: Option<SocketAddr>,
+    /// Where other proxies ask whether a request may go that they send on by themselves [default: nowhere]
+    #[arg(long, env = "KAOS_LISTEN_GATE", value_name = "ADDR", value_parser = address)]
+    pub(crate) listen_gate: Option<SocketAddr>,
+    /// How much later than the platform they hear that a replica is ready; 0s where they go by the answer [default: 0s]
+    #[arg(long, env = "KAOS_GATE_SETTLE", value_name = "DURATION", value_parser = gate_settle)]
+    pub(crate) gate_settle: Option<Duration>,
     /// Certificates for TLS, each with the one in the same place of --tls-key; PEM, chains from the server's own on
     #[arg(long, env = "KAOS_TLS_CERT", value_name = "FILE,…", value_parser = paths)]
     pub(crate) tls_cert: Option<Arc<[PathBuf]>>,
@@ -92,9 +98,11 @@ pub(crate) enum AccessLog {
 }
 
 /// Names of the settings, in the order of the reference.
-pub(crate) const NAMES: [&str; 19] = [
+pub(crate) const NAMES: [&str; 21] = [
     "listen",
     "listen-tls",
+    "listen-gate",
+    "gate-settle",
     "tls-cert",
     "tls-key",
     "tls-dir",
@@ -125,6 +133,8 @@ impl Settings {
         match name {
             "listen" => self.listen = Some(address(text)?),
             "listen-tls" => self.listen_tls = Some(address(text)?),
+            "listen-gate" => self.listen_gate = Some(address(text)?),
+            "gate-settle" => self.gate_settle = Some(gate_settle(text)?),
             "tls-cert" => self.tls_cert = Some(paths(text)?),
             "tls-key" => self.tls_key = Some(paths(text)?),
             "tls-dir" => self.tls_dir = Some(path(text)?),
@@ -169,6 +179,8 @@ impl Settings {
         let same = [
             self.listen == other.listen,
             self.listen_tls == other.listen_tls,
+            self.listen_gate == other.listen_gate,
+            self.gate_settle == other.gate_settle,
             self.tls_cert == other.tls_cert,
             self.tls_key == other.tls_key,
             self.tls_dir == other.tls_dir,
@@ -195,6 +207,8 @@ impl Settings {
         Settings {
             listen: self.listen.or(other.listen),
             listen_tls: self.listen_tls.or(other.listen_tls),
+            listen_gate: self.listen_gate.or(other.listen_gate),
+            gate_settle: self.gate_settle.or(other.gate_settle),
             tls_cert: self.tls_cert.as_ref().or(other.tls_cert.as_ref()).cloned(),
             tls_key: self.tls_key.as_ref().or(other.tls_key.as_ref()).cloned(),
             tls_dir: self.tls_dir.as_ref().or(other.tls_dir.as_ref()).cloned(),
@@ -343,6 +357,12 @@ pub(crate) fn drain_timeout(text: &str) -> Result<Duration, String> {
     let most = Duration::from_secs(3600);
     let span = duration::parse(text).ok().filter(|span| *span <= most);
     span.ok_or_else(|| "allowed is a duration, 0s to 1h".into())
+}
+
+/// Reads the setting. The error says what is allowed.
+pub(crate) fn gate_settle(text: &str) -> Result<Duration, String> {
+    let span = duration::parse(text).ok().filter(|span| *span <= Duration::from_secs(60));
+    span.ok_or_else(|| "allowed is a duration, 0s to 1m".into())
 }
 
 /// Reads the setting. The error says what is allowed.

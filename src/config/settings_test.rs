@@ -5,6 +5,8 @@ fn every_setting_is_read_within_its_bounds() {
     for (name, good, bad) in [
         ("listen", "[::1]:8080", "8080"),
         ("listen-tls", "[::1]:8443", "443"),
+        ("listen-gate", "0.0.0.0:8081", "gate"),
+        ("gate-settle", "1500ms", "2m"),
         ("tls-cert", "a.crt, b/c.crt", "a.crt,"),
         ("tls-key", "a.key", ","),
         ("tls-dir", "certificates", ""),

@@ -56,7 +56,12 @@ pub(crate) fn requests(
         let owner = owner(|instance| instance.listen == Some(error.address));
         Failure::Failed(format!("{error}{owner}; choose another with --listen"))
     })?;
-    Ok(bound.with_limits(limits))
+    let bound = bound.with_limits(limits);
+    let Some(address) = settings.listen_gate else { return Ok(bound) };
+    let settle = settings.gate_settle.filter(|settle| !settle.is_zero());
+    bound
+        .with_gate(address, settle)
+        .map_err(|error| Failure::Failed(format!("{error}; choose another with --listen-gate")))
 }
 
 /// The bounds that are off unless somebody sets them.

@@ -47,7 +47,8 @@ pub(crate) async fn run(args: &Proxy) -> Result<(), Failure> {
     let standing = Standing { draining: watch::Sender::new(false), proxy: Arc::default() };
     let listen = bound.address();
     let asked = listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
-    let instance = Arc::new(Instance::new([Some(listen), bound.tls_address()], asked, &clock));
+    let reached = [Some(listen), bound.tls_address(), bound.gate_address()];
+    let instance = Arc::new(Instance::new(reached, asked, &clock));
     tracing::info!(id = %id, %listen, admin = %instance.admin, version = VERSION, "this proxy has begun");
     let desk = Desk { tls, ..standing.desk(clock, instance, &watched, hub, &id) };
     tokio::spawn(admin::serve(listener, Arc::new(desk)));

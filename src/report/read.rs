@@ -76,6 +76,8 @@ struct Seen {
     running: Sums,
     waiting: Sums,
     #[serde(default)]
+    presumed: bool,
+    #[serde(default)]
     last_activity: Option<u64>,
     #[serde(default)]
     hold: Option<Answer>,
@@ -183,6 +185,7 @@ impl Seen {
         Reading {
             running: self.running,
             waiting: self.waiting,
+            presumed: self.presumed,
             last_activity: self.last_activity,
             hold: self.hold.and_then(Answer::known),
             endpoints: self.endpoints,

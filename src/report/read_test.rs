@@ -33,6 +33,7 @@ fn frozen() -> Vec<Report> {
     let busy = Reading {
         running: sums(u64::MAX, 5, u64::MAX, 17),
         waiting: sums(2, 1, 20, 10),
+        presumed: false,
         last_activity: Some(7),
         hold: None,
         endpoints: vec![EndpointLoad { uid: uid("0b1f3c52-0000-4000-8000-000000000002"), in_flight: 3 }],
@@ -88,6 +89,14 @@ fn what_is_unknown_is_ignored_and_confirms_nothing() {
     assert_eq!(one(r#","hold":{"id":"h","state":"half-confirmed","new":1}"#).hold, None);
     let confirmed = one(r#","hold":{"id":"h","state":"confirmed","new":1}"#).hold.unwrap();
     assert_eq!(confirmed.state, HoldState::Confirmed);
+}
+
+#[test]
+fn what_was_added_comes_back_and_is_nothing_where_it_isnt_said() {
+    assert!(!one("").presumed && one(r#","presumed":true"#).presumed);
+    let mut sent = frozen().remove(0);
+    sent.workloads[0].1.presumed = true;
+    assert_eq!(Reader::default().take(&lines(&sent).concat()).unwrap(), [sent]);
 }
 
 #[test]

@@ -113,7 +113,7 @@ impl Run {
         let heard = Arc::new(Heard::default());
         let (to_autoscaler, reports) = relay(heard.clone(), clock);
         let (hub, to_readers) = Hub::start(Some(to_autoscaler));
-        let listen = [Some(bound.address()), bound.tls_address()];
+        let listen = [Some(bound.address()), bound.tls_address(), bound.gate_address()];
         let instance = Instance::new(listen, admin.local_addr().map_err(failed)?, &clock);
         let instance = Arc::new(Instance { control: control(std::process::id()), ..instance });
         let proxy = Arc::new(bound.run(snapshots.clone(), to_readers).map_err(failed)?);
@@ -276,6 +276,9 @@ fn told(functions: &[Function], instance: &Instance) -> String {
     let mut text = format!("kaos {VERSION}, admin at http://{}\n", instance.admin);
     if let Some(listen) = instance.listen_tls {
         text.push_str(&format!("  the same over TLS at {listen}\n"));
+    }
+    if let Some(listen) = instance.listen_gate {
+        text.push_str(&format!("  other proxies ask at http://{listen}/_kaos/gate/\n"));
     }
     for function in functions.iter().take(SHOWN) {
         let url = admin::url(&function.hosts, &function.path, instance.listen);

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is test code")]
 
 pub mod certificate;
+pub mod nginx;
 pub mod tls;
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -359,4 +359,12 @@ pub const KNOBS: &[Knob] = &[
         max_request_body = bytes,
         u64::to_string
     ),
+    knob!(
+        "gate-request-time",
+        "a duration, 0s to 24h",
+        "30s",
+        "How long a request that the gate let through is taken to be in flight: the proxy in front carries it, and tells nobody when it ends. Idle time begins after that.",
+        gate_request_time = |text| span(text, Duration::ZERO, DAY),
+        show_span
+    ),
 ];

@@ -75,6 +75,9 @@ pub struct Policy {
     /// Largest body of a request, in bytes; 0 for any.
     #[serde(default)]
     pub max_request_body: u64,
+    /// How long a request that was let through to go past Kaos is presumed to be in flight.
+    #[serde(default = "usual_gate_request_time")]
+    pub gate_request_time: Duration,
 }
 
 /// A path whose requests wake nothing: they are a replica's where one is ready, else they are answered with `status`.
@@ -131,6 +134,11 @@ pub enum Prewarm {
 /// What a cold start is worth where nothing else is said.
 const fn usual_cold_start_cost() -> Duration {
     Duration::from_secs(150)
+}
+
+/// How long a request is presumed to be in flight where nothing else is said: what Kubernetes gives a pod to end.
+const fn usual_gate_request_time() -> Duration {
+    Duration::from_secs(30)
 }
 
 /// What replicas speak.
@@ -191,6 +199,7 @@ impl Default for Policy {
             stream_idle_timeout: Duration::from_secs(300),
             min_transfer_rate: 240,
             max_request_body: 0,
+            gate_request_time: usual_gate_request_time(),
         }
     }
 }

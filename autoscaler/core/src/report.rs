@@ -66,6 +66,10 @@ pub struct Reading {
     pub running: Sums,
     /// Requests that wait for one. A backlog isn't load: kept apart.
     pub waiting: Sums,
+    /// Whether requests are presumed to be in flight that go to replicas past this proxy: it has let them through, and isn't
+    /// told of their ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub presumed: bool,
     /// When something last happened (a request came, ended, or a stream moved bytes), in the proxy's microseconds.
     /// `None`: nothing ever did.
     #[serde(default, skip_serializing_if = "Option::is_none")]

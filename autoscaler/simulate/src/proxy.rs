@@ -223,7 +223,11 @@ impl Proxy {
             let last_activity = post.active.map(|at| at.since(self.born).as_micros() as u64);
             let endpoints = post.loads();
             let (running, waiting) = (post.ran, post.waited);
-            workloads.push((id, Reading { running, waiting, last_activity, hold: answer, endpoints, seen }));
+            let presumed = false;
+            workloads.push((
+                id,
+                Reading { running, waiting, presumed, last_activity, hold: answer, endpoints, seen },
+            ));
         }
         Report {
             version: REPORT_VERSION,

@@ -8,7 +8,7 @@ use super::Site;
 
 /// Its bootstrap configuration.
 pub(super) fn text(site: Site<'_>) -> String {
-    let Site { places, upstream, certificate, .. } = site;
+    let Site { places, upstream, certificate, asks, .. } = site;
     let tls = json!({
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
@@ -24,12 +24,14 @@ pub(super) fn text(site: Site<'_>) -> String {
         },
     });
     let listeners = [
-        listener("h1", places.h1, "http", None),
-        listener("h2c", places.h2c, "http", None),
-        listener("tls", places.tls, "http", Some(tls)),
-        listener("grpc", places.grpc, "grpc", None),
+        listener("h1", places.h1, "http", None, asks),
+        listener("h2c", places.h2c, "http", None, asks),
+        listener("tls", places.tls, "http", Some(tls), asks),
+        listener("grpc", places.grpc, "grpc", None, None),
     ];
-    let clusters = [cluster("http", upstream.address, false), cluster("grpc", upstream.grpc_address, true)];
+    let mut clusters =
+        vec![cluster("http", upstream.address, false), cluster("grpc", upstream.grpc_address, true)];
+    clusters.extend(asks.map(|asks| cluster("kaos-gate", asks, false)));
     let all = json!({"static_resources": {"listeners": listeners, "clusters": clusters}});
     format!("{all:#}\n")
 }
@@ -38,7 +40,34 @@ fn socket(address: SocketAddr) -> Value {
     json!({"socket_address": {"address": address.ip(), "port_value": address.port()}})
 }
 
-fn listener(name: &str, address: SocketAddr, cluster: &str, tls: Option<Value>) -> Value {
+/// Asks Kaos first, as docs/gate.md has it.
+fn question(asks: SocketAddr) -> Value {
+    json!({
+        "name": "envoy.filters.http.ext_authz",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+            "transport_api_version": "V3",
+            "http_service": {
+                "server_uri": {"uri": format!("http://{asks}"), "cluster": "kaos-gate", "timeout": "70s"},
+                "path_prefix": "/_kaos/gate/host",
+            },
+            "status_on_error": {"code": "ServiceUnavailable"},
+        },
+    })
+}
+
+fn listener(
+    name: &str,
+    address: SocketAddr,
+    cluster: &str,
+    tls: Option<Value>,
+    asks: Option<SocketAddr>,
+) -> Value {
+    let router = json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+    });
+    let filters: Vec<Value> = asks.map(question).into_iter().chain([router]).collect();
     let http = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,
@@ -50,10 +79,7 @@ fn listener(name: &str, address: SocketAddr, cluster: &str, tls: Option<Value>) 
             "domains": ["*"],
             "routes": [{"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": "0s"}}],
         }]},
-        "http_filters": [{
-            "name": "envoy.filters.http.router",
-            "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
-        }],
+        "http_filters": filters,
     });
     let filter = json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": http});
     let mut chain = json!({"filters": [filter]});

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::Site;
 use crate::ready::free_address;
+use crate::upstream::Upstream;
 
 /// What a build of Kaos is asked to do beyond plain HTTP. One that can't is measured without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,15 @@ pub(super) fn words(site: Site<'_>, ability: Ability, path: &str) -> Vec<String>
         words.extend(["--tls-key".to_owned(), certificate.key.to_string_lossy().into_owned()]);
     }
     words
+}
+
+/// `kaos.toml` of one that is asked by other proxies; where it takes requests itself, and where it is asked.
+pub(crate) fn gate(upstream: &Upstream) -> Result<(String, SocketAddr, SocketAddr), String> {
+    let (listen, asks) = (free_address()?, free_address()?);
+    let mut text = head(listen)?;
+    text.push_str(&format!("listen-gate = \"{asks}\"\n"));
+    text.push_str(&function("bench", &upstream.replica, "min-scale = 1\n"));
+    Ok((text, listen, asks))
 }
 
 /// Requests that wait for one function with the default knobs.

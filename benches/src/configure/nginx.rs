@@ -21,10 +21,22 @@ pub(crate) fn nginx_config(folder: &Path, name: &str, inner: &str) -> String {
 
 /// The proxy's configuration. `listen … http2` is how both old and new versions understand it.
 pub(super) fn proxy(name: &str, site: Site<'_>) -> String {
-    let Site { places, upstream, certificate, .. } = site;
+    let Site { places, upstream, certificate, asks, .. } = site;
+    // As docs/gate.md has it.
+    let [asked, question, asks] = asks.map_or_else(Default::default, |asks| {
+        [
+            "      auth_request /_kaos;\n".to_owned(),
+            "    location = /_kaos {\n      internal;\n      proxy_pass http://k/_kaos/gate/host$request_uri;\n      \
+             proxy_method GET;\n      proxy_pass_request_body off;\n      proxy_http_version 1.1;\n      \
+             proxy_set_header Connection \"\";\n      proxy_set_header Content-Length \"\";\n      \
+             proxy_set_header Host $host;\n    }\n"
+                .to_owned(),
+            format!("  upstream k {{ server {asks}; keepalive 1024; keepalive_requests 100000000; }}\n"),
+        ]
+    });
     let http = format!(
-        "    location / {{\n      proxy_pass http://u;\n      proxy_http_version 1.1;\n      \
-         proxy_set_header Connection \"\";\n      proxy_max_temp_file_size 0;\n{}    }}\n",
+        "    location / {{\n{asked}      proxy_pass http://u;\n      proxy_http_version 1.1;\n      \
+         proxy_set_header Connection \"\";\n      proxy_max_temp_file_size 0;\n{}    }}\n{question}",
         fields("proxy_set_header")
     );
     let grpc = format!("    location / {{\n      grpc_pass grpc://g;\n{}    }}\n", fields("grpc_set_header"));
@@ -34,7 +46,7 @@ pub(super) fn proxy(name: &str, site: Site<'_>) -> String {
         certificate.key.display()
     );
     let inner = format!(
-        "  upstream u {{ server {}; keepalive 1024; keepalive_requests 100000000; }}\n  \
+        "{asks}  upstream u {{ server {}; keepalive 1024; keepalive_requests 100000000; }}\n  \
          upstream g {{ server {}; keepalive 1024; keepalive_requests 100000000; }}\n  \
          server {{\n    listen {} backlog=4096;\n{http}  }}\n  \
          server {{\n    listen {} http2 backlog=4096;\n{http}  }}\n  \

@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn entry(status: u16) -> Entry {
-        let client = Client { address: [127, 0, 0, 1].into(), trusted: false, secure: false };
+        let client = Client { address: [127, 0, 0, 1].into(), trusted: false, secure: false, asks: false };
         Entry { status, cut: false, ..Entry::begin(Moment::ZERO, client, None) }
     }
 
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn nothing_begins_where_nobody_is_told() {
-        let client = Client { address: [127, 0, 0, 1].into(), trusted: false, secure: false };
+        let client = Client { address: [127, 0, 0, 1].into(), trusted: false, secure: false, asks: false };
         assert!(Book::new(None, 7).begin(Moment::ZERO, client, None).is_none());
     }
 }

@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn what_went_wrong_is_an_error_whoever_did_it() {
-        let client = Client { address: [127, 0, 0, 1].into(), trusted: false, secure: false };
+        let client = Client { address: [127, 0, 0, 1].into(), trusted: false, secure: false, asks: false };
         let entry = Entry { cut: false, ..Entry::begin(Moment::ZERO, client, None) };
         for (status, refusal, cut, is_error) in [
             (200, None, false, false),

@@ -24,7 +24,7 @@ fn crowd(gate: &Arc<Gate>) {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
                 for round in 0..ROUNDS {
                     let now = gate.now();
-                    let grant = gate.admit(now, round, false).or_else(|| {
+                    let grant = gate.admit(now, round, Terms::default()).or_else(|| {
                         let mut ticket = gate.enter(now, Moment::NEVER, 1, Terms::default()).unwrap();
                         if leaves(round) {
                             return None;
@@ -107,7 +107,8 @@ fn those_who_wake_nothing_wait_unheard_and_not_for_a_start() {
     let now = gate.now();
     let no_wake = Terms { no_wake: Some(404), ..Terms::default() };
     let enter = |terms| gate.enter(now, Moment::NEVER, 1, terms);
-    let full: Vec<Grant> = (0..LIMIT * 2).map(|at| gate.admit(now, at as usize, false).unwrap()).collect();
+    let full: Vec<Grant> =
+        (0..LIMIT * 2).map(|at| gate.admit(now, at as usize, Terms::default()).unwrap()).collect();
     let (first, second) = (enter(no_wake).unwrap(), enter(no_wake).unwrap());
     assert_eq!((first.announce, gate.waiting(), gate.waiting_sums().open()), (false, 2, 0));
     assert_eq!(gate.has_grown(now), None);
@@ -144,5 +145,27 @@ fn the_last_of_a_burst_are_found_by_looking() {
     assert_eq!(gate.has_grown(now), Some(false));
     assert_eq!(tickets.into_iter().map(Ticket::leave).filter(|told| *told).count(), 1);
     assert_eq!(gate.has_grown(now), None);
+    is_empty(&gate, &slots);
+}
+
+/// One that is asked for takes a place beyond the limit: if nobody is there any more to take it, it is none of those that are
+/// kept to the limit.
+#[test]
+fn a_place_without_a_limit_goes_to_nobody_who_has_one() {
+    let (gate, slots) = sample::gate(1, 1);
+    let now = gate.now();
+    let enter = |terms| gate.enter(now, Moment::NEVER, 1, terms).unwrap();
+    let full = gate.admit(now, 0, Terms::default()).unwrap();
+    slots[0].set_open(false);
+    let mut gone = enter(Terms { asked: true, ..Terms::default() });
+    gone.answer.close();
+    let mut next = enter(Terms::default());
+    slots[0].set_open(true);
+    gate.settle();
+    assert_eq!((gate.waiting(), slots[0].in_flight()), (1, 1));
+    drop(full);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    drop(runtime.block_on(next.wait()).unwrap());
+    drop((gone, next));
     is_empty(&gate, &slots);
 }

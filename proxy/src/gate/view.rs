@@ -37,6 +37,13 @@ impl View {
         self.slots.iter().any(|slot| slot.is_open())
     }
 
+    /// From when on every other program should know of a replica that is ready: `settle` after the platform began to say so,
+    /// or at once if that is longer ago than anybody remembers. `None`: the platform says it of none.
+    pub(crate) fn settled(&self, settle: Duration) -> Option<Moment> {
+        let since = self.slots.iter().filter_map(|slot| slot.listed()).min()?;
+        Some(if since == Moment::ZERO { since } else { since + settle })
+    }
+
     /// The answer to those who wait, if nothing is ready or on its way and the start is known to fail, or nobody would begin
     /// one.
     pub(crate) fn known_failure(&self, now: Moment) -> Option<Refusal> {

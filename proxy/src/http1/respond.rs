@@ -12,6 +12,7 @@ use crate::pump::Encoding;
 use crate::refuse::{Detail, Refusal};
 use crate::rule::{Extra, replaces};
 use crate::sabotage::{Rule, is_off};
+use crate::subrequest::Go;
 use crate::upstream::answer::Answer;
 
 /// How the answer's body is framed for this client, and whether the connection can go on after it.
@@ -111,6 +112,18 @@ pub(crate) fn server_timing(span: Duration, phases: Phases) -> String {
         millis(phases.ready),
         millis(phases.first_byte),
     )
+}
+
+/// Writes that a request may go.
+pub(crate) fn go(go: &Go, head: &Head, request_id: &str, keep: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nCache-Control: no-store\r\n");
+    field(out, b"X-Kaos-Replica", go.replica.to_string().as_bytes());
+    persistence(head, keep, out);
+    field(out, b"X-Request-Id", request_id.as_bytes());
+    if let Some((span, phases)) = go.cold {
+        cold(span, phases, out);
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Writes our own answer, head and body. `whole`: with the body, which an answer to HEAD has not.

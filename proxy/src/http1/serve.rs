@@ -19,6 +19,7 @@ use crate::refuse::{Ended, Refusal};
 use crate::rounds::{Alarm, Watched};
 use crate::sabotage::{Rule, is_off};
 use crate::socket::Socket;
+use crate::subrequest;
 use crate::worker::Worker;
 
 /// After the last answer: how long, and for how many bytes, a client that goes on sending is listened to, so that the
@@ -126,6 +127,9 @@ impl Connection {
         self.watch.rest(None);
         self.head.passed = self.passed_on();
         record.begin_entry(self.client, Some(&self.head));
+        if self.client.asks {
+            return self.answer_ask(record).await;
+        }
         let mut routed = match route(&self.worker, &self.head, self.client, &self.socket, &mut record) {
             Ok(routed) => routed,
             Err(refusal) => {
@@ -172,6 +176,27 @@ impl Connection {
         }
     }
 
+    /// Tells a proxy whether the request may go for which it asks.
+    async fn answer_ask(&mut self, mut record: Record) -> Next {
+        let whole = self.head.body.has_ended();
+        let go = match subrequest::decide(&self.head, &mut record, &self.watch).await {
+            Ok(go) => go,
+            Err(Ended::ClientGone) => return Next::Cut,
+            Err(Ended::Refused(refusal)) => return self.refuse(&refusal, &mut record, whole).await,
+        };
+        let keep = whole && self.head.keep_alive && self.worker.keeps_connections();
+        let mut out = self.worker.buffers.take();
+        respond::go(&go, &self.head, &record.request_id, keep, &mut out);
+        self.watch.until(self.worker.now() + self.worker.patience().head);
+        let written = self.watch.over(self.socket.write_all(&out)).await;
+        self.worker.buffers.give(out);
+        match written {
+            Ok(Ok(())) if keep => Next::Again,
+            Ok(Ok(())) => Next::Close,
+            _ => Next::Cut,
+        }
+    }
+
     /// How long a request may wait that another proxy has passed on. Anybody else may say what they like.
     fn passed_on(&self) -> Option<Duration> {
         let believed = &self.worker.shared.believed;
@@ -198,7 +223,8 @@ impl Connection {
         let keep = whole && self.head.keep_alive && !refusal.closes() && self.worker.keeps_connections();
         let detail = self.worker.config().error_detail;
         let mut out = self.worker.buffers.take();
-        let grpc = self.head.is_grpc() && refusal.is_error();
+        // Who asks for another looks at the status.
+        let grpc = self.head.is_grpc() && refusal.is_error() && !self.client.asks;
         let mut sent = 0;
         if grpc {
             respond::grpc_refusal(refusal, detail, record, keep, &mut out);

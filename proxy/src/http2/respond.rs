@@ -15,6 +15,7 @@ use crate::pace::PATIENCE;
 use crate::refuse::Refusal;
 use crate::rounds::Watched;
 use crate::rule::replaces;
+use crate::subrequest::Go;
 use crate::upstream::answer::Answer;
 use crate::worker::Worker;
 
@@ -37,6 +38,20 @@ pub(super) fn begin(sender: &Sender, answer: &Answer, record: &mut Record, route
         field(out, b"x-request-id", record.request_id.as_bytes());
         extra.into_iter().flatten().for_each(|(name, value)| field(out, name.as_bytes(), value.as_bytes()));
         if let Some((span, phases)) = routed.wait.cold {
+            field(out, b"x-kaos-cold-start", b"true");
+            field(out, b"server-timing", server_timing(span, phases).as_bytes());
+        }
+    });
+}
+
+/// Writes that a request may go.
+pub(super) fn go(sender: &Sender, go: &Go, record: &Record) {
+    sender.head(true, |out| {
+        status(out, 200);
+        field(out, b"cache-control", b"no-store");
+        field(out, b"x-kaos-replica", go.replica.to_string().as_bytes());
+        field(out, b"x-request-id", record.request_id.as_bytes());
+        if let Some((span, phases)) = go.cold {
             field(out, b"x-kaos-cold-start", b"true");
             field(out, b"server-timing", server_timing(span, phases).as_bytes());
         }

@@ -30,6 +30,7 @@ use crate::pace::Pace;
 use crate::refuse::{Ended, Refusal};
 use crate::rounds::Watched;
 use crate::socket::Socket;
+use crate::subrequest;
 use crate::worker::Worker;
 
 /// What a connection may use: streams, bytes per stream and connection, and streams that end by its fault.
@@ -144,7 +145,11 @@ async fn stream(
 ) -> Option<(Sender, Left)> {
     let Asked { mut block, sender, receiver } = asked;
     let https = client.secure || client.trusted;
-    let form = Form::of(&block);
+    let form = match Form::of(&block) {
+        // Who asks for another looks at the status.
+        Form::Grpc if client.asks => Form::Whole,
+        form => form,
+    };
     let head = match request::head(&mut block, receiver.has_ended(), https) {
         Err(Wrong::Malformed) => {
             sender.reset(Reason::PROTOCOL_ERROR);
@@ -201,6 +206,16 @@ impl Stream<'_> {
     }
 
     async fn answer(self, head: &Head, body: FromStream, mut record: Record) -> Option<Left> {
+        if self.client.asks {
+            return match subrequest::decide(head, &mut record, &self.watch).await {
+                Ok(go) => {
+                    respond::go(self.sender, &go, &record);
+                    None
+                }
+                Err(Ended::Refused(refusal)) => self.refuse(&refusal, record),
+                Err(Ended::ClientGone) => None,
+            };
+        }
         let mut routed = match route(self.worker, head, self.client, self.socket, &mut record) {
             Ok(routed) => routed,
             Err(refusal) => return self.refuse(&refusal, record),

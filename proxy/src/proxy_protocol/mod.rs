@@ -28,8 +28,8 @@ pub(crate) async fn client(
     input: &mut Input,
 ) -> Option<Client> {
     let clients = &worker.shared.clients;
-    // Proxies of our own connect as themselves.
-    if !clients.must_name(peer) || worker.shared.believed.contains(peer.address) {
+    // Proxies of our own connect as themselves, and so do those that only ask.
+    if peer.asks || !clients.must_name(peer) || worker.shared.believed.contains(peer.address) {
         return Some(peer);
     }
     match read(worker, socket, watch, input).await {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kaos_core::lease::Lease;
 use kaos_core::report::{HoldAnswer, HoldState};
-use kaos_core::snapshot::Phase;
+use kaos_core::snapshot::{Phase, Targets};
 use kaos_core::{EndpointUid, Moment, Workload};
 
 use crate::first::First;
@@ -117,8 +117,11 @@ impl Kept {
         let hold = self.workload.hold.as_ref()?;
         let slots = || self.listed.values().map(|listed| &listed.slot);
         let covered = || slots().filter(|slot| hold.targets.cover(&slot.uid));
-        let empty: Vec<EndpointUid> =
-            covered().filter(|slot| slot.in_flight() == 0).map(|slot| slot.uid.clone()).collect();
+        // What was let through past us may be at any replica: while that is presumed, not all go. Which of several it is at
+        // isn't known, so for some of them the platform's way to end them has to do.
+        let presumed = || hold.targets == Targets::All && self.gate.presumed.until() > now;
+        let idle = |slot: &&Arc<Slot>| slot.in_flight() == 0 && !presumed();
+        let empty: Vec<EndpointUid> = covered().filter(idle).map(|slot| slot.uid.clone()).collect();
         let (id, state) = self.lease.answer(now, empty.len() == covered().count())?;
         let empty = if state == HoldState::Expired { Vec::new() } else { empty };
         Some(HoldAnswer { id, state, empty })

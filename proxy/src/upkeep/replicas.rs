@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use kaos_core::EndpointUid;
+use kaos_core::{EndpointUid, Moment};
 
 use crate::slot::Slot;
 
@@ -22,8 +22,9 @@ impl Replicas {
         known.insert(slot.uid.clone(), Arc::downgrade(slot));
     }
 
-    /// What a replica has in flight, also one that isn't listed any more.
-    pub(crate) fn in_flight(&self, uid: &EndpointUid) -> u32 {
-        self.known().get(uid).and_then(Weak::upgrade).map_or(0, |slot| slot.in_flight())
+    /// What a replica has in flight at `now`, also one that isn't listed any more; with one more where some are presumed to be.
+    pub(crate) fn in_flight(&self, uid: &EndpointUid, now: Moment) -> u32 {
+        let slot = self.known().get(uid).and_then(Weak::upgrade);
+        slot.map_or(0, |slot| slot.in_flight() + u32::from(slot.presumed.until() > now))
     }
 }

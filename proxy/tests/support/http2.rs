@@ -36,6 +36,12 @@ pub fn open_behind(rig: &Rig, header: &'static [u8]) -> Sender {
     })
 }
 
+/// Opens a connection to where other proxies ask.
+pub fn open_gate(rig: &Rig) -> Sender {
+    let address = rig.gate.unwrap();
+    rig.runtime.block_on(async move { handshake(connect(address).await).await })
+}
+
 /// Opens a connection over TLS.
 pub fn open_securely(rig: &Rig) -> Sender {
     let address = rig.tls_address;

@@ -50,6 +50,8 @@ pub struct Rig {
     pub address: SocketAddr,
     /// Where the same is reached over TLS.
     pub tls_address: SocketAddr,
+    /// Where other proxies ask, if anywhere.
+    pub gate: Option<SocketAddr>,
     pub origin: Instant,
     snapshots: watch::Sender<Arc<Snapshot>>,
     /// Which proxies are ready.
@@ -86,6 +88,20 @@ impl Rig {
             let bound = bound.with_limits(limits).with_access_log(access);
             bound.with_tls(LOOPBACK, tls::certificates()).unwrap()
         })
+    }
+
+    /// One that other proxies ask, which hear of a replica so much later, or go by the answer.
+    pub fn asked(knobs: &[(&str, &str)], settle: Option<Duration>) -> Rig {
+        Rig::bound(
+            knobs,
+            |_| {},
+            |bound| {
+                bound
+                    .with_tls(LOOPBACK, tls::certificates())
+                    .and_then(|bound| bound.with_gate(LOOPBACK, settle))
+                    .unwrap()
+            },
+        )
     }
 
     /// One that shows its clients these certificates.
@@ -133,13 +149,15 @@ impl Rig {
         let (report, reports) = mpsc::channel(100_000);
         let (peers, ready) = watch::channel(BTreeMap::new());
         let bound = complete(bind(config).unwrap()).with_peers(ready);
-        let (address, tls_address) = (bound.address(), bound.tls_address().unwrap());
+        let (address, tls_address, gate) =
+            (bound.address(), bound.tls_address().unwrap(), bound.gate_address());
         let proxy = runtime.block_on(async { bound.run(seen, report).unwrap() });
         Rig {
             runtime,
             proxy: Some(proxy),
             address,
             tls_address,
+            gate,
             origin,
             snapshots,
             peers,
@@ -238,6 +256,11 @@ impl Rig {
         if tls::EVERYWHERE { self.connect_securely() } else { Client::connect(self.address) }
     }
 
+    /// A fresh connection to where other proxies ask.
+    pub fn connect_to_gate(&self) -> Client {
+        Client::connect(self.gate.unwrap())
+    }
+
     /// A fresh connection to the proxy over TLS.
     pub fn connect_securely(&self) -> Client {
         Client::connect(self.tls_address).secure(tls::session(&[]))
@@ -288,7 +311,8 @@ impl Rig {
     }
 
     fn own_sockets(&self) -> BTreeSet<u64> {
-        sockets::bound_to(&[self.address.port(), self.tls_address.port()])
+        let all = [Some(self.address), Some(self.tls_address), self.gate];
+        sockets::bound_to(&all.into_iter().flatten().map(|address| address.port()).collect::<Vec<_>>())
     }
 
     /// Waits until nothing is in flight or waiting, sees that nothing has panicked, stops the proxy, and checks that it has let go of everything.

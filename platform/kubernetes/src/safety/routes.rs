@@ -14,6 +14,12 @@ use crate::ingress::CONTROLLER;
 const CLASS: &str = "kaos";
 /// What named an Ingress's class before `spec.ingressClassName`.
 const OLD_CLASS: &str = "kubernetes.io/ingress.class";
+/// Where ingress-nginx asks whether a request may go.
+const ASKS: &str = "nginx.ingress.kubernetes.io/auth-url";
+/// Whether it sends requests to the Service's own address.
+const TO_SERVICE: &str = "nginx.ingress.kubernetes.io/service-upstream";
+/// What is in the URL of Kaos's gate.
+const GATE: &str = "/_kaos/gate/";
 
 /// Which routes lead to which Service, by its namespace and name.
 pub(super) struct Routes<'a>(BTreeMap<(String, String), Vec<Way<'a>>>);
@@ -52,7 +58,8 @@ impl<'a> Routes<'a> {
 fn is_ours(route: &Value, objects: &Objects) -> bool {
     if look::kind(route) == "Ingress" {
         let class = look::text(route, "/spec/ingressClassName");
-        return is_our_class(or(class, look::annotation(route, OLD_CLASS)), objects);
+        let asked = asks(route) && look::annotation(route, TO_SERVICE) == "true";
+        return asked || is_our_class(or(class, look::annotation(route, OLD_CLASS)), objects);
     }
     let parents = look::list(route, "/spec/parentRefs");
     !parents.is_empty()
@@ -61,6 +68,11 @@ fn is_ours(route: &Value, objects: &Objects) -> bool {
             let gateway = objects.get("Gateway", namespace, look::text(parent, "/name"));
             gateway.is_some_and(|gateway| look::text(gateway, "/spec/gatewayClassName") == CLASS)
         })
+}
+
+/// Whether Kaos is asked before a request goes this way.
+fn asks(route: &Value) -> bool {
+    look::annotation(route, ASKS).contains(GATE)
 }
 
 /// Whether a class of Ingresses is Kaos's; of no name is the one that is the cluster's default.
@@ -97,12 +109,28 @@ impl Way<'_> {
     fn finding(&self, subject: &Subject<'_>, service: &str) -> Finding {
         let hosts = self.hosts();
         let from = if hosts.is_empty() { String::new() } else { format!("{} goes to ", hosts.join(", ")) };
+        if asks(self.route) {
+            return self.asked_too_late(subject, service);
+        }
         let finding = Finding::new(Verdict::Unsafe, Topic::WaysIn, "route")
             .at(look::called(self.route, subject.namespace), look::field(&self.pointer))
             .found(format!("{from}Service/{service}"))
             .why("requests go past Kaos: they neither wake it nor keep it awake, and asleep they fail");
         let Fix { say, paste } = self.fix(subject, &hosts);
         finding.fix(say, paste)
+    }
+
+    /// It asks Kaos, but not while there is nothing to send a request to.
+    fn asked_too_late(&self, subject: &Subject<'_>, service: &str) -> Finding {
+        let (name, namespace) = (look::name(self.route), look::namespace(self.route));
+        Finding::new(Verdict::Unsafe, Topic::WaysIn, "route")
+            .at(look::called(self.route, subject.namespace), look::field(&self.pointer))
+            .found(format!("it asks Kaos, and goes to the endpoints of Service/{service}"))
+            .why("ingress-nginx answers 503 before it asks while a Service has no endpoint, so asleep nothing wakes it")
+            .fix(
+                "let it go to the Service's own address".to_owned(),
+                format!("kubectl annotate ingress {name} -n {namespace} {TO_SERVICE}=true --overwrite"),
+            )
     }
 
     /// The hosts whose requests come this way, where that is easily told.

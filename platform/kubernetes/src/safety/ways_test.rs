@@ -42,6 +42,20 @@ fn requests_that_go_past_kaos_are_told_with_the_host_that_is_to_be_claimed() {
     let ours = json!({"ingressClassName": "kaos", "rules": [rule("shop.example.com", "shop")]});
     assert_eq!(told(&found(beside([object("networking.k8s.io/v1", "Ingress", "front", &ours)]))), [""; 0]);
 
+    let mut asking = object("networking.k8s.io/v1", "Ingress", "front", &spec);
+    let url = "http://kaos-gate.kaos-system.svc.cluster.local/_kaos/gate/original-url";
+    asking["metadata"]["annotations"] = json!({"nginx.ingress.kubernetes.io/auth-url": url});
+    let all = found(beside([asking.clone()]));
+    assert_eq!(told(&all), ["unsafe route"]);
+    assert!(one(&all, "route").why.contains("503 before it asks"), "{all:#?}");
+    let to_service = "nginx.ingress.kubernetes.io/service-upstream";
+    assert_eq!(
+        paste(&all, "route"),
+        format!("kubectl annotate ingress front -n prod {to_service}=true --overwrite")
+    );
+    asking["metadata"]["annotations"][to_service] = json!("true");
+    assert_eq!(told(&found(beside([asking]))), [""; 0], "it is asked, and asleep too");
+
     for (class, controller, default, own) in [
         ("kaos", "somebody.else/ingress", "false", false),
         ("edge", "kaos.dev/ingress", "false", true),
