@@ -309,7 +309,8 @@ impl Rig {
     }
 
     fn own_sockets(&self) -> BTreeSet<u64> {
-        sockets::bound_to(&[self.address.port(), self.tls_address.port()])
+        let all = [Some(self.address), Some(self.tls_address), self.gate];
+        sockets::bound_to(&all.into_iter().flatten().map(|address| address.port()).collect::<Vec<_>>())
     }
 
     /// Waits until nothing is in flight or waiting, sees that nothing has panicked, stops the proxy, and checks that it has let go of everything.
