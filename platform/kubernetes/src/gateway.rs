@@ -49,7 +49,7 @@ pub(crate) struct Listener {
     pub(crate) certificates: Box<[ObjectRef]>,
     /// What Kaos doesn't have: why it isn't served.
     pub(crate) refused: Option<Box<str>>,
-    pub(crate) from: From,
+    pub(crate) from: TakesFrom,
     /// Whether HTTPRoutes may be attached.
     pub(crate) takes_http_routes: bool,
     /// A kind of routes that there isn't, which it names.
@@ -58,7 +58,7 @@ pub(crate) struct Listener {
 
 /// The namespaces whose routes may be attached.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum From {
+pub(crate) enum TakesFrom {
     Same,
     All,
     Selected(Box<LabelSelector>),
@@ -185,10 +185,10 @@ impl Gateways {
     /// Whether `listener`, of a Gateway in the namespace `own`, takes routes of `namespace`.
     pub(crate) fn takes(&self, listener: &Listener, own: &str, namespace: &str) -> bool {
         match &listener.from {
-            From::All => true,
-            From::Same => own == namespace,
-            From::Selected(selector) => self.selects(selector, namespace),
-            From::None => false,
+            TakesFrom::All => true,
+            TakesFrom::Same => own == namespace,
+            TakesFrom::Selected(selector) => self.selects(selector, namespace),
+            TakesFrom::None => false,
         }
     }
 
@@ -201,7 +201,7 @@ impl Gateways {
         };
         let mut labels = selector.match_labels.iter().flatten();
         let mut expressions = selector.match_expressions.iter().flatten();
-        labels.all(|(name, value)| label(name) == Some(value))
+        labels.all(|(name, value)| label(name) == Some(value.as_str()))
             && expressions.all(|asked| {
                 let has = label(&asked.key);
                 let among = || has.is_some_and(|has| asked.values.iter().flatten().any(|value| value == has));

@@ -1,6 +1,6 @@
 //! Objects of one kind as they are known, and each with what its status says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::object::Name;
@@ -72,8 +72,7 @@ impl<T> Kept<T> {
             Part::One(name, object) => put(&mut self.0, name, object),
             Part::All(scope, there) => {
                 let in_scope = |name: &&Name| scope.as_ref().is_none_or(|scope| name.0 == *scope);
-                let mut gone: std::collections::HashSet<Name> =
-                    self.0.keys().filter(in_scope).cloned().collect();
+                let mut gone: HashSet<Name> = self.0.keys().filter(in_scope).cloned().collect();
                 for (name, object) in there {
                     gone.remove(&name);
                     // One that can't be read stays as it is known.

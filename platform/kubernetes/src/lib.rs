@@ -27,6 +27,8 @@ mod fake;
 mod fixture;
 mod follow;
 pub mod gateway;
+#[cfg(test)]
+mod gateway_test;
 mod gather;
 mod infer;
 #[cfg(test)]

@@ -247,7 +247,10 @@ impl State {
         self.gateways.classes.take(part, |before, after| note(before, after, rerouted, restated));
         if !self.gateways.are_wanted() {
             let Gateways { all, routes, grants, spaces, .. } = &mut self.gateways;
-            (all.clear(), routes.clear(), grants.clear(), spaces.clear());
+            all.clear();
+            routes.clear();
+            grants.clear();
+            spaces.clear();
         }
     }
 

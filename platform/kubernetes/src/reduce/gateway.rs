@@ -1,7 +1,7 @@
 //! What is kept of Gateway API's objects but for routes: classes, Gateways, grants, and the labels of Namespaces.
 
 use super::number;
-use crate::gateway::{CONTROLLER, From, GROUP, Gateway, GatewayClass, Grant, Listener, Space};
+use crate::gateway::{CONTROLLER, GROUP, Gateway, GatewayClass, Grant, Listener, Space, TakesFrom};
 use crate::protobuf::Message;
 use crate::wire::gateway::{GatewayClassSpec, GatewaySpec, ListenerSpec, ReferenceGrantSpec, RouteKind};
 use crate::wire::{Meta, Parts, Watched, line};
@@ -56,13 +56,13 @@ fn listener(spec: ListenerSpec) -> Listener {
     let (namespaces, kinds) =
         spec.allowed_routes.map(|allowed| (allowed.namespaces, allowed.kinds)).unwrap_or_default();
     let from = match namespaces.as_ref().and_then(|namespaces| namespaces.from.as_deref()) {
-        None | Some("Same") => From::Same,
-        Some("All") => From::All,
+        None | Some("Same") => TakesFrom::Same,
+        Some("All") => TakesFrom::All,
         Some("Selector") => {
             let selector = namespaces.and_then(|namespaces| namespaces.selector);
-            selector.map_or(From::None, |selector| From::Selected(Box::new(selector)))
+            selector.map_or(TakesFrom::None, |selector| TakesFrom::Selected(Box::new(selector)))
         }
-        Some(_) => From::None,
+        Some(_) => TakesFrom::None,
     };
     let kinds = kinds.unwrap_or_default();
     let is_known =
