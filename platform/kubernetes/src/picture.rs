@@ -345,8 +345,10 @@ impl Picture {
 
 /// What a workload claims by its annotations.
 fn own<'p>(id: &'p WorkloadId, piece: &'p Piece, path: &'p str) -> Claimant<'p> {
-    let claim =
-        |host: &'p HostPattern| Claim { host, matching: Matching::Prefix, path, target: id, quiet: false };
+    let claim = |host: &'p HostPattern| {
+        let (matching, over, when, target) = (Matching::Prefix, Over::Either, None, Some(id));
+        Claim { host, matching, path, over, when, target, quiet: false }
+    };
     let claims = piece.claims.iter().map(claim).collect();
     Claimant { who: Who::Deployment(id), created: piece.created, claims }
 }
