@@ -1,12 +1,16 @@
 //! The command line: what may be said, and its help. Does nothing.
 
 #[cfg(feature = "kubernetes")]
+pub(crate) mod adopt;
+#[cfg(feature = "kubernetes")]
 pub(crate) mod check;
 #[cfg(feature = "kubernetes")]
 pub(crate) mod cluster;
 mod name;
 #[cfg(feature = "kubernetes")]
 pub(crate) mod secrets;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod selection;
 pub(crate) mod simulate;
 
 use std::path::PathBuf;
@@ -62,6 +66,10 @@ pub(crate) enum Command {
     #[cfg(feature = "kubernetes")]
     #[command(after_help = check::AFTER)]
     Check(Box<check::Check>),
+    /// Say in Kaos's annotations what KEDA, Knative, OpenFaaS, Sablier or Osiris have been told, and with --apply set them
+    #[cfg(feature = "kubernetes")]
+    #[command(after_help = adopt::AFTER)]
+    Adopt(Box<adopt::Adopt>),
     /// Print what a cluster needs to run Kaos, as YAML
     #[cfg(feature = "kubernetes")]
     Install(cluster::Install),

@@ -2,6 +2,8 @@
 
 mod access_log;
 mod admin;
+#[cfg(feature = "kubernetes")]
+mod adopt;
 mod ask;
 #[cfg(feature = "kubernetes")]
 mod autoscaler;
@@ -21,6 +23,8 @@ mod install;
 mod instance;
 mod keeping;
 mod mark;
+#[cfg(feature = "kubernetes")]
+mod objects;
 mod process;
 #[cfg(feature = "kubernetes")]
 mod proxy;
@@ -91,6 +95,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Simulate(args) => simulate::simulate(&args),
         #[cfg(feature = "kubernetes")]
         Command::Check(args) => check::check(&args),
+        #[cfg(feature = "kubernetes")]
+        Command::Adopt(args) => adopt::adopt(&args),
         Command::Version(ask) => ask::version(&ask),
         Command::Hello => hello::run(),
         Command::Guardian => Ok(()),

@@ -19,7 +19,7 @@ fn every_command_in_the_help_has_help() {
     assert_eq!(code, Some(0));
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let commands: Vec<&str> = commands.map_while(|line| line.split_whitespace().next()).collect();
-    let cluster = ["proxy", "autoscaler", "check", "install", "uninstall", "image"];
+    let cluster = ["proxy", "autoscaler", "check", "adopt", "install", "uninstall", "image"];
     let here: Vec<&str> = commands.iter().copied().filter(|name| !cluster.contains(name)).collect();
     assert_eq!(here, ["up", "ls", "describe", "explain", "forget", "logs", "invoke", "simulate", "version"]);
     let in_a_cluster = commands.len() - here.len();

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use kaos_core::decision::Because;
 use kaos_core::form::Kept;
 use kaos_core::learned::Prewarms;
 use kaos_core::policy::IdleTimeout;
@@ -26,9 +27,9 @@ impl Learn {
         self.kept.start_time = took;
     }
 
-    /// A replica is asked for before anybody asks.
-    pub(crate) fn prewarming(&mut self) {
-        self.kept.learned.prewarming();
+    /// The count goes up, because of this.
+    pub(crate) fn raising(&mut self, because: Because) {
+        self.kept.learned.raising(because);
     }
 
     /// This was learned before, or is known elsewhere. Whether what was known here is forgotten by that.

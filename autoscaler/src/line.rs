@@ -17,7 +17,9 @@ use kaos_core::{Moment, ProxyId, Report, WorkloadId};
 use crate::collect::{Collect, Hearing, Use};
 use crate::journal::Journal;
 use crate::track::Track;
+use company::Companies;
 
+mod company;
 mod turn;
 
 /// How one control line differs from another.
@@ -52,6 +54,7 @@ pub struct Line {
     starting: u64,
     holds: u64,
     journal: Arc<Journal>,
+    companies: Companies,
     /// What was learned of workloads that aren't there yet.
     recalled: HashMap<WorkloadId, Kept, FixedState>,
 }
@@ -89,6 +92,7 @@ impl Line {
             starting: 0,
             holds: 0,
             journal,
+            companies: Companies::default(),
             recalled: HashMap::default(),
         }
     }
@@ -104,6 +108,7 @@ impl Line {
             let known = self.tracks[at].as_mut().filter(|track| !Arc::ptr_eq(&track.workload, workload));
             if let Some(track) = known {
                 track.saw(workload, now);
+                self.companies.names(at, track.policy());
                 self.news.insert(at);
             }
         }
@@ -124,6 +129,8 @@ impl Line {
             self.tracks.len() - 1
         });
         self.places.insert(track.workload.id.clone(), at);
+        self.companies.names(at, track.policy());
+        self.companies.comes();
         self.tracks[at] = Some(track);
         self.news.insert(at);
     }
@@ -139,6 +146,7 @@ impl Line {
         self.budget.withdraw(&at);
         self.news.remove(&at);
         self.untold.remove(&at);
+        self.companies.leaves(at);
         self.free.push(at);
         self.journal.close(id);
     }
@@ -234,7 +242,7 @@ impl Line {
 
     /// When [`Line::turn`] has something to do though nothing happens.
     pub fn next(&self) -> Moment {
-        if !self.news.is_empty() {
+        if !self.news.is_empty() || self.companies.is_stirred() {
             return Moment::ZERO;
         }
         let due = self.due.first().map(|(at, _)| *at);

@@ -117,9 +117,7 @@ impl Shadow {
                     watch.cold_start(start);
                 }
                 _ if to > self.desired => {
-                    if because == Because::Prewarm {
-                        self.learned.prewarming();
-                    }
+                    self.learned.raising(because);
                     self.raise(to, now + start);
                 }
                 _ => self.lower(to),
@@ -208,6 +206,7 @@ impl Shadow {
             ready_since: self.ready_since,
             heard: seen.heard,
             seen: seen.seen,
+            company: seen.company.clone(),
             ..Observation::default()
         };
         if policy.idle_timeout == IdleTimeout::Learned {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use kaos_core::average::Averages;
 use kaos_core::contest::Contest;
 use kaos_core::decide::Memory;
+use kaos_core::observation::Company;
 use kaos_core::platform::{Expected, Refusal, Scale};
 use kaos_core::snapshot::{Hold, Phase, Replicas, Workload};
 use kaos_core::zero::{Ask, Descent};
@@ -61,11 +62,14 @@ pub(crate) struct Track {
     asked_at: Moment,
     /// Waits for the start budget.
     pub(crate) held_back: bool,
+    /// Who it is awake with.
+    pub(crate) company: Option<Company>,
     belief: Option<Belief>,
     ready_since: Moment,
     /// Replicas that have been ready.
     ripe: Vec<EndpointUid>,
-    seen: bool,
+    /// Whether a request has reached it through Kaos, or one that it is awake with.
+    pub(crate) seen: bool,
     contest: Contest,
     /// When the count was last written, wakes aside.
     last_scale: Option<Moment>,
@@ -156,6 +160,7 @@ impl Track {
             asked: if workload.contender.is_none() { workload.replicas.desired } else { 0 },
             asked_at: now,
             held_back: false,
+            company: None,
             belief: None,
             ready_since: now,
             seen: earned,
@@ -303,6 +308,7 @@ impl Track {
             load: self.averages.as_ref().and_then(Averages::loads),
             last_activity: total.last_activity,
             warmth: None,
+            company: self.company.clone(),
             ready_since: self.ready_since,
             heard: hearing.for_window(self.workload.policy.window),
             seen: self.seen,

@@ -103,7 +103,10 @@ pub(crate) fn run(
                 continue;
             }
         };
-        for attack in attacks(&stage.upstream.path(case.size)) {
+        let wanted = |attack: &Attack| {
+            arguments.attack.is_empty() || arguments.attack.iter().any(|name| name == attack.name)
+        };
+        for attack in attacks(&stage.upstream.path(case.size)).into_iter().filter(wanted) {
             eprintln!("side-by-side: {}: {}", candidate.name, attack.name);
             match beside(arguments, &proxy, case, stage, &attack) {
                 Ok(attacked) => all.push(attacked),

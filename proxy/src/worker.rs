@@ -70,7 +70,7 @@ pub(crate) struct Shared {
 
 /// Shares of what HTTP/2's clients have sent that are taken in one turn of the event loop, each a request at most: as many as pay
 /// for the turn, which costs about 2 µs. And of what those have sent who have sent much: everybody else waits less for them.
-const SHARES: [usize; 2] = [8, 2];
+const SHARES: [usize; 2] = [8, 1];
 /// Connections to replicas that begin in one turn: making one takes as long as five requests do, about 60 µs.
 const CONNECTS: usize = 2;
 

@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use kaos_core::snapshot::{Check, Phase, Probe, StartTimes};
-use support::{Client, Replica, Rig, until};
+use support::{Client, Replica, Rig, Vacant, until};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: shop\r\n\r\n";
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -42,11 +42,6 @@ fn waiting(rig: &Rig) -> Client {
     client
 }
 
-/// An address where nobody listens, and stays so until the test does.
-fn reserved() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 /// A phase of a cold start, in milliseconds.
 fn phase(answer: &support::Answer, name: &str) -> f64 {
     let timing = answer.field("server-timing").unwrap();
@@ -56,7 +51,8 @@ fn phase(answer: &support::Answer, name: &str) -> f64 {
 
 #[test]
 fn a_request_goes_over_the_connection_that_found_its_replica_ready() {
-    let address = reserved();
+    let vacant = Vacant::new();
+    let address = vacant.address;
     let mut rig = starting(address, vec![check(address.port(), Probe::Tcp)]);
     let mut client = waiting(&rig);
     let replica = Replica::at(address, |mut client| {
@@ -142,14 +138,15 @@ fn a_get_is_sent_as_the_pod_says_and_its_connection_serves_the_first_request() {
 
 #[test]
 fn all_checks_must_pass() {
-    let sidecar = reserved();
+    let sidecar = Vacant::new();
     let replica = Replica::hello();
-    let checks = vec![check(replica.address.port(), http("/ready")), check(sidecar.port(), Probe::Tcp)];
+    let checks =
+        vec![check(replica.address.port(), http("/ready")), check(sidecar.address.port(), Probe::Tcp)];
     let rig = starting(replica.address, checks);
     let mut client = waiting(&rig);
     until("the first is tried", || replica.accepted() > 2);
     assert!(client.is_silent_for(Duration::from_millis(100)));
-    let _sidecar = TcpListener::bind(sidecar).unwrap();
+    let _sidecar = TcpListener::bind(sidecar.address).unwrap();
     assert_eq!(client.answer().text(), "hello");
     drop(client);
     rig.finish();
@@ -195,7 +192,8 @@ fn a_replica_that_goes_away_gets_nothing_whatever_it_answers() {
 
 #[test]
 fn one_that_was_ready_and_refuses_is_let_be_for_another() {
-    let address = reserved();
+    let vacant = Vacant::new();
+    let address = vacant.address;
     let mut rig = starting(address, vec![check(address.port(), Probe::Tcp)]);
     let mut client = waiting(&rig);
     // It accepts the try, and nothing after it.

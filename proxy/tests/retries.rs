@@ -4,28 +4,23 @@
 
 mod support;
 
-use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use support::frames::{self, End, Frames};
 use support::http2;
-use support::{Client, Replica, Rig, until};
+use support::{Client, Replica, Rig, Vacant, until};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 const POST: &str = "POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 5\r\n\r\nhello";
-
-/// An address where nobody listens.
-fn deserted() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
 
 #[test]
 fn another_ready_replica_is_tried_where_a_connection_is_refused() {
     let mut rig = Rig::new(&[]);
     let replica = Replica::hello();
-    rig.add("dead", deserted());
+    let vacant = Vacant::new();
+    rig.add("dead", vacant.address);
     rig.add("alive", replica.address);
     let mut client = rig.connect();
     for _ in 0..20 {
@@ -41,14 +36,14 @@ fn another_ready_replica_is_tried_where_a_connection_is_refused() {
 #[test]
 fn where_the_only_replica_refuses_the_request_waits_until_it_comes_back() {
     let mut rig = Rig::new(&[]);
-    let address = deserted();
-    rig.add("a", address);
+    let vacant = Vacant::new();
+    rig.add("a", vacant.address);
     let mut clients: Vec<_> = (0..20).map(|_| rig.connect()).collect();
     for (at, client) in clients.iter_mut().enumerate() {
         client.send(if at % 2 == 0 { "GET / HTTP/1.1\r\nHost: shop\r\n\r\n" } else { POST });
     }
     until("they all wait", || rig.waiting() == 20);
-    let replica = Replica::at(address, |mut client| {
+    let replica = Replica::at(vacant.address, |mut client| {
         while let Some(request) = support::Request::read(&mut client) {
             request.unwrap();
             client.send(HELLO);
@@ -64,7 +59,8 @@ fn where_the_only_replica_refuses_the_request_waits_until_it_comes_back() {
 #[test]
 fn at_the_deadline_the_answer_says_that_no_replica_was_reached() {
     let mut rig = Rig::new(&[("queue-timeout", "300ms")]);
-    rig.add("a", deserted());
+    let vacant = Vacant::new();
+    rig.add("a", vacant.address);
     let mut client = rig.connect();
     let answer = client.get("/");
     answer.is_problem(503, "upstream-unreachable");

@@ -1,81 +1,33 @@
 //! `kaos check`: what makes a sleep of a Deployment unsafe or slow, from a cluster or from files. It changes nothing, and knows
 //! no running Kaos.
 
-mod files;
 mod page;
 
-use kaos_core::WorkloadId;
-use kaos_kubernetes::safety::{Objects, Scope, Survey, Verdict, gather};
+use kaos_kubernetes::safety::{Survey, Verdict, gather};
 
-use crate::ask::Cluster;
 use crate::ask::print::{json, print};
 use crate::cli::Form;
 use crate::cli::check::Check;
 use crate::failure::Failure;
+use crate::objects::Selected;
 use page::Checked;
-
-/// The namespace of objects in files that name none.
-const DEFAULT: &str = "default";
 
 /// Runs the command.
 pub(crate) fn check(args: &Check) -> Result<(), Failure> {
-    let (objects, scope) = match args.files.is_empty() {
-        true => crate::ask::run(fetched(args))?,
-        false => written(args)?,
-    };
-    let survey = Survey::new(&objects, &args.home.system_namespace);
-    let meant = survey.workloads().into_iter().filter(|workload| is_meant(&scope, workload));
+    let selected =
+        crate::ask::run(Selected::read(&args.selection, async |client, scope| gather(client, scope).await))?;
+    let objects = &selected.objects;
+    let survey = Survey::new(objects, &args.selection.home.system_namespace);
+    let meant = selected.workloads(&survey, &args.selection)?.into_iter();
     let checked =
         meant.filter_map(|workload| Some(Checked { findings: survey.examine(&workload)?, workload }));
     let checked: Vec<Checked> = checked.collect();
-    if let (Scope::One(namespace, name), true) = (&scope, checked.is_empty()) {
-        return Err(Failure::Unanswered(format!("there is no Deployment {namespace}/{name}")));
-    }
     match args.output.form {
         Form::Json => json(&page::shown(&checked, objects.unseen()))?,
-        Form::Text => print(&page::told(&checked, &scope, objects.unseen(), !args.files.is_empty()))?,
+        Form::Text => print(&page::told(&checked, &selected.scope, objects.unseen(), selected.is_written()))?,
     }
     match checked.iter().any(|one| one.verdict() == Verdict::Unsafe) {
         true => Err(Failure::No),
         false => Ok(()),
-    }
-}
-
-/// What the API server shows, and what is meant of it.
-async fn fetched(args: &Check) -> Result<(Objects, Scope), Failure> {
-    let cluster = Cluster::connect(&args.kubeconfig).await?;
-    let scope = match args.all_namespaces {
-        true => Scope::Everywhere,
-        false => of_namespace(args, cluster.namespace()),
-    };
-    let objects = gather(&cluster.client(), &scope).await;
-    Ok((objects.map_err(|why| Failure::Unanswered(why.to_string()))?, scope))
-}
-
-/// What stands in files, and what is meant of it: all of it, unless a namespace or a name is said.
-fn written(args: &Check) -> Result<(Objects, Scope), Failure> {
-    let scope = match args.name.is_none() && args.namespace.is_none() {
-        true => Scope::Everywhere,
-        false => of_namespace(args, DEFAULT),
-    };
-    let namespace = args.namespace.as_deref().unwrap_or(DEFAULT);
-    Ok((files::read(&args.files, namespace)?, scope))
-}
-
-fn of_namespace(args: &Check, usual: &str) -> Scope {
-    let named = args.name.as_ref();
-    let namespace = named.and_then(|named| named.namespace.as_ref()).or(args.namespace.as_ref());
-    let namespace = namespace.map_or(usual, String::as_str).to_owned();
-    match named {
-        Some(named) => Scope::One(namespace, named.name.clone()),
-        None => Scope::Namespace(namespace),
-    }
-}
-
-fn is_meant(scope: &Scope, workload: &WorkloadId) -> bool {
-    match scope {
-        Scope::Everywhere => true,
-        Scope::Namespace(namespace) => namespace == workload.namespace(),
-        Scope::One(namespace, name) => namespace == workload.namespace() && name == workload.name(),
     }
 }

@@ -69,6 +69,7 @@ fn parse(source: &Source<'_>, base: &Policy) -> Result<Config, Wrong> {
         placed.push(function::read(source, table, header, &defaults, base)?);
     }
     unique(source, &placed)?;
+    named(source, &placed)?;
     let mut functions: Vec<_> = placed.into_iter().map(|placed| placed.function).collect();
     if functions.is_empty() {
         return Err(source.at(&(0..0), "there is no [[function]]; allowed is one or more"));
@@ -121,6 +122,22 @@ fn unique(source: &Source<'_>, placed: &[Placed<'_, '_>]) -> Result<(), Wrong> {
         Some(loser) => source.at(&loser.header, format!("function {}: {what}", loser.function.name)),
         None => Wrong::file(source.file, what),
     })
+}
+
+/// Functions that others wake with exist.
+fn named(source: &Source<'_>, placed: &[Placed<'_, '_>]) -> Result<(), Wrong> {
+    let known: Vec<&str> = placed.iter().map(|one| one.function.name.as_str()).collect();
+    for one in placed {
+        let absent = one.function.policy.wake_with.iter().find(|name| !known.contains(&&***name));
+        if let Some(absent) = absent {
+            let (name, all) = (&one.function.name, known.join(", "));
+            let what = format!(
+                "function {name}: wake-with names {absent}, and there is no such function; allowed are {all}"
+            );
+            return Err(source.at(&one.header, what));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

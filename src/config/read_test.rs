@@ -182,3 +182,16 @@ fn knobs_that_bound_each_other_are_refused_at_the_last_one_written() {
     let wrong = read(&format!("[defaults]\nmin-scale = 3\n{SHOP}max-scale = 2")).unwrap_err().to_string();
     assert_eq!(wrong, "kaos.toml:6: max-scale = 2: min-scale (3) must not be above max-scale (2)");
 }
+
+#[test]
+fn functions_that_others_wake_with_exist() {
+    let blog = "[[function]]\nname = \"blog\"\ncommand = [\"true\"]\n";
+    let config = read(&format!("{SHOP}wake-with = \"blog\"\n{blog}")).unwrap();
+    assert_eq!(config.functions[0].policy.wake_with, ["blog".into()].into());
+    let wrong = read(&format!("{SHOP}wake-with = \"blog,cart\"\n{blog}")).unwrap_err();
+    let wrong = wrong.to_string();
+    assert!(
+        wrong.contains("kaos.toml:1: function shop: wake-with names cart") && wrong.contains("shop, blog"),
+        "{wrong}"
+    );
+}

@@ -51,8 +51,7 @@ impl Files {
         match (files.is_empty() && !elsewhere, settings.listen_tls) {
             (true, None) => Ok(None),
             (true, Some(address)) => Err(Failure::Configuration(format!(
-                "--listen-tls {address} needs certificates: say --tls-cert and --tls-key, or --tls-dir, or in a cluster \
-                 --tls-secret"
+                "--listen-tls {address} needs certificates: say --tls-cert and --tls-key, or --tls-dir"
             ))),
             (false, _) => Ok(Some(files)),
         }

@@ -97,12 +97,15 @@ pub fn decide(policy: &Policy, seen: &Observation, memory: Memory, now: Moment) 
     (verdict, memory)
 }
 
-/// From zero: enough for those who wait, at least the first size; or the least, if a request is due. Nothing else wakes; the
-/// windows are stale.
+/// From zero: enough for those who wait, at least the first size; the first size, if it is awake with another; or the least, if a
+/// request is due. Nothing else wakes; the windows are stale.
 fn first_size(policy: &Policy, seen: &Observation, memory: &Memory, now: Moment) -> (u32, Because) {
+    let first = policy.floor().max(if memory.woken { 0 } else { policy.initial_scale });
     if seen.waiting > 0 {
-        let initial = if memory.woken { 0 } else { policy.initial_scale };
-        return (replicas_for(policy, seen.waiting).max(initial).max(policy.floor()), Because::Wake);
+        return (replicas_for(policy, seen.waiting).max(first), Because::Wake);
+    }
+    if seen.company.as_ref().is_some_and(|company| company.wakes) {
+        return (first, Because::WakeWith);
     }
     if policy.min_scale > 0 {
         return (policy.floor(), Because::MinScale);
@@ -220,7 +223,7 @@ fn raise(policy: &Policy, seen: &Observation, to: u32, because: Because, now: Mo
         let next = seen.prewarm().map(|at| Next { at, then: Then::Prewarm });
         return Verdict { next, ..Verdict::stay(Why::Asleep) };
     }
-    if !seen.leading && because != Because::Wake {
+    if !seen.leading && !matches!(because, Because::Wake | Because::WakeWith) {
         return Verdict::stay(Why::Following);
     }
     if let Some(failure) = seen.failure.as_ref().filter(|failure| failure.retry_at > now) {
@@ -320,6 +323,8 @@ fn steady(policy: &Policy, seen: &Observation, opinion: &Opinion, sleep: Option<
         Why::Warm
     } else if !seen.is_busy() && policy.min_scale == desired {
         Why::MinScale
+    } else if !seen.is_busy() && seen.company.is_some() {
+        Why::WakeWith
     } else {
         Why::Steady
     };

@@ -68,6 +68,7 @@ fn any_observation() -> impl Strategy<Value = Observation> {
                 rest_until: Moment::from_secs(rest),
                 contested_until: Moment::from_secs(contest.saturating_sub(75)),
                 contender: None,
+                company: None,
                 warmth: warmth.map(|(until, prewarm)| Warmth {
                     until: Moment::from_secs(until),
                     prewarm: prewarm.map(Moment::from_secs),

@@ -5,12 +5,12 @@ mod burst_test;
 use crate::decide::{Memory, Verdict, decide};
 use crate::decision::{Because, Decision, Next, Then, Why};
 use crate::kpa::Kpa;
-use crate::observation::{Heard, Loads, Observation};
+use crate::observation::{Company, Heard, Loads, Observation};
 use crate::policy::IdleTimeout;
 use crate::snapshot::{Replicas, StartFailure};
 use crate::warm::Warmth;
 use crate::window::Load;
-use crate::{Moment, Policy};
+use crate::{Moment, Policy, WorkloadId};
 
 /// One workload and what is known of it, changed line by line.
 struct Scene {
@@ -322,4 +322,30 @@ fn every_reason_has_a_word_and_a_sentence() {
         assert!(json.contains(decision.word()), "{json} is written with {}", decision.word());
         assert!(!decision.explain(&scene.policy, &scene.seen).is_empty());
     }
+}
+
+#[test]
+fn in_company_it_wakes_with_its_first_size_and_never_sleeps() {
+    let mut scene = Scene::new(&[("initial-scale", "3"), ("activation-scale", "2")]);
+    let company = |wakes| Some(Company { with: WorkloadId::new("prod", "web"), wakes });
+    scene.seen.company = company(false);
+    assert_eq!(scene.says(0.0), (0, "asleep"), "for one that is on its way down nobody wakes");
+    scene.seen.company = company(true);
+    assert_eq!(scene.says(0.0), (3, "wake-with"));
+    scene.seen.leading = false;
+    assert_eq!(scene.says(0.0), (3, "wake-with"), "no leader is needed");
+    scene.seen.leading = true;
+    scene.seen.waiting = 1;
+    assert_eq!(scene.says(0.0), (3, "wake"), "its own requests come first");
+    scene.seen.waiting = 0;
+    scene.seen.replicas = counts(2, 2);
+    assert_eq!(scene.says(1000.0), (2, "wake-with"));
+    assert_eq!(scene.verdict(1000.0).next, None, "its idle time ends by nothing of its own");
+    scene.seen.company = company(false);
+    assert_eq!(scene.says(1000.0), (2, "wake-with"), "it stays until the other is gone");
+    scene.seen.running = 1;
+    assert_eq!(scene.says(1000.0), (2, "steady"));
+    scene.seen.running = 0;
+    scene.seen.company = None;
+    assert_eq!(scene.says(1000.0), (0, "idle"), "and goes at once where its idle time is over");
 }

@@ -37,6 +37,8 @@ pub enum Because {
     Idle,
     /// A request is due.
     Prewarm,
+    /// A workload wakes that this one is awake with.
+    WakeWith,
     /// Below `min-scale`.
     MinScale,
     /// Above `max-scale`.
@@ -57,6 +59,8 @@ pub enum Why {
     Warm,
     /// Idle, but `min-scale` keeps it.
     MinScale,
+    /// Idle, but a workload is awake that this one is awake with.
+    WakeWith,
     /// More are wanted than `max-scale` allows.
     MaxScale,
     /// A begun start is finished before anything goes down.
@@ -103,6 +107,7 @@ impl Because {
             Because::Panic => "panic",
             Because::Idle => "idle",
             Because::Prewarm => "prewarm",
+            Because::WakeWith => "wake-with",
             Because::MinScale => "min-scale",
             Because::MaxScale => "max-scale",
             Because::ActivationScale => "activation-scale",
@@ -118,6 +123,7 @@ impl Why {
             Why::Steady => "steady",
             Why::Warm => "warm",
             Why::MinScale => "min-scale",
+            Why::WakeWith => "wake-with",
             Why::MaxScale => "max-scale",
             Why::Starting => "starting",
             Why::StartFailed => "start-failed",
@@ -192,10 +198,15 @@ fn explain_scale(to: u32, because: Because, policy: &Policy, seen: &Observation)
             format!("nothing in flight or waiting {idle}: zero")
         }
         Because::Prewarm => format!("a request is due: starting {to}"),
+        Because::WakeWith => format!("{} is awake, and this wakes with it: starting {to}", company(seen)),
         Because::MinScale => format!("{desired} are fewer than min-scale: {to}"),
         Because::MaxScale => format!("{desired} are more than max-scale: {to}"),
         Because::ActivationScale => format!("{desired} are fewer than activation-scale: {to}"),
     }
+}
+
+fn company(seen: &Observation) -> String {
+    seen.company.as_ref().map_or_else(|| "another workload".to_owned(), |company| company.with.to_string())
 }
 
 fn explain_stay(why: Why, policy: &Policy, seen: &Observation) -> String {
@@ -205,6 +216,7 @@ fn explain_stay(why: Why, policy: &Policy, seen: &Observation) -> String {
         Why::Steady => format!("{desired} carry {} in flight", seen.running),
         Why::Warm => "nothing in flight; the idle time isn't over".into(),
         Why::MinScale => format!("min-scale keeps {desired}"),
+        Why::WakeWith => format!("{} is awake, and this stays awake with it", company(seen)),
         Why::MaxScale => format!("more are wanted, but max-scale is {}", policy.max_scale),
         Why::Starting => format!("{} starting: a begun start is finished", seen.coming()),
         Why::StartFailed => match &seen.failure {

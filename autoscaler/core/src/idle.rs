@@ -8,9 +8,9 @@ use crate::observation::Observation;
 use crate::policy::{IdleTimeout, Policy};
 
 /// The moment from which nothing keeps the workload awake, if nothing happens before. `None` while requests are in
-/// flight or wait, or where zero isn't allowed.
+/// flight or wait, while a workload is awake that this one is awake with, or where zero isn't allowed.
 pub fn ends(policy: &Policy, seen: &Observation) -> Option<Moment> {
-    if seen.is_busy() || policy.min_scale > 0 {
+    if seen.is_busy() || seen.company.is_some() || policy.min_scale > 0 {
         return None;
     }
     Some(match policy.idle_timeout {

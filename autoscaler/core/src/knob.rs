@@ -5,7 +5,8 @@ mod read;
 use std::time::Duration;
 
 use self::read::{
-    above_one, bytes, no_wake_paths, number, readiness, show_no_wake_paths, span, whole, whole_seconds,
+    above_one, bytes, names, no_wake_paths, number, readiness, show_names, show_no_wake_paths, span, whole,
+    whole_seconds,
 };
 use crate::duration;
 use crate::policy::{IdleTimeout, Metric, Policy, Prewarm, Protocol, Readiness};
@@ -248,6 +249,14 @@ pub const KNOBS: &[Knob] = &[
         "Requests for these paths (exact: /a isn't /a/; the query doesn't count) wake nothing and keep nothing awake: where no replica is ready they are answered at once with this status, else by a replica.",
         no_wake_paths = no_wake_paths,
         |paths| show_no_wake_paths(paths)
+    ),
+    knob!(
+        "wake-with",
+        "none, or up to 16 names of workloads in the same namespace, with commas between them, each once",
+        "none",
+        "These wake at the same moment as it does, and stay awake while it is, with all that they name in turn.",
+        wake_with = names,
+        |names| show_names(names)
     ),
     knob!(
         "protocol",

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::decision::Because;
 use crate::gaps::Gaps;
 use crate::moment::Moment;
 use crate::observation::Observation;
@@ -37,18 +38,27 @@ struct Gap {
     /// Whether that is when it began. Else it is when it was first looked at.
     whole: bool,
     plan: Plan,
-    /// Of a replica that was started in it before anybody asked.
+    /// Of replicas that were started in it though no request asked.
     made: Made,
     /// When that was ready.
     ripe: Option<Moment>,
 }
 
-/// A replica that nobody asked for.
+/// Replicas that no request asked for, and who did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Made {
     None,
-    Asked,
-    There,
+    Asked(By),
+    There(By),
+}
+
+/// Who has replicas started that no request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// The plan of the gap.
+    Plan,
+    /// A workload that this one wakes with. Were its gap to begin with that, two that wake with each other would pre-warm each other for ever.
+    Company,
 }
 
 /// Replicas that were started before anybody asked.
@@ -109,10 +119,15 @@ impl Learned {
         self.prewarms
     }
 
-    /// A replica is asked for before anybody asks.
-    pub fn prewarming(&mut self) {
+    /// The count goes up, because of this.
+    pub fn raising(&mut self, because: Because) {
+        let by = match because {
+            Because::Prewarm => By::Plan,
+            Because::WakeWith => By::Company,
+            _ => return,
+        };
         if let Some(gap) = &mut self.gap {
-            gap.made = Made::Asked;
+            gap.made = Made::Asked(by);
         }
     }
 
@@ -145,9 +160,9 @@ impl Learned {
             gap.ripe = Some(seen.ready_since);
         }
         gap.made = match gap.made {
-            Made::Asked if seen.replicas.desired > 0 => Made::There,
-            Made::There if seen.replicas.desired == 0 => {
-                self.prewarms.unused += 1;
+            Made::Asked(by) if seen.replicas.desired > 0 => Made::There(by),
+            Made::There(by) if seen.replicas.desired == 0 => {
+                self.prewarms.unused += u64::from(by == By::Plan);
                 Made::None
             }
             made => made,
@@ -157,7 +172,7 @@ impl Learned {
     /// A request came at `at`, the first of a gap.
     fn end(&mut self, at: Moment, terms: &Terms) {
         let Some(gap) = self.gap.take() else { return };
-        self.prewarms.used += u64::from(gap.made == Made::There);
+        self.prewarms.used += u64::from(gap.made == Made::There(By::Plan));
         let length = at.since(gap.since);
         // Whatever is planned, a replica is there after so short a gap: it says nothing of what to plan. Nor does one of which
         // nobody knows when it began.

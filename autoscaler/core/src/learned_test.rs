@@ -48,7 +48,7 @@ fn awaited(scene: &mut Scene) -> Warmth {
     let due = timer(scene);
     scene.seen.replicas.desired = 0;
     scene.look(2300);
-    scene.learned.prewarming();
+    scene.learned.raising(Because::Prewarm);
     (scene.seen.replicas.desired, scene.seen.ready_since) = (1, due + Duration::from_secs(2));
     scene.look(due.secs() + 3).unwrap()
 }
@@ -103,6 +103,23 @@ fn one_that_is_there_when_a_request_comes_was_of_use() {
     awaited(&mut scene);
     scene.request(2500);
     assert_eq!(scene.learned.prewarms(), Prewarms { used: 1, unused: 0 });
+}
+
+#[test]
+fn what_was_made_for_another_begins_no_gap_and_is_no_pre_warm() {
+    let mut scene = Scene::new();
+    let due = timer(&mut scene);
+    scene.seen.replicas.desired = 0;
+    scene.look(2300);
+    scene.learned.raising(Because::WakeWith);
+    (scene.seen.replicas.desired, scene.seen.ready_since) = (1, at(2310));
+    assert_eq!(scene.look(2310).unwrap().prewarm, Some(due), "what was awaited still is");
+    scene.seen.replicas.desired = 0;
+    assert_eq!(scene.look(2320).unwrap().prewarm, Some(due));
+    assert_eq!(scene.learned.prewarms(), Prewarms::default());
+    let gaps = scene.learned.gaps().count();
+    scene.request(2501);
+    assert_eq!(scene.learned.gaps().count(), gaps + 1, "it was one gap");
 }
 
 #[test]

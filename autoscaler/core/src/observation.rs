@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::WorkloadId;
 use crate::moment::Moment;
 use crate::snapshot::{Mode, Replicas, StartFailure};
 use crate::warm::Warmth;
@@ -32,6 +33,9 @@ pub struct Observation {
     /// When it is warm, where that is learned. `None`: it isn't, or requests are in flight or wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warmth: Option<Warmth>,
+    /// Who this one is awake with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub company: Option<Company>,
     /// Whether what the proxies said is enough to go down on.
     pub heard: Heard,
     /// Whether a request has ever reached it through Kaos, or its sleep needn't be earned.
@@ -57,6 +61,15 @@ pub struct Loads {
     pub stable: Load,
     /// Over the panic window.
     pub panic: Load,
+}
+
+/// Another workload that is awake, and names this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Company {
+    /// Which one.
+    pub with: WorkloadId,
+    /// Whether it has a reason of its own to be awake: only then does this one wake for it, else it just stays.
+    pub wakes: bool,
 }
 
 /// Whether every live proxy was heard for long enough to lower a count.

@@ -50,6 +50,9 @@ pub struct Policy {
     /// Paths whose requests wake nothing and keep nothing awake. Each path once, at most 16.
     #[serde(default)]
     pub no_wake_paths: Box<[NoWakePath]>,
+    /// Other workloads of the same namespace, by name, that are awake while this one is. Each once, at most 16.
+    #[serde(default)]
+    pub wake_with: Box<[Box<str>]>,
     /// Ready within this, or the start has failed.
     pub start_timeout: Duration,
     /// How a starting replica is found ready.
@@ -177,6 +180,7 @@ impl Default for Policy {
             prewarm: Prewarm::default(),
             cold_start_cost: usual_cold_start_cost(),
             no_wake_paths: Box::default(),
+            wake_with: Box::default(),
             start_timeout: Duration::from_secs(600),
             readiness: Readiness::Tcp,
             stop_timeout: Duration::from_secs(10),

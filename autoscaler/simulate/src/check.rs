@@ -222,10 +222,16 @@ impl World {
             if held {
                 self.broken(|world| format!("a hold was left behind{}", world.brief(at)));
             }
-            if policy.min_scale == 0 && desired > 0 {
+            let company = self.wakes_with_one_that_never_sleeps(at);
+            if policy.min_scale == 0 && desired > 0 && !company {
                 self.broken(|world| format!("idle and not at zero{}", world.brief(at)));
             }
             let contested = self.tally.foreign >= 3;
+            if company && !contested && desired == 0 {
+                self.broken(|world| {
+                    format!("asleep while one is awake that it wakes with{}", world.brief(at))
+                });
+            }
             if policy.min_scale > 0 && !contested && desired != policy.floor() {
                 self.broken(|world| format!("idle and not at {}{}", policy.floor(), world.brief(at)));
             }
@@ -235,6 +241,22 @@ impl World {
                 self.broken(|world| format!("writes though nothing happens{}", world.brief(at)));
             }
         }
+    }
+
+    /// Whether another names it that never sleeps, be it over others.
+    fn wakes_with_one_that_never_sleeps(&self, at: usize) -> bool {
+        let policies = &self.setup.policies;
+        let mut named: Vec<usize> =
+            (0..policies.len()).filter(|other| *other != at && policies[*other].min_scale > 0).collect();
+        let mut next = 0;
+        while let Some(from) = named.get(next).copied() {
+            for name in &policies[from].wake_with {
+                let to = (0..policies.len()).find(|to| *format!("w{to}") == **name);
+                named.extend(to.filter(|to| !named.contains(to)));
+            }
+            next += 1;
+        }
+        named.contains(&at)
     }
 
     /// One request to each workload after the rest was served, as it has to be; but where few may start at once, a start
@@ -261,6 +283,9 @@ impl World {
             let (again, _) = decide(&entry.policy, &entry.observation, entry.memory.clone(), entry.at);
             if matches!(entry.decision, Decision::Scale { because: Because::Prewarm, .. }) {
                 self.tally.mark(Kind::Prewarmed);
+            }
+            if matches!(entry.decision, Decision::Scale { because: Because::WakeWith, .. }) {
+                self.tally.mark(Kind::Together);
             }
             if again.decision != entry.decision {
                 self.broken(|_| format!("decided again: {:?} instead of {entry:?}", again.decision));

@@ -67,7 +67,7 @@ pub struct Summary {
     /// Their sums.
     pub total: Tally,
     /// In how many of them each kind of thing happened.
-    pub kinds: [u64; 8],
+    pub kinds: [u64; 9],
     /// Rules that were broken, by the least seed first.
     pub broken: Vec<Broken>,
 }

@@ -78,7 +78,7 @@ impl Setup {
         Setup {
             proxies: 1 + random.below(3) as usize,
             autoscalers,
-            policies: (0..workloads).map(|_| Arc::new(policy(random))).collect(),
+            policies: policies(random, workloads),
             span: random.between(secs(40), secs(90)),
             start: random.of(&[(millis(1), millis(50)), (millis(200), millis(1500)), (millis(500), secs(8))]),
             max_starting: random.of(&[1, 2, 20, 20]),
@@ -111,6 +111,18 @@ impl Faults {
             hits: sometimes(250, 300),
         }
     }
+}
+
+/// One for each workload; some wake with others, in whatever circles.
+fn policies(random: &mut Random, workloads: usize) -> Vec<Arc<Policy>> {
+    let mut all: Vec<Policy> = (0..workloads).map(|_| policy(random)).collect();
+    if random.chance(300) {
+        for policy in &mut all {
+            let named = (0..workloads).filter(|_| random.chance(500)).map(|other| format!("w{other}").into());
+            policy.wake_with = named.collect();
+        }
+    }
+    all.into_iter().map(Arc::new).collect()
 }
 
 fn policy(random: &mut Random) -> Policy {

@@ -19,11 +19,13 @@ pub enum Kind {
     Prewarmed,
     /// An autoscaler began with what another had learned.
     Recalled,
+    /// A replica was started with another workload's.
+    Together,
 }
 
 impl Kind {
     /// Every one.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::HoldCancelled,
         Kind::ReportLost,
         Kind::RestartInHold,
@@ -32,6 +34,7 @@ impl Kind {
         Kind::ForeignWrite,
         Kind::Prewarmed,
         Kind::Recalled,
+        Kind::Together,
     ];
 }
 
@@ -63,7 +66,7 @@ pub struct Tally {
     /// Writes by somebody else.
     pub foreign: u64,
     /// Which kinds of things happened.
-    pub kinds: [bool; 8],
+    pub kinds: [bool; 9],
 }
 
 impl Tally {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use kaos_core::average;
 use kaos_core::decide::{Memory, Verdict, decide};
-use kaos_core::decision::{Because, Why};
+use kaos_core::decision::Why;
 use kaos_core::platform::{Expected, Refusal, Scale};
 use kaos_core::snapshot::{Mode, Phase};
 use kaos_core::zero::{Ask, Ended, Scene, State};
@@ -39,7 +39,16 @@ impl Line {
         }
         let (mut actions, mut wishes) = (Vec::new(), Vec::new());
         let mut considered = self.take_touched(now);
-        for at in &considered {
+        // Those who wake others first: whoever wakes with them does so in the same turn.
+        let callers = self.companies.callers(&considered);
+        for at in &callers {
+            self.consider(*at, now, &mut actions, &mut wishes);
+        }
+        let changed = self.gather();
+        // Who was considered already is so again at once.
+        self.news.extend(changed.iter().filter(|at| callers.contains(at)));
+        considered.extend(changed);
+        for at in considered.iter().filter(|at| !callers.contains(at)) {
             self.consider(*at, now, &mut actions, &mut wishes);
         }
         // What was just found ready, or gone, has made room for those who are held back.
@@ -99,6 +108,7 @@ impl Line {
         let before = track.memory.clone();
         let (verdict, memory) = decide(track.policy(), &seen, before.clone(), now);
         track.memory = memory;
+        self.calls(at, &seen, &before, now);
         // What is only observed goes nowhere; a hold that was left behind still has to go.
         let acted = match seen.mode {
             Mode::Scale => verdict.decision,
@@ -204,9 +214,7 @@ impl Line {
                 (wish.verdict, track.memory) = decide(track.policy(), &wish.seen, wish.memory.clone(), now);
             }
             if let Decision::Scale { to, because } = wish.verdict.decision {
-                if because == Because::Prewarm {
-                    track.learn.prewarming();
-                }
+                track.learn.raising(because);
                 let from = wish.seen.replicas.desired;
                 if from == 0 {
                     track.gathering = now + self.settings.gather;
@@ -241,7 +249,8 @@ impl Line {
         let tick = ticks.then(|| Moment::from_secs(now.secs() + 1));
         let retries = [track.scale_retry.after, track.hold_retry.after, track.gathering];
         let next = verdict.next.map(|next| next.at);
-        let later = [next, tick, track.descent.due(), track.ages(), track.late_at(), track.shadow_due()];
+        let own = self.companies.until(at);
+        let later = [next, tick, track.descent.due(), track.ages(), track.late_at(), track.shadow_due(), own];
         let due = later.into_iter().flatten().chain(retries).filter(|due| *due > now).min();
         if track.due != due {
             if let Some(old) = track.due {

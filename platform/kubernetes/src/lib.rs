@@ -16,6 +16,7 @@ mod cluster_test;
 mod condemn;
 pub mod connect;
 mod contest;
+pub mod dialect;
 pub mod directory;
 pub mod entry;
 mod fail;

@@ -334,9 +334,29 @@ impl Picture {
         self.built.iter().map(|(id, piece)| (id.clone(), piece.entry.clone())).collect()
     }
 
+    /// Whom `workload` is to wake with and who isn't there.
+    fn alone(&self, workload: &Workload) -> Option<Note> {
+        let id = &workload.id;
+        let there = |name: &str| {
+            let piece = self.built.get(&WorkloadId::new(id.namespace(), name));
+            piece.is_some_and(|piece| piece.workload.is_some())
+        };
+        let absent: Vec<&str> =
+            workload.policy.wake_with.iter().map(|name| &**name).filter(|name| !there(name)).collect();
+        let text = || {
+            format!(
+                "kaos.dev/wake-with names {}, which Kaos hasn't adopted in the namespace {}: nothing wakes there",
+                absent.join(", "),
+                id.namespace()
+            )
+        };
+        (!absent.is_empty()).then(|| Note { workload: id.clone(), kind: Kind::Limited, text: text() })
+    }
+
     fn collect_notes(&self) -> Notes {
         let mut all: Vec<Note> =
             self.built.values().flat_map(|piece| &piece.notes).chain(&self.conflicts).cloned().collect();
+        all.extend(self.built.values().filter_map(|piece| self.alone(piece.workload.as_deref()?)));
         all.sort();
         let invalid = self.built.values().filter(|piece| !piece.entry.invalid.is_empty()).count();
         Notes { all: all.into(), invalid, objects: self.object_notes.clone() }

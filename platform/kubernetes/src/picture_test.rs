@@ -263,3 +263,19 @@ fn the_count_found_is_the_most_by_default() {
     restarted.0.state.touched.insert(id("shop"));
     assert_eq!(max(&mut restarted, 2), 25);
 }
+
+#[test]
+fn whom_a_workload_is_to_wake_with_and_who_isnt_there_is_told() {
+    let told = |published: &Published| -> Vec<String> {
+        let notes = published.notes.all.iter().filter(|note| note.text.contains("wake-with"));
+        notes.map(|note| format!("{} {}: {}", note.workload, note.kind.reason(), note.text)).collect()
+    };
+    let mut annotations = enabled();
+    annotations["kaos.dev/wake-with"] = json!("cart");
+    let mut scene = Scene::shop(&annotations);
+    let text = "prod/shop Limited: kaos.dev/wake-with names cart, which Kaos hasn't adopted in the namespace prod: nothing wakes there";
+    assert_eq!(told(&scene.at(1)), [text]);
+    scene.put(service("cart", "cart"));
+    scene.put(deployment("cart", &enabled()));
+    assert_eq!(told(&scene.at(2)), [""; 0]);
+}

@@ -4,11 +4,11 @@
 //! knows no live Kaos; what Kaos would infer of a Deployment is inferred by the same code.
 
 mod callers;
-mod count;
+pub(crate) mod count;
 mod finding;
-mod gather;
-mod kinds;
-mod look;
+pub(crate) mod gather;
+pub(crate) mod kinds;
+pub(crate) mod look;
 mod objects;
 mod policy;
 mod ports;
@@ -19,9 +19,9 @@ mod safety_test;
 mod services;
 mod start;
 mod stop;
-mod subject;
+pub(crate) mod subject;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod volumes;
 #[cfg(test)]
 mod ways_test;
@@ -34,6 +34,8 @@ use kaos_core::WorkloadId;
 pub use finding::{Finding, Fix, Topic, Verdict};
 pub use gather::{Scope, Unreachable, gather};
 pub use objects::{Objects, Unseen};
+
+pub use crate::selector::Selector;
 
 use callers::Callers;
 use routes::Routes;
@@ -62,11 +64,27 @@ impl<'a> Survey<'a> {
         all.filter(ours).map(|object| WorkloadId::new(look::namespace(object), look::name(object))).collect()
     }
 
+    /// The Deployment `workload`, read; what its annotations have wrong goes to `found`. `None`: there is none; `Err`: it can't be
+    /// read.
+    pub(crate) fn subject<'w>(
+        &'w self,
+        workload: &'w WorkloadId,
+        found: &mut Vec<Finding>,
+    ) -> Option<Result<Subject<'w>, String>> {
+        let raw = self.objects.get("Deployment", workload.namespace(), workload.name())?;
+        Some(Subject::read(raw, workload, self, found))
+    }
+
+    /// Whether the Deployment `workload` has labels that `selector` selects.
+    pub fn labelled(&self, workload: &WorkloadId, selector: &Selector) -> bool {
+        let raw = self.objects.get("Deployment", workload.namespace(), workload.name());
+        raw.is_some_and(|raw| selector.selects(&look::labels(raw)))
+    }
+
     /// What speaks for and against a sleep of `workload`, the worst first. `None`: there is no such Deployment.
     pub fn examine(&self, workload: &WorkloadId) -> Option<Vec<Finding>> {
-        let raw = self.objects.get("Deployment", workload.namespace(), workload.name())?;
         let mut found = Vec::new();
-        let subject = match Subject::read(raw, workload, self, &mut found) {
+        let subject = match self.subject(workload, &mut found)? {
             Ok(subject) => subject,
             Err(why) => return Some(vec![subject::unreadable(workload, &why)]),
         };

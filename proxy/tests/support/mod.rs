@@ -32,7 +32,7 @@ use kaos_proxy::{Access, Bound, Certificates, Config, Detail, Limits, Proxy, Tot
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
-pub use replica::Replica;
+pub use replica::{Replica, Vacant};
 pub use request::Request;
 pub use wire::{Answer, Client};
 

@@ -7,6 +7,24 @@ use std::sync::{Arc, Mutex};
 
 use super::{Client, Request};
 
+/// An address where nobody listens. While it lives its port is given to nobody who asks for any, so that what a test that runs beside this one
+/// begins there is no replica of this one's.
+pub struct Vacant {
+    pub address: SocketAddr,
+    _socket: socket2::Socket,
+}
+
+impl Vacant {
+    pub fn new() -> Vacant {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        // Who names the port may listen there, as `TcpListener::bind` allows it too.
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        Vacant { address, _socket: socket }
+    }
+}
+
 /// A replica whose every connection is handled by `serve`.
 pub struct Replica {
     pub address: SocketAddr,

@@ -5,14 +5,14 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use kaos_testbed::{ControlPlane, eventually};
 use kube::Client;
 use serde_json::{Value, json};
 use support::kaos::{apply, apply_as, program};
-use support::rules::create;
+use support::people::{follow, kind, place, user};
 use support::scene::{Scene, sleepy};
 use support::shop;
 
@@ -56,81 +56,10 @@ async fn deploy(
     apply(client, &service).await;
 }
 
-/// The kind that KEDA brings, as far as it is asked about.
-async fn keda(client: &Client) {
-    let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
-    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": "scaledobjects.keda.sh"},
-        "spec": {"group": "keda.sh", "scope": "Namespaced",
-            "names": {"kind": "ScaledObject", "plural": "scaledobjects", "singular": "scaledobject"},
-            "versions": [{"name": "v1alpha1", "served": true, "storage": true, "schema": schema}]}});
-    create(client, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definition).await;
-    eventually("ScaledObjects are served", async || {
-        let request = http::Request::get("/apis/keda.sh/v1alpha1/scaledobjects").body(Vec::new()).unwrap();
-        client.request::<Value>(request).await.ok()
-    })
-    .await;
-}
-
-/// Does what a line says that is to be pasted, as `kubectl` would; nothing if it is a comment.
-async fn follow(client: &Client, line: &str) {
-    if line.starts_with('#') {
-        return;
-    }
-    let words: Vec<&str> = line.split(' ').collect();
-    let ["kubectl", verb, kind, name, "-n", namespace, rest @ ..] = &words[..] else { panic!("{line}") };
-    let collection = match *kind {
-        "deployment" => "/apis/apps/v1",
-        "hpa" => "/apis/autoscaling/v2",
-        "scaledobject" => "/apis/keda.sh/v1alpha1",
-        "ingress" => "/apis/networking.k8s.io/v1",
-        _ => "/api/v1",
-    };
-    let plural = match *kind {
-        "hpa" => "horizontalpodautoscalers".to_owned(),
-        "ingress" => "ingresses".to_owned(),
-        kind => format!("{kind}s"),
-    };
-    let path = format!("{collection}/namespaces/{namespace}/{plural}/{name}");
-    let (content, body) = match *verb {
-        "delete" => ("", String::new()),
-        "annotate" => {
-            let all = rest.iter().filter_map(|word| word.split_once('='));
-            let all: serde_json::Map<String, Value> =
-                all.map(|(name, value)| (name.to_owned(), json!(value))).collect();
-            ("application/merge-patch+json", json!({"metadata": {"annotations": all}}).to_string())
-        }
-        _ => {
-            let patch = line.split_once("-p '").unwrap().1.trim_end_matches('\'').to_owned();
-            let form = rest.iter().find_map(|word| word.strip_prefix("--type=")).unwrap_or("strategic");
-            let content = match form {
-                "json" => "application/json-patch+json",
-                "merge" => "application/merge-patch+json",
-                _ => "application/strategic-merge-patch+json",
-            };
-            (content, patch)
-        }
-    };
-    let request = match *verb {
-        "delete" => http::Request::delete(&path),
-        _ => http::Request::patch(&path).header("content-type", content),
-    };
-    client.request::<Value>(request.body(body.into_bytes()).unwrap()).await.unwrap();
-}
-
-/// A control plane's namespace, and a kubeconfig of somebody who may do everything.
-async fn place(name: &str) -> (&'static ControlPlane, Client, String, PathBuf) {
-    let plane = ControlPlane::shared().await;
-    let client = plane.client(plane.admin()).await.unwrap();
-    let namespace = plane.namespace(name).await.unwrap();
-    let kubeconfig = plane.kubeconfig(plane.admin()).unwrap();
-    (plane, client, namespace, kubeconfig)
-}
-
 #[tokio::test]
 async fn whoever_decides_on_a_count_is_named_and_gone_once_it_is_told_to_leave_it() {
     let (_, client, namespace, kubeconfig) = place("owners").await;
-    keda(&client).await;
+    kind(&client, "keda.sh/v1alpha1", "ScaledObject").await;
     let tracked = |deployment: &mut Value| {
         deployment["metadata"]["annotations"] =
             json!({"argocd.argoproj.io/tracking-id": "webshop:apps/Deployment:x/argo"});
@@ -229,26 +158,6 @@ async fn what_is_to_be_pasted_closes_the_other_ways_in() {
     assert_eq!(unsafe_of(&answer, "open"), [], "{answer:#}");
     let findings = answer["workloads"][0]["findings"].as_array().unwrap();
     assert!(findings.iter().all(|one| one["fact"] != "image-pull"), "{answer:#}");
-}
-
-/// A user with these rules in the namespace: their kubeconfig.
-async fn user(plane: &ControlPlane, client: &Client, namespace: &str, name: &str, rules: Value) -> PathBuf {
-    let token = plane.service_account(namespace, name).await.unwrap();
-    let group = "rbac.authorization.k8s.io";
-    let meta = json!({"name": name, "namespace": namespace});
-    apply(
-        client,
-        &json!({"apiVersion": format!("{group}/v1"), "kind": "Role", "metadata": meta, "rules": rules}),
-    )
-    .await;
-    apply(
-        client,
-        &json!({"apiVersion": format!("{group}/v1"), "kind": "RoleBinding", "metadata": meta,
-        "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
-        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}]}),
-    )
-    .await;
-    plane.kubeconfig(&token).unwrap()
 }
 
 #[tokio::test]

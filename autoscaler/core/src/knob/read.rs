@@ -83,3 +83,35 @@ pub(super) fn show_no_wake_paths(paths: &[NoWakePath]) -> String {
     let shown: Vec<String> = paths.iter().map(|one| format!("{}={}", one.path, one.status)).collect();
     if shown.is_empty() { "none".to_owned() } else { shown.join(",") }
 }
+
+/// Most workloads that one names.
+const NAMES: usize = 16;
+
+pub(super) fn names(text: &str) -> Result<Box<[Box<str>]>, ()> {
+    if text == "none" {
+        return Ok(Box::default());
+    }
+    let names: Vec<&str> = text.split(',').map(str::trim).collect();
+    let is_twice = |(at, name): (usize, &&str)| names.iter().take(at).any(|other| other == name);
+    let sound = names.len() <= NAMES && names.iter().all(|name| is_subdomain(name));
+    if !sound || names.iter().enumerate().any(is_twice) {
+        return Err(());
+    }
+    Ok(names.into_iter().map(Box::from).collect())
+}
+
+/// What a Deployment, or a function, may be called (RFC 1123 §2.1).
+fn is_subdomain(name: &str) -> bool {
+    let byte = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(byte)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+pub(super) fn show_names(names: &[Box<str>]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(",") }
+}

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use kaos_core::average::{self, Averages, Flow};
 use kaos_core::decide::{Memory, decide};
-use kaos_core::decision::Because;
 use kaos_core::learned::{Learned, Prewarms};
 use kaos_core::observation::Heard;
 use kaos_core::policy::IdleTimeout;
@@ -151,9 +150,7 @@ impl Scaler for Kaos {
         self.memory = memory;
         match verdict.decision {
             Decision::Scale { to, because } if to > pool.desired() => {
-                if because == Because::Prewarm {
-                    self.learned.prewarming();
-                }
+                self.learned.raising(because);
                 self.descend(pool, to);
                 pool.raise(to);
             }

@@ -270,7 +270,7 @@ impl Kubernetes {
 
     fn scaled(&self, workload: &WorkloadId, uid: &str, from: u32, to: u32) {
         let (reason, note) = match (from, to) {
-            (0, _) => (Reason::ScaledFromZero, format!("woken: 0 to {to} replicas, requests wait")),
+            (0, _) => (Reason::ScaledFromZero, format!("woken: 0 to {to} replicas; kaos explain says why")),
             (_, 0) => (
                 Reason::ScaledToZero,
                 format!("asleep: {from} to 0 replicas, nothing has come for long enough"),

@@ -36,7 +36,7 @@ pub(super) fn examine(subject: &Subject<'_>, found: &mut Vec<Finding>) {
 }
 
 /// Those of a kind whose target is the Deployment.
-pub(super) fn targeting<'s>(
+pub(crate) fn targeting<'s>(
     subject: &'s Subject<'_>,
     kind: &str,
 ) -> impl Iterator<Item = &'s Value> + use<'s> {

@@ -17,11 +17,12 @@ use super::kinds::{KINDS, Kind, Place};
 use super::look;
 use super::objects::{Objects, Unseen};
 use crate::change::encode;
+use crate::dialect::MANAGER;
 use crate::list::List;
 use crate::wire::line;
 
 /// Longest wait for a page.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Objects of a page.
 const PAGE: usize = 500;
 /// Most objects of one kind that are looked at.
@@ -65,7 +66,7 @@ impl fmt::Display for Unreachable {
 impl std::error::Error for Unreachable {}
 
 /// Why a list didn't come.
-enum Fault {
+pub(crate) enum Fault {
     Refused(StatusCode, String),
     Away(String),
 }
@@ -79,18 +80,30 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything that is looked at of `scope`. `Err`: its Deployments can't be read.
+/// Everything that may speak against a sleep of `scope`. `Err`: its Deployments can't be read.
 pub async fn gather(client: &Client, scope: &Scope) -> Result<Objects, Unreachable> {
+    fetch(client, scope, |objects| {
+        KINDS.iter().filter(|kind| kind.place != Place::Elsewhere || hinted(kind, objects)).collect()
+    })
+    .await
+}
+
+/// The Deployments of `scope`, and the objects of those of the kinds `wanted` that aren't Deployments.
+pub(crate) async fn fetch(
+    client: &Client,
+    scope: &Scope,
+    wanted: impl FnOnce(&Objects) -> Vec<&'static Kind>,
+) -> Result<Objects, Unreachable> {
     let mut objects = Objects::default();
     deployments(client, scope, &mut objects).await.map_err(|fault| Unreachable(fault.to_string()))?;
     let namespace = scope.namespace();
-    let wanted = KINDS[1..].iter().filter(|kind| kind.place != Place::Elsewhere || hinted(kind, &objects));
+    let wanted = wanted(&objects).into_iter().filter(|kind| kind.kind != KINDS[0].kind);
     let asked = wanted.map(|kind| async move {
         let namespace = namespace.filter(|_| kind.place == Place::Beside);
         (kind, every(client, kind, namespace).await)
     });
     for (kind, (found, why)) in join_all(asked).await {
-        found.into_iter().for_each(|object| objects.keep(object));
+        found.into_iter().for_each(|object| objects.keep(kind, object));
         if let Some((why, absent)) = why {
             objects.miss(Unseen { resource: kind.resource(), why, absent, topic: kind.topic });
         }
@@ -114,7 +127,7 @@ async fn deployments(client: &Client, scope: &Scope, objects: &mut Objects) -> R
         (Err(fault), _) => return Err(fault),
         (Ok(_), _) => {}
     }
-    found.into_iter().for_each(|object| objects.keep(object));
+    found.into_iter().for_each(|object| objects.keep(kind, object));
     Ok(())
 }
 
@@ -190,12 +203,12 @@ async fn read(client: &Client, page: &str, keep: &mut impl FnMut(Value)) -> Resu
 }
 
 /// The one object at `path`.
-async fn get(client: &Client, path: &str) -> Result<Value, Fault> {
+pub(crate) async fn get(client: &Client, path: &str) -> Result<Value, Fault> {
     let body = Limited::new(ask(client, path).await?, crate::list::MOST).collect().await.map_err(away)?;
     serde_json::from_slice(&body.to_bytes()).map_err(away)
 }
 
-fn silent() -> Fault {
+pub(crate) fn silent() -> Fault {
     Fault::Away(format!("no answer within {} s", PATIENCE.as_secs()))
 }
 
@@ -212,7 +225,7 @@ async fn ask(client: &Client, path: &str) -> Result<Body, Fault> {
     Err(Fault::Refused(head.status, line(look::text(&read, "/message"))))
 }
 
-fn away(error: impl fmt::Display) -> Fault {
+pub(crate) fn away(error: impl fmt::Display) -> Fault {
     Fault::Away(line(&error.to_string()))
 }
 
@@ -235,10 +248,15 @@ fn dressed(kind: &Kind, mut object: Value) -> Value {
     object
 }
 
-/// An entry of the API server's books: who, when, and of what was written the count alone.
+/// An entry of the API server's books: who, when, and of what was written the count, and what `kaos adopt` has set.
 fn written(entry: &Value) -> Value {
     let one = |name: &str| entry.get(name).cloned().unwrap_or_default();
     let count = entry.pointer("/fieldsV1/f:spec/f:replicas").is_some();
-    let fields = if count { json!({"f:spec": {"f:replicas": {}}}) } else { json!({}) };
+    let mut fields = if count { json!({"f:spec": {"f:replicas": {}}}) } else { json!({}) };
+    if look::text(entry, "/manager") == MANAGER
+        && let Some(annotations) = entry.pointer("/fieldsV1/f:metadata/f:annotations")
+    {
+        fields["f:metadata"] = json!({"f:annotations": annotations});
+    }
     json!({"manager": one("manager"), "subresource": one("subresource"), "time": one("time"), "fieldsV1": fields})
 }

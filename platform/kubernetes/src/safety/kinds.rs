@@ -4,22 +4,24 @@ use super::finding::Topic;
 
 /// A kind.
 #[derive(Debug)]
-pub(super) struct Kind {
-    pub(super) kind: &'static str,
-    pub(super) plural: &'static str,
+pub(crate) struct Kind {
+    pub(crate) kind: &'static str,
+    /// What it is called among [`Objects`](super::Objects): its kind, unless another group has that too.
+    pub(crate) kept: &'static str,
+    pub(crate) plural: &'static str,
     /// Empty for the core group.
-    pub(super) group: &'static str,
+    pub(crate) group: &'static str,
     /// Those that are asked for, until one is served.
-    pub(super) versions: &'static [&'static str],
-    pub(super) topic: Topic,
+    pub(crate) versions: &'static [&'static str],
+    pub(crate) topic: Topic,
     /// Where it names Services that it sends requests to: patterns.
-    pub(super) services: &'static [&'static str],
-    pub(super) place: Place,
+    pub(crate) services: &'static [&'static str],
+    pub(crate) place: Place,
 }
 
 /// Where objects of a kind are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// In the namespace of what they tell of.
     Beside,
     /// In any namespace. Asked for only if something says that there are some.
@@ -29,13 +31,14 @@ pub(super) enum Place {
 }
 
 const fn kind(
-    kind: &'static str,
+    named: &'static str,
     plural: &'static str,
     group: &'static str,
     versions: &'static [&'static str],
     topic: Topic,
 ) -> Kind {
-    Kind { kind, plural, group, versions, topic, services: &[], place: Place::Beside }
+    let (kind, kept) = (named, named);
+    Kind { kind, kept, plural, group, versions, topic, services: &[], place: Place::Beside }
 }
 
 const fn route(
@@ -50,8 +53,8 @@ const fn route(
 
 const GATEWAY: &str = "gateway.networking.k8s.io";
 
-/// All of them; the first is what is asked about.
-pub(super) const KINDS: [Kind; 25] = [
+/// All that may speak against a sleep; the first is what is asked about.
+pub(crate) const KINDS: [Kind; 25] = [
     kind("Deployment", "deployments", "apps", &["v1"], Topic::Adoption),
     kind("Service", "services", "", &["v1"], Topic::WaysIn),
     route(
@@ -110,19 +113,29 @@ pub(super) const KINDS: [Kind; 25] = [
     kind("Gateway", "gateways", GATEWAY, &["v1", "v1beta1"], Topic::Adoption),
 ];
 
+/// What else other scalers are told by.
+pub(crate) const OTHERS: [Kind; 3] = [
+    Kind {
+        kept: "KnativeService",
+        ..kind("Service", "services", "serving.knative.dev", &["v1"], Topic::Count)
+    },
+    kind("DomainMapping", "domainmappings", "serving.knative.dev", &["v1beta1", "v1alpha1"], Topic::WaysIn),
+    kind("Middleware", "middlewares", "traefik.io", &["v1alpha1"], Topic::WaysIn),
+];
+
 /// The kind of this name, of whatever version.
-pub(super) fn find(named: &str, group: &str) -> Option<&'static Kind> {
-    KINDS.iter().find(|kind| kind.kind == named && kind.group == group)
+pub(crate) fn find(named: &str, group: &str) -> Option<&'static Kind> {
+    KINDS.iter().chain(&OTHERS).find(|kind| kind.kind == named && kind.group == group)
 }
 
 impl Kind {
     /// As `kubectl` takes it: `httproutes.gateway.networking.k8s.io`.
-    pub(super) fn resource(&self) -> String {
+    pub(crate) fn resource(&self) -> String {
         if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
     }
 
     /// Where it is asked for in this version; in every namespace if none is named.
-    pub(super) fn path(&self, version: &str, namespace: Option<&str>) -> String {
+    pub(crate) fn path(&self, version: &str, namespace: Option<&str>) -> String {
         let root = if self.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", self.group) };
         let within = namespace.map(|namespace| format!("namespaces/{namespace}/")).unwrap_or_default();
         format!("{root}/{version}/{within}{}", self.plural)

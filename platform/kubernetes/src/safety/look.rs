@@ -5,22 +5,22 @@ use serde_json::Value;
 use crate::object::Pairs;
 
 /// A member as text; empty if it isn't there.
-pub(super) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The members of a list; none if it isn't one.
-pub(super) fn list<'v>(value: &'v Value, pointer: &str) -> &'v [Value] {
+pub(crate) fn list<'v>(value: &'v Value, pointer: &str) -> &'v [Value] {
     value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// A member as a whole number.
-pub(super) fn whole(value: &Value, pointer: &str) -> Option<i64> {
+pub(crate) fn whole(value: &Value, pointer: &str) -> Option<i64> {
     value.pointer(pointer).and_then(Value::as_i64)
 }
 
 /// The members of an object.
-pub(super) fn entries<'v>(
+pub(crate) fn entries<'v>(
     value: &'v Value,
     pointer: &str,
 ) -> impl Iterator<Item = (&'v str, &'v Value)> + use<'v> {
@@ -28,25 +28,33 @@ pub(super) fn entries<'v>(
     map.into_iter().flatten().map(|(name, value)| (name.as_str(), value))
 }
 
-pub(super) fn kind(object: &Value) -> &str {
+pub(crate) fn kind(object: &Value) -> &str {
     text(object, "/kind")
 }
 
-pub(super) fn name(object: &Value) -> &str {
+pub(crate) fn name(object: &Value) -> &str {
     text(object, "/metadata/name")
 }
 
-pub(super) fn namespace(object: &Value) -> &str {
+pub(crate) fn namespace(object: &Value) -> &str {
     text(object, "/metadata/namespace")
 }
 
 /// A label; empty if it isn't there.
-pub(super) fn label<'v>(object: &'v Value, name: &str) -> &'v str {
+pub(crate) fn label<'v>(object: &'v Value, name: &str) -> &'v str {
     member(object, "/metadata/labels", name)
 }
 
+/// All labels.
+pub(crate) fn labels(object: &Value) -> Pairs {
+    let text = |(name, value): (&str, &Value)| Some((Box::from(name), Box::from(value.as_str()?)));
+    let mut all: Vec<(Box<str>, Box<str>)> = entries(object, "/metadata/labels").filter_map(text).collect();
+    all.sort();
+    all.into()
+}
+
 /// An annotation; empty if it isn't there.
-pub(super) fn annotation<'v>(object: &'v Value, name: &str) -> &'v str {
+pub(crate) fn annotation<'v>(object: &'v Value, name: &str) -> &'v str {
     member(object, "/metadata/annotations", name)
 }
 
@@ -55,13 +63,13 @@ fn member<'v>(object: &'v Value, map: &str, name: &str) -> &'v str {
 }
 
 /// How `object` is called by people who think of `namespace`.
-pub(super) fn called(object: &Value, namespace: &str) -> String {
+pub(crate) fn called(object: &Value, namespace: &str) -> String {
     let (kind, name, own) = (kind(object), name(object), self::namespace(object));
     if own == namespace { format!("{kind}/{name}") } else { format!("{own}/{kind}/{name}") }
 }
 
 /// Whether a label selector selects `labels`; an empty one selects everything.
-pub(super) fn selects(selector: &Value, labels: &Pairs) -> bool {
+pub(crate) fn selects(selector: &Value, labels: &Pairs) -> bool {
     let value = |name: &str| labels.iter().find(|(named, _)| **named == *name).map(|(_, value)| &**value);
     let equal = entries(selector, "/matchLabels").all(|(name, wanted)| value(name) == wanted.as_str());
     let expressions = list(selector, "/matchExpressions").iter().all(|one| {
@@ -79,7 +87,7 @@ pub(super) fn selects(selector: &Value, labels: &Pairs) -> bool {
 }
 
 /// Everything that the pattern leads to, each with its JSON pointer: members by name, `*` for all of a list.
-pub(super) fn all<'v>(object: &'v Value, pattern: &str) -> Vec<(String, &'v Value)> {
+pub(crate) fn all<'v>(object: &'v Value, pattern: &str) -> Vec<(String, &'v Value)> {
     let mut found = vec![(String::new(), object)];
     for step in pattern.split('/') {
         found = found.into_iter().flat_map(|(at, value)| children(&at, value, step)).collect();
@@ -97,7 +105,7 @@ fn children<'v>(at: &str, value: &'v Value, step: &str) -> Vec<(String, &'v Valu
 }
 
 /// A JSON pointer as people write fields: `spec.rules[0].host`.
-pub(super) fn field(pointer: &str) -> String {
+pub(crate) fn field(pointer: &str) -> String {
     let mut out = String::new();
     for step in pointer.split('/').filter(|step| !step.is_empty()) {
         match step.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::finding::Topic;
-use super::{kinds, look};
+use super::kinds::{self, Kind};
+use super::look;
 use crate::object::Name;
 
 /// Plain objects. Of several with one name the last one counts, as if it had been applied last.
@@ -45,23 +46,22 @@ impl Objects {
         if look::name(&object).is_empty() {
             return Err(format!("a {kind} without metadata.name"));
         }
-        if kinds::find(kind, group).is_some() {
+        if let Some(kind) = kinds::find(kind, group) {
             if look::namespace(&object).is_empty() {
                 object["metadata"]["namespace"] = namespace.into();
             }
-            self.keep(object);
+            self.keep(kind, object);
         }
         Ok(())
     }
 
-    /// Takes an object that has a kind, a namespace and a name.
-    pub(super) fn keep(&mut self, object: Value) {
-        let (kind, at) = (look::kind(&object), (look::namespace(&object), look::name(&object)));
-        let (kind, at) = (kind.into(), (at.0.into(), at.1.into()));
-        self.all.entry(kind).or_default().insert(at, object);
+    /// Takes an object of this kind that has a namespace and a name.
+    pub(crate) fn keep(&mut self, kind: &Kind, object: Value) {
+        let at = (look::namespace(&object).into(), look::name(&object).into());
+        self.all.entry(kind.kept.into()).or_default().insert(at, object);
     }
 
-    pub(super) fn miss(&mut self, unseen: Unseen) {
+    pub(crate) fn miss(&mut self, unseen: Unseen) {
         self.unseen.push(unseen);
     }
 
@@ -70,17 +70,17 @@ impl Objects {
         &self.unseen
     }
 
-    pub(super) fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<&Value> {
         self.all.get(kind)?.get(&(namespace.into(), name.into()))
     }
 
     /// All of a kind.
-    pub(super) fn every(&self, kind: &str) -> impl Iterator<Item = &Value> {
+    pub(crate) fn every(&self, kind: &str) -> impl Iterator<Item = &Value> {
         self.all.get(kind).into_iter().flat_map(BTreeMap::values)
     }
 
     /// All of a kind in a namespace.
-    pub(super) fn within<'a>(
+    pub(crate) fn within<'a>(
         &'a self,
         kind: &str,
         namespace: &'a str,

@@ -18,24 +18,24 @@ use crate::wire::{Watched, Wire};
 const ENABLED: &str = "kaos.dev/enabled";
 
 /// A Deployment and what leads to it.
-pub(super) struct Subject<'a> {
-    pub(super) raw: &'a Value,
-    pub(super) namespace: &'a str,
-    pub(super) name: &'a str,
-    pub(super) objects: &'a Objects,
+pub(crate) struct Subject<'a> {
+    pub(crate) raw: &'a Value,
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) objects: &'a Objects,
     /// The namespace of Kaos.
-    pub(super) system: &'a str,
-    pub(super) read: Deployment,
-    pub(super) adoption: Adoption,
+    pub(crate) system: &'a str,
+    pub(crate) read: Deployment,
+    pub(crate) adoption: Adoption,
     /// The Services whose selectors match its pods, as they are and as they are read.
-    pub(super) services: Vec<(&'a Value, &'a Service)>,
+    pub(crate) services: Vec<(&'a Value, &'a Service)>,
     /// The way that Kaos would take, or why there is none.
-    pub(super) way: Result<Way, String>,
+    pub(crate) way: Result<Way, String>,
 }
 
 impl<'a> Subject<'a> {
     /// Reads it; `services` are those of its namespace. `Err`: it can't be read. What its annotations have wrong is told to `found`.
-    pub(super) fn read(
+    pub(crate) fn read(
         raw: &'a Value,
         workload: &'a WorkloadId,
         survey: &'a Survey<'a>,
@@ -55,51 +55,51 @@ impl<'a> Subject<'a> {
     }
 
     /// `Deployment/NAME`.
-    pub(super) fn called(&self) -> String {
+    pub(crate) fn called(&self) -> String {
         format!("Deployment/{}", self.name)
     }
 
     /// The labels of its pods.
-    pub(super) fn labels(&self) -> &Pairs {
+    pub(crate) fn labels(&self) -> &Pairs {
         &self.read.template.labels
     }
 
     /// A member of its pod template's spec.
-    pub(super) fn pod(&self) -> &'a Value {
+    pub(crate) fn pod(&self) -> &'a Value {
         self.raw.pointer("/spec/template/spec").unwrap_or(&Value::Null)
     }
 
     /// Containers that run for as long as the pod does, each with its JSON pointer in the Deployment.
-    pub(super) fn containers(&self) -> Vec<(String, &'a Value)> {
+    pub(crate) fn containers(&self) -> Vec<(String, &'a Value)> {
         let sidecar = |(_, one): &(String, &Value)| look::text(one, "/restartPolicy") == "Always";
         let sidecars = look::all(self.raw, "spec/template/spec/initContainers/*").into_iter().filter(sidecar);
         sidecars.chain(look::all(self.raw, "spec/template/spec/containers/*")).collect()
     }
 
     /// An annotation of it.
-    pub(super) fn annotation(&self, name: &str) -> &'a str {
+    pub(crate) fn annotation(&self, name: &str) -> &'a str {
         look::annotation(self.raw, name)
     }
 
     /// A command that sets annotations of Kaos on it, whatever they were before: several findings may name one.
-    pub(super) fn annotate(&self, annotations: &str) -> String {
+    pub(crate) fn annotate(&self, annotations: &str) -> String {
         format!("kubectl annotate deployment {} -n {} {annotations} --overwrite", self.name, self.namespace)
     }
 
     /// A command that changes it by a JSON patch of one step.
-    pub(super) fn patch(&self, step: &Value) -> String {
+    pub(crate) fn patch(&self, step: &Value) -> String {
         format!("kubectl patch deployment {} -n {} --type=json -p '[{step}]'", self.name, self.namespace)
     }
 
     /// A command that changes one container by a strategic merge.
-    pub(super) fn patch_container(&self, container: &str, mut change: Value) -> String {
+    pub(crate) fn patch_container(&self, container: &str, mut change: Value) -> String {
         change["name"] = container.into();
         let patch = json!({"spec": {"template": {"spec": {"containers": [change]}}}});
         format!("kubectl patch deployment {} -n {} -p '{patch}'", self.name, self.namespace)
     }
 
     /// Where requests are to be sent instead.
-    pub(super) fn proxy(&self) -> String {
+    pub(crate) fn proxy(&self) -> String {
         format!("the Service kaos-proxy in {}", self.system)
     }
 }
@@ -120,9 +120,9 @@ fn opted_in(raw: &Value) -> Value {
 }
 
 /// Services of each namespace, as they are and as they are read; those that can't be read lead nowhere.
-pub(super) type Services<'a> = BTreeMap<&'a str, Vec<(&'a Value, Service)>>;
+pub(crate) type Services<'a> = BTreeMap<&'a str, Vec<(&'a Value, Service)>>;
 
-pub(super) fn services(objects: &Objects) -> Services<'_> {
+pub(crate) fn services(objects: &Objects) -> Services<'_> {
     let mut all = Services::new();
     for raw in objects.every("Service") {
         if let Ok(Some(read)) = reduced(raw) {
@@ -163,7 +163,7 @@ fn adoption(annotations: &Pairs, object: &str, found: &mut Vec<Finding>) -> Resu
 }
 
 /// A Deployment that can't be read.
-pub(super) fn unreadable(workload: &WorkloadId, why: &str) -> Finding {
+pub(crate) fn unreadable(workload: &WorkloadId, why: &str) -> Finding {
     Finding::new(Verdict::Unsafe, Topic::Adoption, "unreadable")
         .at(format!("Deployment/{}", workload.name()), "")
         .found(why)

@@ -8,7 +8,7 @@ use super::finding::{Finding, Verdict};
 use super::objects::Objects;
 
 /// A Deployment `prod/shop` of which nothing is to be said but questions.
-pub(super) fn shop() -> Value {
+pub(crate) fn shop() -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {
@@ -35,7 +35,7 @@ pub(super) fn shop() -> Value {
 }
 
 /// Its Service.
-pub(super) fn service() -> Value {
+pub(crate) fn service() -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "prod", "name": "shop"},
         "spec": {
@@ -46,7 +46,7 @@ pub(super) fn service() -> Value {
 }
 
 /// An entry of the API server's books: `manager` wrote the count.
-pub(super) fn wrote(manager: &str, subresource: &str) -> Value {
+pub(crate) fn wrote(manager: &str, subresource: &str) -> Value {
     json!({
         "manager": manager, "operation": "Update", "subresource": subresource, "time": "2026-11-01T00:00:00Z",
         "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:replicas": {}}},
@@ -54,12 +54,12 @@ pub(super) fn wrote(manager: &str, subresource: &str) -> Value {
 }
 
 /// Any other object of the namespace.
-pub(super) fn object(version: &str, kind: &str, name: &str, spec: &Value) -> Value {
+pub(crate) fn object(version: &str, kind: &str, name: &str, spec: &Value) -> Value {
     json!({"apiVersion": version, "kind": kind, "metadata": {"namespace": "prod", "name": name}, "spec": spec})
 }
 
 /// What is found of `prod/shop` among `all`.
-pub(super) fn found(all: Vec<Value>) -> Vec<Finding> {
+pub(crate) fn found(all: Vec<Value>) -> Vec<Finding> {
     let mut objects = Objects::default();
     for object in all {
         objects.take(object, "default").unwrap();
@@ -67,30 +67,30 @@ pub(super) fn found(all: Vec<Value>) -> Vec<Finding> {
     examined(&objects)
 }
 
-pub(super) fn examined(objects: &Objects) -> Vec<Finding> {
+pub(crate) fn examined(objects: &Objects) -> Vec<Finding> {
     Survey::new(objects, "kaos-system").examine(&WorkloadId::new("prod", "shop")).unwrap()
 }
 
 /// Those of `all` that matter, each as `verdict fact`.
-pub(super) fn told(all: &[Finding]) -> Vec<String> {
+pub(crate) fn told(all: &[Finding]) -> Vec<String> {
     let matters = |finding: &&Finding| !matches!(finding.verdict, Verdict::Fine | Verdict::Question);
     all.iter().filter(matters).map(|finding| format!("{} {}", finding.verdict.word(), finding.fact)).collect()
 }
 
 /// The one of this fact.
-pub(super) fn one<'f>(all: &'f [Finding], fact: &str) -> &'f Finding {
+pub(crate) fn one<'f>(all: &'f [Finding], fact: &str) -> &'f Finding {
     let found: Vec<&Finding> = all.iter().filter(|finding| finding.fact == fact).collect();
     assert!(found.len() == 1, "{fact} in {all:#?}");
     found[0]
 }
 
 /// What to paste for the one of this fact.
-pub(super) fn paste<'f>(all: &'f [Finding], fact: &str) -> &'f str {
+pub(crate) fn paste<'f>(all: &'f [Finding], fact: &str) -> &'f str {
     &one(all, fact).fix.as_ref().unwrap().paste
 }
 
 /// A change of the Deployment at a JSON pointer.
-pub(super) fn with(pointer: &str, value: Value) -> Vec<Value> {
+pub(crate) fn with(pointer: &str, value: Value) -> Vec<Value> {
     let mut shop = shop();
     let (place, name) = pointer.rsplit_once('/').unwrap();
     let place = shop.pointer_mut(place).unwrap();
@@ -102,11 +102,11 @@ pub(super) fn with(pointer: &str, value: Value) -> Vec<Value> {
 }
 
 /// Beside the sound Deployment and its Service, these.
-pub(super) fn beside(others: impl IntoIterator<Item = Value>) -> Vec<Value> {
+pub(crate) fn beside(others: impl IntoIterator<Item = Value>) -> Vec<Value> {
     [shop(), service()].into_iter().chain(others).collect()
 }
 
 /// The pod template's spec.
-pub(super) const POD: &str = "/spec/template/spec";
+pub(crate) const POD: &str = "/spec/template/spec";
 /// Its container.
-pub(super) const WEB: &str = "/spec/template/spec/containers/0";
+pub(crate) const WEB: &str = "/spec/template/spec/containers/0";

@@ -1,13 +1,14 @@
 //! What the tests of the testbed share: one Deployment with its Service, what became of it, and one HTTP request.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
-#![allow(clippy::unwrap_used, reason = "all of this is test code")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is test code")]
 
 pub mod away;
 pub mod crossing;
 pub mod election;
 pub mod installed;
 pub mod kaos;
+pub mod people;
 pub mod rules;
 pub mod scene;
 pub mod secure;
