@@ -18,7 +18,7 @@ use crate::head::Head;
 use crate::ledger::Phases;
 use crate::refuse::{Ended, Refusal};
 use crate::rounds::{Alarm, Watch};
-use crate::rule::{self, Extra};
+use crate::rule::{self, Told};
 use crate::sabotage::{Rule, is_off};
 use crate::slot::Kind;
 use crate::socket::Socket;
@@ -165,11 +165,16 @@ pub(crate) struct Routed {
     rule: Option<Arc<RouteRule>>,
     /// What the replica is asked for, where that is another target than the client's.
     pub(crate) target: Option<Vec<u8>>,
-    /// What its route adds to the answer, in the place of what the replica says of it.
-    pub(crate) extra: Option<Extra>,
+    /// What its route says in the answer, beside the replica or in its place.
+    pub(crate) told: Option<Told>,
 }
 
 impl Routed {
+    /// What its route says of it, if anything.
+    pub(crate) fn rule(&self) -> Option<&RouteRule> {
+        self.rule.as_deref()
+    }
+
     /// Reads the policy that counts for it.
     pub(crate) fn policy<T>(&self, read: impl FnOnce(&Arc<Policy>) -> T) -> T {
         match self.rule.as_ref().and_then(|rule| rule.policy.as_ref()) {
@@ -211,26 +216,27 @@ pub(crate) fn route(
     if !worker.shared.tls.as_ref().is_none_or(|tls| socket.covers(tls, &host)) {
         return Err(Refusal::Misdirected);
     }
-    let found = worker.find(&host, &head.routed_path());
+    let found = worker.find(&host, &head.routed_path(), head, &record.request_id);
     if is_off(Rule::Strays) && found.is_none() {
         worker.strays.rejected(host.to_string().leak());
     }
     let Found { seat, no_wake, rule } = found.ok_or(Refusal::NoRoute)?;
-    record.seat = Some(seat.clone());
+    record.seat.clone_from(&seat);
     let own = rule.as_deref().filter(|_| head.passed.is_none());
     if let Some(rule) = own {
         // Who is turned away keeps nothing awake.
         record.no_wake = true;
         rule::check(rule, head, client, &worker.shared.clients)?;
     }
+    let seat = seat.ok_or(Refusal::NoBackend)?;
     record.no_wake = no_wake.is_some();
     if !record.no_wake {
         seat.ledger.active(record.arrived);
     }
     let target = rule.as_deref().and_then(|rule| rule::target(rule, head));
-    let extra = own.and_then(|rule| rule.cors.as_ref()).map(|cors| rule::with_answer(cors, head));
+    let told = rule.as_ref().filter(|_| head.passed.is_none()).and_then(|rule| Told::new(rule, head));
     let terms = Terms { passed: head.passed.is_some(), no_wake };
-    let mut routed = Routed { seat, wait: Wait::default(), terms, rule, target, extra };
+    let mut routed = Routed { seat, wait: Wait::default(), terms, rule, target, told };
     let most = routed.policy(|policy| policy.max_request_body);
     if head.body.is_longer_than(most) && most > 0 && !is_off(Rule::BodySize) {
         return Err(Refusal::BodyTooLarge);

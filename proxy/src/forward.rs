@@ -298,15 +298,15 @@ impl Trip<'_> {
     }
 
     fn hop(&self, permit: &Permit) -> Hop<'_> {
+        // Another proxy does with it what its route says.
+        let rule = self.routed.rule().filter(|_| !permit.is_passed());
+        let target = self.routed.target.as_deref().filter(|_| !permit.is_passed());
+        let host = rule.and_then(|rule| rule.host.as_ref()).map(|host| host.as_bytes());
         Hop {
             client: self.client,
-            // Another proxy does with it what its route says.
-            target: self
-                .routed
-                .target
-                .as_deref()
-                .filter(|_| !permit.is_passed())
-                .unwrap_or(&self.head.target),
+            target: target.unwrap_or(&self.head.target),
+            host: host.unwrap_or(&self.head.host),
+            edits: rule.map(|rule| &rule.request).filter(|edits| !edits.is_empty()),
             request_id: &self.record.request_id,
             replica: permit.grant.slot.address,
             pass: permit.is_passed().then(|| self.patience_of_queue()),

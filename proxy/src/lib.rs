@@ -6,6 +6,7 @@
 mod accept;
 mod access_log;
 mod admit;
+mod asked;
 mod assign;
 mod beginning;
 mod bind;

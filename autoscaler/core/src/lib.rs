@@ -10,6 +10,7 @@ pub mod annotation;
 mod annotation_test;
 pub mod average;
 pub mod budget;
+pub mod condition;
 pub mod contest;
 pub mod decide;
 #[cfg(test)]
@@ -38,6 +39,8 @@ pub mod policy;
 pub mod recover;
 pub mod report;
 pub mod route;
+#[cfg(test)]
+mod route_test;
 pub mod rule;
 pub mod snapshot;
 pub mod tune;

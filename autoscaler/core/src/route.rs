@@ -3,12 +3,16 @@
 //! Exact host before one label under a suffix, before `*.suffix` (the longer first), before every host. On one host an exact
 //! path comes first, then the longest prefix, by whole elements: `/a` takes `/a` and `/a/b`, not `/ab`. A host whose paths
 //! don't match lets less exact hosts try.
+//!
+//! Several routes may have one host and path if they ask for more: a method, header fields, parameters of the query. The one
+//! that asks for more comes first; where none of them is met, shorter paths and less exact hosts try.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
+use crate::condition::{Asked, Condition, Over, Unasked};
 use crate::host::HostPattern;
 use crate::id::WorkloadId;
 use crate::rule::Rule;
@@ -22,19 +26,73 @@ pub struct RouteTable {
     any: Paths,
 }
 
-/// Where a route leads.
+/// What becomes of a route's requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
-    /// The index of the workload.
-    pub workload: usize,
-    /// What is done with its requests on the way. `None`: nothing.
+    /// Where they go.
+    pub leads: Leads,
+    /// What is done with them on the way. `None`: nothing.
     pub rule: Option<Arc<Rule>>,
+}
+
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Leads {
+    /// To the workload of this index.
+    To(usize),
+    /// To one of several.
+    Among(Arc<Split>),
+    /// To none: what isn't answered by its rule is an error of whoever made the route.
+    Nowhere,
+}
+
+impl Leads {
+    /// The index of the workload that a request of this number goes to. `None`: there is none for it.
+    pub fn pick(&self, number: impl FnOnce() -> u64) -> Option<usize> {
+        match self {
+            Leads::To(workload) => Some(*workload),
+            Leads::Among(split) => split.pick(number()),
+            Leads::Nowhere => None,
+        }
+    }
+}
+
+/// Workloads between which requests are divided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Split {
+    /// The sum of weights up to and with this one, and the index of the workload: `None` for requests that are an error.
+    shares: Box<[(u64, Option<usize>)]>,
+}
+
+impl Split {
+    /// By weights, of which a zero gets nothing.
+    pub fn new(weights: impl IntoIterator<Item = (u32, Option<usize>)>) -> Self {
+        let mut sum = 0;
+        let shares = weights.into_iter().filter(|(weight, _)| *weight > 0).map(|(weight, workload)| {
+            sum += u64::from(weight);
+            (sum, workload)
+        });
+        Split { shares: shares.collect() }
+    }
+
+    /// The share of `number`: numbers that are spread evenly over their 64 bits are divided by the weights.
+    pub fn pick(&self, number: u64) -> Option<usize> {
+        let (sum, _) = self.shares.last()?;
+        let at = (u128::from(number) * u128::from(*sum)) >> 64;
+        let place = self.shares.partition_point(|(upto, _)| u128::from(*upto) <= at);
+        self.shares.get(place)?.1
+    }
+
+    /// The workloads' indices.
+    pub fn workloads(&self) -> impl Iterator<Item = usize> {
+        self.shares.iter().filter_map(|(_, workload)| *workload)
+    }
 }
 
 impl Route {
     /// To the workload of this index, and nothing is done on the way.
     pub fn to(workload: usize) -> Self {
-        Route { workload, rule: None }
+        Route { leads: Leads::To(workload), rule: None }
     }
 }
 
@@ -60,10 +118,59 @@ impl Matching {
 /// The paths of one host.
 #[derive(Clone, Debug, Default)]
 struct Paths {
-    exact: HashMap<String, Route, FixedState>,
-    prefixes: HashMap<String, Route, FixedState>,
+    exact: HashMap<String, Choice, FixedState>,
+    prefixes: HashMap<String, Choice, FixedState>,
     /// Bytes of the longest prefix: no longer part of a path needs a look.
     longest: usize,
+}
+
+/// The routes of one host and path: the first whose terms are met counts. Nearly always there is one, without any.
+#[derive(Clone, Debug)]
+struct Choice {
+    first: Candidate,
+    more: Vec<Candidate>,
+}
+
+#[derive(Clone, Debug)]
+struct Candidate {
+    over: Over,
+    when: Option<Box<Condition>>,
+    route: Route,
+}
+
+impl Candidate {
+    fn is_met(&self, asked: &impl Asked) -> bool {
+        self.over.has(asked) && self.when.as_ref().is_none_or(|when| asked.meets(when))
+    }
+
+    /// Among those of one host and path the larger comes first.
+    fn rank(&self) -> (bool, usize, usize) {
+        self.when.as_ref().map(|when| when.rank()).unwrap_or_default()
+    }
+}
+
+impl Choice {
+    fn pick(&self, asked: &impl Asked) -> Option<&Route> {
+        if self.first.is_met(asked) {
+            return Some(&self.first.route);
+        }
+        self.more.iter().find(|candidate| candidate.is_met(asked)).map(|candidate| &candidate.route)
+    }
+
+    /// Adds `new` behind those of its rank. `Err`: one for the same requests is there already, and leads there.
+    fn add(&mut self, new: Candidate) -> Result<(), Leads> {
+        let mut all = std::iter::once(&self.first).chain(&self.more);
+        if let Some(same) = all.find(|known| known.over.meets(new.over) && known.when == new.when) {
+            return Err(same.route.leads.clone());
+        }
+        if new.rank() > self.first.rank() {
+            self.more.insert(0, std::mem::replace(&mut self.first, new));
+        } else {
+            let at = self.more.partition_point(|known| known.rank() >= new.rank());
+            self.more.insert(at, new);
+        }
+        Ok(())
+    }
 }
 
 /// What a workload claims: its hosts and its path prefix.
@@ -97,7 +204,7 @@ impl RouteTable {
         for (workload, claim) in claims.iter().enumerate() {
             for host in claim.hosts {
                 match table.add(host, Matching::Prefix, claim.path, Route::to(workload)) {
-                    Err(taken) if taken != workload => conflicts.push(Conflict {
+                    Err(Leads::To(taken)) if taken != workload => conflicts.push(Conflict {
                         route: format!("{host}{}/", Matching::Prefix.normal(claim.path)),
                         winner: claims[taken].id.clone(),
                         loser: claim.id.clone(),
@@ -109,14 +216,27 @@ impl RouteTable {
         (table, conflicts)
     }
 
-    /// Adds a route. `Err`: there is one for the same host and path already, and it leads to the workload of this index.
+    /// Adds a route for all requests with this host and path. `Err`: there is one already, and it leads there.
     pub fn add(
         &mut self,
         host: &HostPattern,
         matching: Matching,
         path: &str,
         route: Route,
-    ) -> Result<(), usize> {
+    ) -> Result<(), Leads> {
+        self.add_for(host, matching, path, (Over::Either, None), route)
+    }
+
+    /// Adds a route for those requests with this host and path that come so, and meet the condition. Of two with
+    /// conditions of one rank the earlier comes first. `Err`: as of [`RouteTable::add`].
+    pub fn add_for(
+        &mut self,
+        host: &HostPattern,
+        matching: Matching,
+        path: &str,
+        (over, when): (Over, Option<&Condition>),
+        route: Route,
+    ) -> Result<(), Leads> {
         let paths = match host {
             HostPattern::Exact(host) => self.exact.entry(host.clone()).or_default(),
             HostPattern::Label(suffix) => self.label.entry(suffix.clone()).or_default(),
@@ -128,50 +248,54 @@ impl RouteTable {
             Matching::Exact => &mut paths.exact,
             Matching::Prefix => &mut paths.prefixes,
         };
-        if let Some(taken) = among.get(path) {
-            return Err(taken.workload);
+        let when = when.filter(|when| **when != Condition::default()).cloned().map(Box::new);
+        let new = Candidate { over, when, route };
+        match among.get_mut(path) {
+            Some(choice) => choice.add(new)?,
+            None => drop(among.insert(path.to_owned(), Choice { first: new, more: Vec::new() })),
         }
-        among.insert(path.to_owned(), route);
         if matching == Matching::Prefix {
             paths.longest = paths.longest.max(path.len());
         }
         Ok(())
     }
 
-    /// The index of the workload for `host` (normalised, see [`crate::host::normalise`]) and `path` (beginning with `/`).
+    /// The index of the workload for `host` (normalised, see [`crate::host::normalise`]) and `path` (beginning with `/`), of a
+    /// request that meets no condition and comes without TLS.
     pub fn find(&self, host: &str, path: &str) -> Option<usize> {
-        self.route(host, path).map(|route| route.workload)
+        self.route(host, path, &Unasked).and_then(|route| route.leads.pick(|| 0))
     }
 
-    /// The route for `host` and `path`, as of [`RouteTable::find`].
-    pub fn route(&self, host: &str, path: &str) -> Option<&Route> {
-        if let Some(route) = self.exact.get(host).and_then(|paths| paths.find(path)) {
+    /// The route for `host` and `path`, as of [`RouteTable::find`], of this request.
+    pub fn route(&self, host: &str, path: &str, asked: &impl Asked) -> Option<&Route> {
+        if let Some(route) = self.exact.get(host).and_then(|paths| paths.find(path, asked)) {
             return Some(route);
         }
         if !self.label.is_empty() || !self.suffix.is_empty() {
             let mut dots = host.bytes().enumerate().filter(|(at, byte)| *byte == b'.' && *at > 0);
             let mut rest = dots.next().and_then(|(at, _)| host.get(at..));
-            if let Some(route) = rest.and_then(|rest| self.label.get(rest)?.find(path)) {
+            if let Some(route) = rest.and_then(|rest| self.label.get(rest)?.find(path, asked)) {
                 return Some(route);
             }
             while let Some(suffix) = rest {
-                if let Some(route) = self.suffix.get(suffix).and_then(|paths| paths.find(path)) {
+                if let Some(route) = self.suffix.get(suffix).and_then(|paths| paths.find(path, asked)) {
                     return Some(route);
                 }
                 rest = dots.next().and_then(|(at, _)| host.get(at..));
             }
         }
-        self.any.find(path)
+        self.any.find(path, asked)
     }
 }
 
 impl Paths {
-    fn find(&self, path: &str) -> Option<&Route> {
-        self.exact.get(path).or_else(|| self.longest_prefix(path))
+    fn find(&self, path: &str, asked: &impl Asked) -> Option<&Route> {
+        let exact = self.exact.get(path).and_then(|choice| choice.pick(asked));
+        exact.or_else(|| self.longest_prefix(path, asked))
     }
 
     /// Tries what `path` begins with, from whole element to whole element, the longest first.
-    fn longest_prefix(&self, path: &str) -> Option<&Route> {
+    fn longest_prefix(&self, path: &str, asked: &impl Asked) -> Option<&Route> {
         if self.prefixes.is_empty() {
             return None;
         }
@@ -183,150 +307,10 @@ impl Paths {
         }
         loop {
             let prefix = path.get(..end)?;
-            if let Some(route) = self.prefixes.get(prefix) {
+            if let Some(route) = self.prefixes.get(prefix).and_then(|choice| choice.pick(asked)) {
                 return Some(route);
             }
             end = prefix.rfind('/')?;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn table(claims: &[(&str, &str)]) -> (RouteTable, Vec<Conflict>) {
-        let ids: Vec<_> = (0..claims.len()).map(|at| WorkloadId::new("local", &format!("w{at}"))).collect();
-        let hosts: Vec<_> = claims.iter().map(|(host, _)| vec![HostPattern::parse(host).unwrap()]).collect();
-        let claims: Vec<_> = claims
-            .iter()
-            .enumerate()
-            .map(|(at, (_, path))| Claim { id: &ids[at], hosts: &hosts[at], path })
-            .collect();
-        RouteTable::build(&claims)
-    }
-
-    #[test]
-    fn the_most_exact_host_wins_then_the_longest_path() {
-        let (table, conflicts) = table(&[
-            ("*", "/"),
-            ("*.test", "/"),
-            ("*.shop.test", "/"),
-            ("a.shop.test", "/"),
-            ("a.shop.test", "/cart"),
-            ("a.shop.test", "/cart/items/"),
-            ("only.test", "/api"),
-        ]);
-        assert_eq!(conflicts, []);
-        for (host, path, found) in [
-            ("other", "/", Some(0)),
-            ("b.test", "/x", Some(1)),
-            ("test", "/", Some(0)),
-            ("b.shop.test", "/", Some(2)),
-            ("c.b.shop.test", "/", Some(2)),
-            ("a.shop.test", "/", Some(3)),
-            ("a.shop.test", "/cart", Some(4)),
-            ("a.shop.test", "/cart/", Some(4)),
-            ("a.shop.test", "/cartoon", Some(3)),
-            ("a.shop.test", "/cart/items", Some(5)),
-            ("a.shop.test", "/cart/items/1", Some(5)),
-            ("only.test", "/api/v1", Some(6)),
-            ("only.test", "/other", Some(1)),
-        ] {
-            assert_eq!(table.find(host, path), found, "{host}{path}");
-        }
-    }
-
-    #[test]
-    fn the_first_of_two_equal_claims_stands() {
-        let (table, conflicts) = table(&[("a.test", "/x"), ("a.test", "/x/"), ("a.test", "/y")]);
-        assert_eq!(table.find("a.test", "/x"), Some(0));
-        assert_eq!(conflicts.len(), 1);
-        assert_eq!(conflicts[0].winner.name(), "w0");
-        assert_eq!(conflicts[0].route, "a.test/x/");
-        assert_eq!(table.find("b.test", "/"), None);
-    }
-
-    /// The examples of Kubernetes' own page on Ingress (path types and hostname wildcards), and what follows from them.
-    #[test]
-    fn an_ingress_means_what_kubernetes_says() {
-        use Matching::{Exact, Prefix};
-        for (matching, path, asked, matches) in [
-            (Prefix, "/", "/any/path", true),
-            (Exact, "/foo", "/foo", true),
-            (Exact, "/foo", "/bar", false),
-            (Exact, "/foo", "/foo/", false),
-            (Exact, "/foo/", "/foo", false),
-            (Prefix, "/foo", "/foo", true),
-            (Prefix, "/foo", "/foo/", true),
-            (Prefix, "/foo/", "/foo", true),
-            (Prefix, "/foo/", "/foo/", true),
-            (Prefix, "/aaa/bb", "/aaa/bbb", false),
-            (Prefix, "/aaa/bbb", "/aaa/bbb", true),
-            (Prefix, "/aaa/bbb/", "/aaa/bbb", true),
-            (Prefix, "/aaa/bbb", "/aaa/bbb/", true),
-            (Prefix, "/aaa/bbb", "/aaa/bbb/ccc", true),
-            (Prefix, "/aaa/bbb", "/aaa/bbbxyz", false),
-        ] {
-            let mut table = RouteTable::default();
-            let host = HostPattern::Exact("a.test".to_owned());
-            table.add(&host, matching, path, Route::to(7)).unwrap();
-            assert_eq!(table.find("a.test", asked), matches.then_some(7), "{matching:?} {path} {asked}");
-        }
-        let mut table = RouteTable::default();
-        let (exact, label) =
-            (HostPattern::Exact("bar.foo.com".to_owned()), HostPattern::Label(".foo.com".to_owned()));
-        let added = [
-            (&label, Prefix, "/"),
-            (&label, Exact, "/a"),
-            (&exact, Prefix, "/a"),
-            (&exact, Exact, "/a/b"),
-            (&exact, Prefix, "/a/b"),
-            (&HostPattern::Suffix(".foo.com".to_owned()), Prefix, "/"),
-        ];
-        for (workload, (host, matching, path)) in added.into_iter().enumerate() {
-            table.add(host, matching, path, Route::to(workload)).unwrap();
-        }
-        assert_eq!(table.add(&exact, Prefix, "/a/b/", Route::to(9)), Err(4));
-        for (host, path, found) in [
-            ("bar.foo.com", "/a/b", Some(3)),
-            ("bar.foo.com", "/a/b/", Some(4)),
-            ("bar.foo.com", "/a/c", Some(2)),
-            ("bar.foo.com", "/", Some(0)),
-            ("baz.foo.com", "/a", Some(1)),
-            ("baz.foo.com", "/a/", Some(0)),
-            ("baz.bar.foo.com", "/", Some(5)),
-            ("foo.com", "/", None),
-        ] {
-            assert_eq!(table.find(host, path), found, "{host}{path}");
-        }
-    }
-
-    proptest! {
-        /// The rule said again, slowly: of all claims that match, the one with the most exact host, then the longest path.
-        #[test]
-        fn agrees_with_trying_every_claim(
-            claims in prop::collection::vec(("(\\*|(\\*\\.)?[ab](\\.[ab]){0,2})", "(/[ab]{1,2}){0,2}/?"), 0..8),
-            host in "[ab](\\.[ab]){0,3}",
-            path in "(/[ab]{1,2}){1,3}",
-        ) {
-            let claims: Vec<(&str, &str)> = claims.iter().map(|(host, path)| (host.as_str(), path.as_str())).collect();
-            let (table, _) = table(&claims);
-            let rank = |pattern: &str| match pattern.strip_prefix('*') {
-                Some("") => Some(0),
-                Some(suffix) => (host.ends_with(suffix) && host.len() > suffix.len()).then_some(suffix.len()),
-                None => (host == pattern).then_some(usize::MAX),
-            };
-            let fits = |prefix: &str| {
-                let prefix = prefix.trim_end_matches('/');
-                (path == prefix || path.starts_with(&format!("{prefix}/"))).then_some(prefix.len())
-            };
-            let best = claims.iter().enumerate().filter_map(|(at, (host, prefix))| {
-                Some(((rank(host)?, fits(prefix)?, std::cmp::Reverse(at)), at))
-            });
-            prop_assert_eq!(table.find(&host, &path), best.max().map(|(_, at)| at));
         }
     }
 }

@@ -15,15 +15,14 @@ use tracing::info;
 
 use crate::claim::HostRules;
 use crate::directory::Directory;
-use crate::follow::{Follow, Said, Which};
-use crate::ingress::{Class, Ingress};
 use crate::note::Notes;
-use crate::object::{Deployment, Service, Slice};
 use crate::picture::Picture;
 use crate::serve::Served;
-use crate::state::{Change, Part};
+use crate::state::{Change, Part, Verdicts};
+use crate::status::Status;
 use crate::task::Task;
 use crate::waking::Waking;
+use crate::watches::Watches;
 
 /// Least time between two snapshots.
 pub const PACE: Duration = Duration::from_millis(20);
@@ -41,7 +40,14 @@ pub struct ReadSettings {
     /// Ingresses of this class are served, and no IngressClass is read. `None`: those of every class whose controller is
     /// [`CONTROLLER`](crate::ingress::CONTROLLER).
     pub ingress_class: Option<String>,
-    /// Whether what Ingresses lead to is in the snapshots though nobody has adopted it: for who passes requests on.
+    /// Gateways of this class are served, and neither GatewayClasses nor Namespaces are read. `None`: those of every class whose
+    /// controller is [`CONTROLLER`](crate::gateway::CONTROLLER).
+    pub gateway_class: Option<String>,
+    /// The proxies' Service, where requests come in: its namespace and name.
+    pub entry: (String, String),
+    /// What is known of the Secrets that Gateways name: for who says it there.
+    pub verdicts: Option<watch::Receiver<Verdicts>>,
+    /// Whether what Ingresses and HTTPRoutes lead to is in the snapshots though nobody has adopted it: for who passes requests on.
     pub backends: bool,
     /// Where [`Moment`]s count from.
     pub origin: std::time::Instant,
@@ -57,6 +63,7 @@ pub struct Cluster {
     synced: watch::Receiver<bool>,
     directory: Arc<Directory>,
     served: watch::Receiver<Arc<[Served]>>,
+    statuses: watch::Receiver<Arc<[Status]>>,
     _tasks: Vec<Task>,
 }
 
@@ -73,27 +80,29 @@ impl Cluster {
             some => some.iter().collect::<HashSet<_>>().into_iter().cloned().map(Some).collect(),
         };
         let (tell_served, served) = watch::channel(Arc::default());
-        let mut tasks = Vec::with_capacity(scopes.len() * KINDS + 2);
-        for scope in &scopes {
-            tasks.extend(follow(client, scope.as_deref(), &changes));
-        }
-        let lists = scopes.len() * KINDS + usize::from(settings.ingress_class.is_none());
+        let (tell_statuses, statuses) = watch::channel(Arc::default());
+        let watches = Watches { client: client.clone(), scopes, out: changes.clone() };
+        let mut tasks = watches.everywhere();
         if settings.ingress_class.is_none() {
-            let classes = Follow::<Class, _> {
-                what: "ingressclasses",
-                client: client.clone(),
-                namespace: None,
-                which: Which::All,
-                change: Box::new(|said: Said<_>| Change::Classes(said.part(None))),
-            };
-            tasks.push(Task::spawn(classes.run(changes.clone())));
+            tasks.push(watches.all("ingressclasses", Change::Classes));
         }
+        if settings.gateway_class.is_none() {
+            tasks.push(watches.all("gatewayclasses", Change::GatewayClasses));
+        }
+        let lists = tasks.len() + 1;
+        tasks.push(watches.entrance(settings.entry));
         let mut picture = Picture::new(settings.hosts, settings.backends);
         picture.state.classes.only = settings.ingress_class.map(Into::into);
-        let reader = Reader {
+        picture.state.gateways.only = settings.gateway_class.map(Into::into);
+        picture.state.verdicts = settings.verdicts.as_ref().map(|verdicts| verdicts.borrow().clone());
+        let mut reader = Reader {
             picture,
             waking: Waking::new(client.clone(), changes),
+            watches,
+            gateways: Vec::new(),
             lists,
+            verdicts: settings.verdicts,
+            statuses: tell_statuses,
             origin: settings.origin,
             originals: settings.originals,
             directory: directory.clone(),
@@ -103,8 +112,9 @@ impl Cluster {
             synced: tell_synced,
             published: None,
         };
+        reader.follow_gateways();
         tasks.push(Task::spawn(reader.run(heard)));
-        Cluster { snapshots, notes, synced, directory, served, _tasks: tasks }
+        Cluster { snapshots, notes, synced, directory, served, statuses, _tasks: tasks }
     }
 
     /// The latest snapshot; an empty one of version 0 until everything was listed once.
@@ -122,7 +132,12 @@ impl Cluster {
         self.notes.clone()
     }
 
-    /// The Ingresses that are served.
+    /// What the statuses of Ingresses, Gateways and HTTPRoutes are to say.
+    pub fn statuses(&self) -> watch::Receiver<Arc<[Status]>> {
+        self.statuses.clone()
+    }
+
+    /// The Ingresses and Gateways that are served.
     pub fn served(&self) -> watch::Receiver<Arc<[Served]>> {
         self.served.clone()
     }
@@ -133,52 +148,13 @@ impl Cluster {
     }
 }
 
-/// Kinds that are watched in each scope.
-const KINDS: usize = 4;
-
-fn follow(client: &Client, scope: Option<&str>, out: &mpsc::Sender<Change>) -> [Task; KINDS] {
-    let of = |part: Option<&str>| part.map(str::to_owned);
-    let [one, two, three, four] = std::array::from_fn(|_| of(scope));
-    let deployments = Follow::<Deployment, _> {
-        what: "deployments",
-        client: client.clone(),
-        namespace: of(scope),
-        which: Which::All,
-        change: Box::new(move |said: Said<_>| Change::Deployments(said.part(one.as_deref()))),
-    };
-    let services = Follow::<Service, _> {
-        what: "services",
-        client: client.clone(),
-        namespace: of(scope),
-        which: Which::All,
-        change: Box::new(move |said: Said<_>| Change::Services(said.part(two.as_deref()))),
-    };
-    let slices = Follow::<Slice, _> {
-        what: "endpointslices",
-        client: client.clone(),
-        namespace: of(scope),
-        which: Which::All,
-        change: Box::new(move |said: Said<_>| Change::Slices(said.part(three.as_deref()))),
-    };
-    let ingresses = Follow::<Ingress, _> {
-        what: "ingresses",
-        client: client.clone(),
-        namespace: of(scope),
-        which: Which::All,
-        change: Box::new(move |said: Said<_>| Change::Ingresses(said.part(four.as_deref()))),
-    };
-    [
-        Task::spawn(deployments.run(out.clone())),
-        Task::spawn(services.run(out.clone())),
-        Task::spawn(slices.run(out.clone())),
-        Task::spawn(ingresses.run(out.clone())),
-    ]
-}
-
 /// Owns what is known.
 struct Reader {
     picture: Picture,
     waking: Waking,
+    watches: Watches,
+    /// The watches of what is worth to be known where there is a class of Gateways.
+    gateways: Vec<Task>,
     /// Lists that haven't been seen whole yet.
     lists: usize,
     origin: std::time::Instant,
@@ -186,7 +162,9 @@ struct Reader {
     directory: Arc<Directory>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     notes: watch::Sender<Notes>,
+    verdicts: Option<watch::Receiver<Verdicts>>,
     served: watch::Sender<Arc<[Served]>>,
+    statuses: watch::Sender<Arc<[Status]>>,
     synced: watch::Sender<bool>,
     published: Option<Instant>,
 }
@@ -202,6 +180,7 @@ impl Reader {
                     None => return,
                 },
                 () = news(&mut self.originals) => self.recall(),
+                () = news(&mut self.verdicts) => self.judge(),
                 () = at(next) => self.publish(),
             }
             // Bounded, for others may say things as fast as they are taken.
@@ -238,6 +217,12 @@ impl Reader {
             Change::Slices(Part::All(scope, _)) => Some((2, scope.clone())),
             Change::Ingresses(Part::All(scope, _)) => Some((3, scope.clone())),
             Change::Classes(Part::All(scope, _)) => Some((4, scope.clone())),
+            Change::GatewayClasses(Part::All(scope, _)) => Some((5, scope.clone())),
+            Change::Gateways(Part::All(scope, _)) => Some((6, scope.clone())),
+            Change::Routes(Part::All(scope, _)) => Some((7, scope.clone())),
+            Change::Grants(Part::All(scope, _)) => Some((8, scope.clone())),
+            Change::Spaces(Part::All(scope, _)) => Some((9, scope.clone())),
+            Change::Entrance(_) => Some((10, None)),
             _ => None,
         };
         match change {
@@ -246,6 +231,15 @@ impl Reader {
             Change::Slices(part) => self.picture.state.take_slices(part),
             Change::Ingresses(part) => self.picture.state.take_ingresses(part),
             Change::Classes(part) => self.picture.state.take_classes(part),
+            Change::GatewayClasses(part) => {
+                self.picture.state.take_gateway_classes(part);
+                self.follow_gateways();
+            }
+            Change::Gateways(part) => self.picture.state.take_gateways(part),
+            Change::Routes(part) => self.picture.state.take_routes(part),
+            Change::Grants(part) => self.picture.state.take_grants(part),
+            Change::Spaces(part) => self.picture.state.take_spaces(part),
+            Change::Entrance(entrance) => self.picture.state.take_entrance(entrance),
             Change::Pods(id, number, pods) if self.waking.heeds(&id, number) => {
                 if pods.put(self.picture.pods.entry(id.clone()).or_default()) {
                     self.picture.state.touched.insert(id);
@@ -258,6 +252,26 @@ impl Reader {
         {
             self.lists -= 1;
         }
+    }
+
+    /// Watches what belongs to Gateways where there is a class of them, and nothing where there is none.
+    fn follow_gateways(&mut self) {
+        let gateways = &self.picture.state.gateways;
+        if !gateways.are_wanted() {
+            self.gateways.clear();
+        } else if self.gateways.is_empty() {
+            self.gateways = self.watches.gateways(gateways.only.is_none());
+            if self.published.is_none() {
+                self.lists += self.gateways.len();
+            }
+        }
+    }
+
+    /// Something else is known of Secrets.
+    fn judge(&mut self) {
+        let verdicts = self.verdicts.as_mut().map(|verdicts| verdicts.borrow_and_update().clone());
+        self.picture.state.rerouted |= self.picture.state.verdicts != verdicts;
+        self.picture.state.verdicts = verdicts;
     }
 
     /// Counts that have come on record: those workloads are built again.
@@ -280,6 +294,11 @@ impl Reader {
             *served = published.served;
             changed
         });
+        self.statuses.send_if_modified(|known| {
+            let changed = !Arc::ptr_eq(known, &published.statuses);
+            *known = published.statuses;
+            changed
+        });
         self.notes.send_if_modified(|told| {
             let changed = *told != published.notes;
             let before = std::mem::replace(told, published.notes);
@@ -288,10 +307,10 @@ impl Reader {
             {
                 info!(workload = %note.workload, reason = note.kind.reason(), "{}", note.text);
             }
-            let warns = told.ingresses.iter().filter(|note| note.kind.warns());
-            for note in warns.filter(|note| before.ingresses.binary_search(note).is_err()) {
+            let warns = told.objects.iter().filter(|note| note.kind.warns());
+            for note in warns.filter(|note| before.objects.binary_search(note).is_err()) {
                 info!(
-                    ingress = format!("{}/{}", note.namespace, note.name),
+                    object = format!("{} {}/{}", note.of.kind().1, note.namespace, note.name),
                     reason = note.kind.reason(),
                     "{}",
                     note.text
@@ -317,9 +336,9 @@ async fn at(moment: Option<Instant>) {
     }
 }
 
-/// Returns when counts have come on record.
-async fn news(originals: &mut Option<watch::Receiver<Arc<HashMap<WorkloadId, u32>>>>) {
-    match originals {
+/// Returns when there is something new; never, if nobody says something.
+async fn news<T>(from: &mut Option<watch::Receiver<T>>) {
+    match from {
         Some(receiver) => {
             if receiver.changed().await.is_err() {
                 std::future::pending::<()>().await;

@@ -113,6 +113,11 @@ impl Scene {
             "EndpointSlice" => state.take_slices(Part::One(name, kept(&object))),
             "Ingress" => state.take_ingresses(Part::One(name, kept(&object))),
             "IngressClass" => state.take_classes(Part::One(name, kept(&object))),
+            "GatewayClass" => state.take_gateway_classes(Part::One(name, kept(&object))),
+            "Gateway" => state.take_gateways(Part::One(name, kept(&object))),
+            "HTTPRoute" => state.take_routes(Part::One(name, kept(&object))),
+            "ReferenceGrant" => state.take_grants(Part::One(name, kept(&object))),
+            "Namespace" => state.take_spaces(Part::One(name, kept(&object))),
             other => panic!("{other}"),
         }
     }
@@ -128,7 +133,11 @@ impl Scene {
         state.take_services(all(objects.clone(), "Service"));
         state.take_slices(all(objects.clone(), "EndpointSlice"));
         state.take_ingresses(all(objects.clone(), "Ingress"));
-        state.take_classes(all(objects, "IngressClass"));
+        state.take_classes(all(objects.clone(), "IngressClass"));
+        state.take_gateway_classes(all(objects.clone(), "GatewayClass"));
+        state.take_gateways(all(objects.clone(), "Gateway"));
+        state.take_routes(all(objects.clone(), "HTTPRoute"));
+        state.take_grants(all(objects, "ReferenceGrant"));
     }
 
     /// The pods of the Deployment `shop`, as their watch has them.

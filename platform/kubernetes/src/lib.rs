@@ -1,10 +1,11 @@
 //! The platform seam over a Kubernetes cluster.
 //!
-//! Reading: watches of Deployments, Services, EndpointSlices and Ingresses become [`Snapshot`](kaos_core::Snapshot)s, with a
+//! Reading: watches of Deployments, Services, EndpointSlices, Ingresses and HTTPRoutes become [`Snapshot`](kaos_core::Snapshot)s, with a
 //! [`Directory`] beside them for those who write. This crate knows no user's requests and no windows: when to scale is
 //! decided elsewhere.
 
 mod addresses;
+mod attach;
 mod build;
 pub mod change;
 mod check;
@@ -25,6 +26,9 @@ mod fake;
 #[cfg(test)]
 mod fixture;
 mod follow;
+pub mod gateway;
+#[cfg(test)]
+mod gateway_test;
 mod gather;
 mod infer;
 #[cfg(test)]
@@ -32,12 +36,15 @@ mod infer_test;
 pub mod ingress;
 #[cfg(test)]
 mod ingress_test;
+mod kept;
 mod list;
 #[cfg(test)]
 mod list_test;
+mod listener;
 mod nginx;
 pub mod note;
 mod object;
+mod onward;
 mod page;
 mod patience;
 pub mod peers;
@@ -47,6 +54,7 @@ mod picture_any_test;
 #[cfg(test)]
 mod picture_test;
 mod plain;
+mod plan;
 mod protobuf;
 mod reduce;
 pub mod rights;
@@ -57,8 +65,10 @@ mod secret_test;
 mod selector;
 mod serve;
 mod state;
+mod status;
 mod task;
 mod waking;
+mod watches;
 mod wire;
 #[cfg(test)]
 mod wire_test;
@@ -69,6 +79,8 @@ pub use cluster::{Cluster, PACE, ReadSettings};
 pub use directory::Directory;
 /// A connection to the API server, for those who ask it something of their own.
 pub use kube::Client;
-pub use note::{IngressNote, Note, Notes};
+pub use note::{Note, Notes, Object, ObjectNote};
 pub use secret::{Secret, SecretName, Secrets};
 pub use serve::Served;
+pub use state::Verdicts;
+pub use status::Status;

@@ -1,5 +1,6 @@
 //! Annotations of ingress-nginx: what is taken, what is said of the rest, and that nothing wrong opens anything.
 
+use kaos_core::condition::Unasked;
 use kaos_core::rule::Rule;
 use serde_json::json;
 
@@ -109,7 +110,7 @@ fn the_usual_patterns_are_recognised_and_no_other_is_run() {
 /// What the routes of `published` say of this host and path.
 fn rule(scene: &mut Scene, host: &str, path: &str) -> Option<Rule> {
     let published = scene.at(1);
-    published.snapshot.routes.route(host, path).unwrap().rule.as_deref().cloned()
+    published.snapshot.routes.route(host, path, &Unasked).unwrap().rule.as_deref().cloned()
 }
 
 #[test]

@@ -19,6 +19,7 @@ use super::call::{Api, Ask, DEADLINE, Turn};
 use super::clock::stamp;
 use super::fault::cut;
 use super::object::{encode, managed};
+use crate::note::Object;
 use crate::rights;
 
 /// Most notices that wait to be sent.
@@ -143,7 +144,7 @@ impl Reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Of {
     Deployment,
-    Ingress,
+    Object(Object),
 }
 
 impl Of {
@@ -151,7 +152,10 @@ impl Of {
     fn kind(self) -> (&'static str, &'static str) {
         match self {
             Of::Deployment => ("apps/v1", "Deployment"),
-            Of::Ingress => ("networking.k8s.io/v1", "Ingress"),
+            Of::Object(object) => {
+                let (version, kind, _) = object.kind();
+                (version, kind)
+            }
         }
     }
 }
@@ -367,7 +371,7 @@ mod tests {
     #[test]
     fn an_event_keeps_within_what_the_api_takes() {
         let long = Notice {
-            of: Of::Ingress,
+            of: Of::Object(Object::Ingress),
             workload: WorkloadId::new("shop", &"x-".repeat(126)),
             uid: "u".into(),
             reason: Reason::StartFailed,
