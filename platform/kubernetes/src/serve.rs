@@ -14,6 +14,7 @@ use crate::ingress::{Backend, Ingress};
 use crate::kept::{Stand, Stated};
 use crate::note::{Kind, Object};
 use crate::object::{Name, Service, Target};
+use crate::patterns::Patterns;
 use crate::plain;
 use crate::plan::{Goal, Plan, Planned, Resolved};
 use crate::secret::SecretName;
@@ -53,23 +54,32 @@ impl<'a> Adopted<'a> {
 }
 
 /// All that are served.
-pub(crate) fn resolve<'a>(state: &'a State, adopted: &Adopted<'_>, rules: &HostRules) -> Resolved<'a> {
+pub(crate) fn resolve<'a>(
+    state: &'a State,
+    adopted: &Adopted<'_>,
+    rules: &HostRules,
+    patterns: &mut Patterns,
+) -> Resolved<'a> {
     let mut resolved = Resolved::default();
-    let served = state.ingresses.iter().filter(|(_, ingress)| state.classes.serve(&ingress.object));
-    for (name, ingress) in served {
-        one(state, adopted, rules, (name, ingress), &mut resolved);
+    let served = || state.ingresses.iter().filter(|(_, ingress)| state.classes.serve(&ingress.object));
+    let patterned =
+        served().flat_map(|(name, ingress)| wish::patterned(name, &ingress.object, rules)).collect();
+    for (name, ingress) in served() {
+        let wishes = wish::read(name, &ingress.object, rules, &patterned, patterns);
+        one(state, adopted, (name, ingress), wishes, &mut resolved);
     }
+    patterns.sweep();
     resolved
 }
 
 fn one<'a>(
     state: &State,
     adopted: &Adopted<'_>,
-    rules: &HostRules,
     (name, ingress): (&'a Name, &Stated<Ingress>),
+    wishes: Wishes,
     resolved: &mut Resolved<'a>,
 ) {
-    let Wishes { all, secrets, mut notes, tuning } = wish::read(name, &ingress.object, rules);
+    let Wishes { all, secrets, mut notes, tuning } = wishes;
     let mut plans = Vec::with_capacity(all.len());
     for wish in all {
         let (target, told) = backend(state, adopted, &name.0, &wish.backend);
@@ -82,6 +92,7 @@ fn one<'a>(
             host: wish.host,
             matching: wish.matching,
             path: wish.path,
+            pattern: wish.pattern,
             over: Over::Either,
             when: None,
             goal: Goal::To(target),
