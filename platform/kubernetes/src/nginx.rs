@@ -20,8 +20,8 @@ pub(crate) const PREFIX: &str = "nginx.ingress.kubernetes.io/";
 pub(crate) struct Tuning {
     /// Requests without TLS are sent on, whatever hosts there are certificates for.
     pub(crate) https_only: bool,
-    /// Those for hosts that the Ingress has certificates for.
-    pub(crate) https_if_certified: bool,
+    /// Those for hosts that the Ingress has certificates for. `None`: where requests come in with TLS at all.
+    pub(crate) https_if_certified: Option<bool>,
     pub(crate) allowed: Option<Box<[Network]>>,
     /// What paths become; empty where that can't be said.
     pub(crate) rewrite: Option<Box<str>>,
@@ -115,7 +115,7 @@ impl Tuning {
     fn take(&mut self, name: &str, value: &str) -> Option<Read> {
         Some(match name {
             "force-ssl-redirect" => flag(value).map(|on| self.https_only = on),
-            "ssl-redirect" => flag(value).map(|on| self.https_if_certified = on),
+            "ssl-redirect" => flag(value).map(|on| self.https_if_certified = Some(on)),
             "use-regex" => flag(value).map(|on| self.patterns = on),
             "rewrite-target" => {
                 if value.starts_with('/') && is_path(value) {

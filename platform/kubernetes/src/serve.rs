@@ -80,13 +80,14 @@ fn one<'a>(
     resolved: &mut Resolved<'a>,
 ) {
     let Wishes { all, secrets, mut notes, tuning } = wishes;
+    let if_certified = tuning.https_if_certified.unwrap_or(state.entrance.https.is_some());
     let mut plans = Vec::with_capacity(all.len());
     for wish in all {
         let (target, told) = backend(state, adopted, &name.0, &wish.backend);
         if let Some(told) = told.filter(|told| !notes.contains(told)) {
             notes.push(told);
         }
-        let https_only = tuning.https_only || tuning.https_if_certified && is_certified(&secrets, &wish.host);
+        let https_only = tuning.https_only || if_certified && is_certified(&secrets, &wish.host);
         let (allowed, cors) = (tuning.allowed.clone(), tuning.cors.clone());
         plans.push(Plan {
             host: wish.host,
