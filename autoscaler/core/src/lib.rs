@@ -32,6 +32,7 @@ pub mod lease;
 pub mod moment;
 pub mod network;
 pub mod observation;
+pub mod pattern;
 pub mod pick;
 pub mod platform;
 pub mod policy;

@@ -4,6 +4,9 @@
 //! path comes first, then the longest prefix, by whole elements: `/a` takes `/a` and `/a/b`, not `/ab`. A host whose paths
 //! don't match lets less exact hosts try.
 //!
+//! A host may have paths that aren't made of elements, too: texts, which take whatever begins so, and stand among the prefixes by
+//! their length; and patterns, which come before all else, the longest as it is written first.
+//!
 //! Several routes may have one host and path if they ask for more: a method, header fields, parameters of the query. The one
 //! that asks for more comes first; where none of them is met, shorter paths and less exact hosts try.
 
@@ -15,6 +18,7 @@ use foldhash::fast::FixedState;
 use crate::condition::{Asked, Condition, Over, Unasked};
 use crate::host::HostPattern;
 use crate::id::WorkloadId;
+use crate::pattern::Pattern;
 use crate::rule::Rule;
 
 /// Finds the index of a workload. Built whole, then never changed.
@@ -103,14 +107,16 @@ pub enum Matching {
     Exact,
     /// This path and all below it. A slash at its end doesn't count.
     Prefix,
+    /// Whatever begins so, letter by letter.
+    Text,
 }
 
 impl Matching {
     /// `path` as it is compared.
     pub fn normal(self, path: &str) -> &str {
         match self {
-            Matching::Exact => path,
             Matching::Prefix => path.trim_end_matches('/'),
+            Matching::Exact | Matching::Text => path,
         }
     }
 }
@@ -122,6 +128,9 @@ struct Paths {
     prefixes: HashMap<String, Choice, FixedState>,
     /// Bytes of the longest prefix: no longer part of a path needs a look.
     longest: usize,
+    /// The longest first, as are the patterns.
+    texts: Vec<(Box<str>, Choice)>,
+    patterns: Vec<(Pattern, Choice)>,
 }
 
 /// The routes of one host and path: the first whose terms are met counts. Nearly always there is one, without any.
@@ -139,6 +148,11 @@ struct Candidate {
 }
 
 impl Candidate {
+    fn new(over: Over, when: Option<&Condition>, route: Route) -> Self {
+        let when = when.filter(|when| **when != Condition::default()).cloned().map(Box::new);
+        Candidate { over, when, route }
+    }
+
     fn is_met(&self, asked: &impl Asked) -> bool {
         self.over.has(asked) && self.when.as_ref().is_none_or(|when| asked.meets(when))
     }
@@ -150,6 +164,10 @@ impl Candidate {
 }
 
 impl Choice {
+    fn of(first: Candidate) -> Self {
+        Choice { first, more: Vec::new() }
+    }
+
     fn pick(&self, asked: &impl Asked) -> Option<&Route> {
         if self.first.is_met(asked) {
             return Some(&self.first.route);
@@ -170,6 +188,27 @@ impl Choice {
             self.more.insert(at, new);
         }
         Ok(())
+    }
+}
+
+/// Adds `new` to the routes of `place`, which stands behind those that are longer as they are written.
+fn put<T>(
+    among: &mut Vec<(T, Choice)>,
+    place: T,
+    text: impl Fn(&T) -> &str,
+    new: Candidate,
+) -> Result<(), Leads> {
+    let own = text(&place);
+    let at = among.binary_search_by(|(known, _)| {
+        let known = text(known);
+        own.len().cmp(&known.len()).then_with(|| known.cmp(own))
+    });
+    match at {
+        Ok(at) => among[at].1.add(new),
+        Err(at) => {
+            among.insert(at, (place, Choice::of(new)));
+            Ok(())
+        }
     }
 }
 
@@ -237,27 +276,45 @@ impl RouteTable {
         (over, when): (Over, Option<&Condition>),
         route: Route,
     ) -> Result<(), Leads> {
-        let paths = match host {
+        let paths = self.paths(host);
+        let path = matching.normal(path);
+        let new = Candidate::new(over, when, route);
+        let among = match matching {
+            Matching::Exact => &mut paths.exact,
+            Matching::Prefix => {
+                paths.longest = paths.longest.max(path.len());
+                &mut paths.prefixes
+            }
+            Matching::Text => return put(&mut paths.texts, path.into(), |text| text, new),
+        };
+        match among.get_mut(path) {
+            Some(choice) => choice.add(new),
+            None => {
+                among.insert(path.to_owned(), Choice::of(new));
+                Ok(())
+            }
+        }
+    }
+
+    /// The same for the paths of a pattern.
+    pub fn add_pattern(
+        &mut self,
+        host: &HostPattern,
+        pattern: &Pattern,
+        (over, when): (Over, Option<&Condition>),
+        route: Route,
+    ) -> Result<(), Leads> {
+        let new = Candidate::new(over, when, route);
+        put(&mut self.paths(host).patterns, pattern.clone(), Pattern::text, new)
+    }
+
+    fn paths(&mut self, host: &HostPattern) -> &mut Paths {
+        match host {
             HostPattern::Exact(host) => self.exact.entry(host.clone()).or_default(),
             HostPattern::Label(suffix) => self.label.entry(suffix.clone()).or_default(),
             HostPattern::Suffix(suffix) => self.suffix.entry(suffix.clone()).or_default(),
             HostPattern::Any => &mut self.any,
-        };
-        let path = matching.normal(path);
-        let among = match matching {
-            Matching::Exact => &mut paths.exact,
-            Matching::Prefix => &mut paths.prefixes,
-        };
-        let when = when.filter(|when| **when != Condition::default()).cloned().map(Box::new);
-        let new = Candidate { over, when, route };
-        match among.get_mut(path) {
-            Some(choice) => choice.add(new)?,
-            None => drop(among.insert(path.to_owned(), Choice { first: new, more: Vec::new() })),
         }
-        if matching == Matching::Prefix {
-            paths.longest = paths.longest.max(path.len());
-        }
-        Ok(())
     }
 
     /// The index of the workload for `host` (normalised, see [`crate::host::normalise`]) and `path` (beginning with `/`), of a
@@ -290,12 +347,33 @@ impl RouteTable {
 
 impl Paths {
     fn find(&self, path: &str, asked: &impl Asked) -> Option<&Route> {
-        let exact = self.exact.get(path).and_then(|choice| choice.pick(asked));
-        exact.or_else(|| self.longest_prefix(path, asked))
+        if let Some(route) = self.by_pattern(path, asked) {
+            return Some(route);
+        }
+        if let Some(route) = self.exact.get(path).and_then(|choice| choice.pick(asked)) {
+            return Some(route);
+        }
+        let (prefix, text) = (self.longest_prefix(path, asked), self.longest_text(path, asked));
+        match (prefix, text) {
+            (Some((length, _)), Some((longer, route))) if longer > length => Some(route),
+            (Some((_, route)), _) | (None, Some((_, route))) => Some(route),
+            (None, None) => None,
+        }
+    }
+
+    fn by_pattern(&self, path: &str, asked: &impl Asked) -> Option<&Route> {
+        let mut all = self.patterns.iter().filter(|(pattern, _)| pattern.matches(path));
+        all.find_map(|(_, choice)| choice.pick(asked))
+    }
+
+    /// The longest text that `path` begins with, and where it leads.
+    fn longest_text(&self, path: &str, asked: &impl Asked) -> Option<(usize, &Route)> {
+        let mut all = self.texts.iter().filter(|(text, _)| path.starts_with(&**text));
+        all.find_map(|(text, choice)| Some((text.len(), choice.pick(asked)?)))
     }
 
     /// Tries what `path` begins with, from whole element to whole element, the longest first.
-    fn longest_prefix(&self, path: &str, asked: &impl Asked) -> Option<&Route> {
+    fn longest_prefix(&self, path: &str, asked: &impl Asked) -> Option<(usize, &Route)> {
         if self.prefixes.is_empty() {
             return None;
         }
@@ -308,7 +386,7 @@ impl Paths {
         loop {
             let prefix = path.get(..end)?;
             if let Some(route) = self.prefixes.get(prefix).and_then(|choice| choice.pick(asked)) {
-                return Some(route);
+                return Some((end, route));
             }
             end = prefix.rfind('/')?;
         }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use crate::condition::{Asked, Condition, Over};
 use crate::host::HostPattern;
 use crate::id::WorkloadId;
+use crate::pattern::Pattern;
 use crate::route::{Claim, Conflict, Leads, Matching, Route, RouteTable, Split};
 
 fn table(claims: &[(&str, &str)]) -> (RouteTable, Vec<Conflict>) {
@@ -215,5 +216,47 @@ proptest! {
             Some(((rank(host)?, fits(prefix)?, std::cmp::Reverse(at)), at))
         });
         prop_assert_eq!(table.find(&host, &path), best.max().map(|(_, at)| at));
+    }
+}
+
+#[test]
+fn texts_stand_among_the_prefixes_and_patterns_before_all() {
+    use Matching::{Exact, Prefix, Text};
+    let mut table = RouteTable::default();
+    let host = HostPattern::Exact("a.test".to_owned());
+    let added = [
+        (Prefix, "/"),
+        (Text, "/app"),
+        (Prefix, "/app/deep"),
+        (Text, "/app/de"),
+        (Exact, "/apple"),
+        (Prefix, "/application"),
+    ];
+    for (workload, (matching, path)) in added.into_iter().enumerate() {
+        table.add(&host, matching, path, Route::to(workload)).unwrap();
+    }
+    assert_eq!(table.add(&host, Text, "/app", Route::to(9)), Err(Leads::To(1)));
+    let before = [
+        ("/ap", Some(0)),
+        ("/app", Some(1)),
+        ("/apples", Some(1)),
+        ("/App", Some(0)),
+        ("/app/deep", Some(2)),
+        ("/app/deep/er", Some(2)),
+        ("/app/deeper", Some(3)),
+        ("/apple", Some(4)),
+        ("/application", Some(5)),
+        ("/applications", Some(1)),
+    ];
+    for (path, found) in before {
+        assert_eq!(table.find("a.test", path), found, "{path}");
+    }
+    for (workload, pattern) in [(6, "/a[a-z]"), (7, "/app/[a-z]+er"), (8, "/z")] {
+        table
+            .add_pattern(&host, &Pattern::read(pattern).unwrap(), (Over::Either, None), Route::to(workload))
+            .unwrap();
+    }
+    for (path, found) in [("/apple", Some(6)), ("/app/deeper", Some(7)), ("/Zoo", Some(8)), ("/b", Some(0))] {
+        assert_eq!(table.find("a.test", path), found, "{path}");
     }
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::network::Network;
+use crate::pattern::Pattern;
 use crate::policy::Policy;
 
 /// What one route says of its requests.
@@ -119,22 +120,35 @@ pub enum Rewrite {
         /// What comes in their place.
         by: String,
     },
+    /// It is this one, in which `$1` to `$9` are what the groups of a pattern have matched in it.
+    Pattern {
+        /// What it matches.
+        pattern: Pattern,
+        /// What it becomes.
+        target: String,
+    },
 }
 
 impl Rewrite {
     /// Bytes of the path that don't go on as they came.
     pub fn length(&self) -> usize {
         match self {
-            Rewrite::Whole(_) => 0,
+            Rewrite::Whole(_) | Rewrite::Pattern { .. } => 0,
             Rewrite::Prefix { length, .. } => *length,
         }
     }
 
     /// What `path`, as it was routed, becomes. It begins with one slash.
     pub fn path(&self, path: &str) -> String {
+        let filled;
         let (by, rest) = match self {
             Rewrite::Whole(whole) => (whole.as_str(), ""),
             Rewrite::Prefix { length, by } => (by.as_str(), path.get(*length..).unwrap_or_default()),
+            Rewrite::Pattern { pattern, target } => {
+                // It was routed by it.
+                filled = pattern.fill(target, path).unwrap_or_default();
+                (filled.as_str(), "")
+            }
         };
         // Two that meet are one.
         let rest = if by.ends_with('/') || by.is_empty() { rest.trim_start_matches('/') } else { rest };

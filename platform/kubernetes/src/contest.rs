@@ -57,6 +57,8 @@ pub(crate) struct Claim<'a> {
     pub(crate) host: &'a HostPattern,
     pub(crate) matching: Matching,
     pub(crate) path: &'a str,
+    /// The path is a pattern, however it would be matched else.
+    pub(crate) is_pattern: bool,
     pub(crate) over: Over,
     pub(crate) when: Option<&'a Condition>,
     /// Where all its requests go, if they go to one workload.
@@ -99,8 +101,9 @@ pub(crate) fn settle(claimants: &[Claimant<'_>]) -> (Vec<Vec<bool>>, Vec<Lost>) 
         let claimant = &claimants[loser];
         let is_deployment = |at: usize| matches!(claimants[at].who, Who::Deployment(_));
         for claim in &claimant.claims {
-            let path = claim.matching.normal(claim.path);
-            let ways = taken.entry((claim.host, claim.matching, path, claim.when)).or_default();
+            let matching = Some(claim.matching).filter(|_| !claim.is_pattern);
+            let path = matching.map_or(claim.path, |matching| matching.normal(claim.path));
+            let ways = taken.entry((claim.host, matching, path, claim.when)).or_default();
             let asked = || [Over::Plain, Over::Tls].map(|over| over.meets(claim.over));
             // Said twice by one it counts once; that is no contest either.
             let shares = |(winner, target): (usize, Option<&WorkloadId>)| {
@@ -115,7 +118,7 @@ pub(crate) fn settle(claimants: &[Claimant<'_>]) -> (Vec<Vec<bool>>, Vec<Lost>) 
                     way.get_or_insert((loser, claim.target));
                 }),
                 Some(winner) if !claim.quiet => {
-                    let end = if claim.matching == Matching::Prefix { "/" } else { "" };
+                    let end = if matching == Some(Matching::Prefix) { "/" } else { "" };
                     lost.push(Lost { route: format!("{}{path}{end}", claim.host), winner, loser });
                 }
                 Some(_) => {}
@@ -126,7 +129,7 @@ pub(crate) fn settle(claimants: &[Claimant<'_>]) -> (Vec<Vec<bool>>, Vec<Lost>) 
 }
 
 /// What is claimed once.
-type Key<'a> = (&'a HostPattern, Matching, &'a str, Option<&'a Condition>);
+type Key<'a> = (&'a HostPattern, Option<Matching>, &'a str, Option<&'a Condition>);
 
 /// Who has it without TLS, and with: the place among the claimants, and where that leads.
 type Ways<'a> = [Option<(usize, Option<&'a WorkloadId>)>; 2];

@@ -48,6 +48,7 @@ mod object;
 mod onward;
 mod page;
 mod patience;
+mod patterns;
 pub mod peers;
 mod picture;
 #[cfg(test)]

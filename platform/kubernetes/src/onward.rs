@@ -101,6 +101,7 @@ impl Onward<'_> {
                 host: host.clone(),
                 matching: asked.matching,
                 path: asked.path.clone(),
+                pattern: None,
                 over,
                 when: asked.when.clone(),
                 goal: if rule.redirect.is_some() { Goal::Nowhere } else { goal.clone() },

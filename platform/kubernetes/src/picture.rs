@@ -19,6 +19,7 @@ use crate::contest::{self, Claim, Claimant, Who};
 use crate::directory::Entry;
 use crate::note::{Kind, Note, Notes, ObjectNote};
 use crate::object::Pod;
+use crate::patterns::Patterns;
 use crate::plain;
 use crate::plan::{self, Plan, Planned, Resolved};
 use crate::serve::{self, Adopted, Served};
@@ -40,6 +41,7 @@ pub(crate) struct Picture {
     plain: BTreeMap<WorkloadId, Arc<Workload>>,
     wants_backends: bool,
     policies: plain::Policies,
+    patterns: Patterns,
     routes: Arc<RouteTable>,
     conflicts: Vec<Note>,
     /// What is to be told of Ingresses and HTTPRoutes.
@@ -91,6 +93,7 @@ impl Picture {
             plain: BTreeMap::new(),
             wants_backends: backends,
             policies: plain::Policies::default(),
+            patterns: Patterns::default(),
             routes: Arc::default(),
             conflicts: Vec::new(),
             object_notes: Arc::default(),
@@ -224,7 +227,10 @@ impl Picture {
             if let Some(route) = plan.route(|id| place(id).map(|at| (at, &*ids[at].policy))) {
                 let for_whom = (plan.over, plan.when.as_deref());
                 // Of two that one object asks for the first stands.
-                let _ = table.add_for(&plan.host, plan.matching, &plan.path, for_whom, route);
+                let _ = match &plan.pattern {
+                    Some(pattern) => table.add_pattern(&plan.host, pattern, for_whom, route),
+                    None => table.add_for(&plan.host, plan.matching, &plan.path, for_whom, route),
+                };
             }
         }
         for (at, workload) in ids.iter().enumerate().filter(|(_, workload)| workload.mode != Mode::Plain) {
@@ -254,7 +260,8 @@ impl Picture {
         let mut by_age: Vec<_> = adopted.iter().collect();
         by_age.sort_by_key(|(_, piece, _)| piece.created);
         by_age.iter().for_each(|(id, piece, _)| led.add(id, &piece.doors));
-        let Resolved { mut planned, mut served, wanted } = serve::resolve(&self.state, &led, &self.rules);
+        let Resolved { mut planned, mut served, wanted } =
+            serve::resolve(&self.state, &led, &self.rules, &mut self.patterns);
         let others = attach::resolve(&self.state, &led, &self.rules);
         planned.extend(others.planned);
         served.extend(others.served);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kaos_core::condition::{Condition, Over};
 use kaos_core::host::HostPattern;
+use kaos_core::pattern::Pattern;
 use kaos_core::route::{Leads, Matching, Route, Split};
 use kaos_core::rule::Rule;
 use kaos_core::{Policy, WorkloadId};
@@ -22,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) host: HostPattern,
     pub(crate) matching: Matching,
     pub(crate) path: Box<str>,
+    /// The path as a pattern, if it is one.
+    pub(crate) pattern: Option<Pattern>,
     pub(crate) over: Over,
     pub(crate) when: Option<Box<Condition>>,
     pub(crate) goal: Goal,
@@ -59,6 +62,7 @@ impl Plan {
             host: &self.host,
             matching: self.matching,
             path: &self.path,
+            is_pattern: self.pattern.is_some(),
             over: self.over,
             when: self.when.as_deref(),
             target: if let Goal::To(id) = &self.goal { Some(id) } else { None },

@@ -14,6 +14,7 @@ use crate::ingress::{Backend, Ingress};
 use crate::kept::{Stand, Stated};
 use crate::note::{Kind, Object};
 use crate::object::{Name, Service, Target};
+use crate::patterns::Patterns;
 use crate::plain;
 use crate::plan::{Goal, Plan, Planned, Resolved};
 use crate::secret::SecretName;
@@ -53,35 +54,46 @@ impl<'a> Adopted<'a> {
 }
 
 /// All that are served.
-pub(crate) fn resolve<'a>(state: &'a State, adopted: &Adopted<'_>, rules: &HostRules) -> Resolved<'a> {
+pub(crate) fn resolve<'a>(
+    state: &'a State,
+    adopted: &Adopted<'_>,
+    rules: &HostRules,
+    patterns: &mut Patterns,
+) -> Resolved<'a> {
     let mut resolved = Resolved::default();
-    let served = state.ingresses.iter().filter(|(_, ingress)| state.classes.serve(&ingress.object));
-    for (name, ingress) in served {
-        one(state, adopted, rules, (name, ingress), &mut resolved);
+    let served = || state.ingresses.iter().filter(|(_, ingress)| state.classes.serve(&ingress.object));
+    let patterned =
+        served().flat_map(|(name, ingress)| wish::patterned(name, &ingress.object, rules)).collect();
+    for (name, ingress) in served() {
+        let wishes = wish::read(name, &ingress.object, rules, &patterned, patterns);
+        one(state, adopted, (name, ingress), wishes, &mut resolved);
     }
+    patterns.sweep();
     resolved
 }
 
 fn one<'a>(
     state: &State,
     adopted: &Adopted<'_>,
-    rules: &HostRules,
     (name, ingress): (&'a Name, &Stated<Ingress>),
+    wishes: Wishes,
     resolved: &mut Resolved<'a>,
 ) {
-    let Wishes { all, secrets, mut notes, tuning } = wish::read(name, &ingress.object, rules);
+    let Wishes { all, secrets, mut notes, tuning } = wishes;
+    let if_certified = tuning.https_if_certified.unwrap_or(state.entrance.https.is_some());
     let mut plans = Vec::with_capacity(all.len());
     for wish in all {
         let (target, told) = backend(state, adopted, &name.0, &wish.backend);
         if let Some(told) = told.filter(|told| !notes.contains(told)) {
             notes.push(told);
         }
-        let https_only = tuning.https_only || tuning.https_if_certified && is_certified(&secrets, &wish.host);
+        let https_only = tuning.https_only || if_certified && is_certified(&secrets, &wish.host);
         let (allowed, cors) = (tuning.allowed.clone(), tuning.cors.clone());
         plans.push(Plan {
             host: wish.host,
             matching: wish.matching,
             path: wish.path,
+            pattern: wish.pattern,
             over: Over::Either,
             when: None,
             goal: Goal::To(target),
