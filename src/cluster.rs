@@ -79,6 +79,7 @@ pub(crate) async fn watch(member: &Member, clock: Clock, part: Part) -> Result<W
         gateway_class: member.gateway_class.clone(),
         entry: (member.home.system_namespace.clone(), ENTRY.to_owned()),
         verdicts,
+        statuses: !backends,
         backends,
         origin: clock.origin(),
         originals,

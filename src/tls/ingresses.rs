@@ -64,10 +64,12 @@ struct Following {
     all: BTreeMap<SecretName, Followed>,
     news: mpsc::Sender<News>,
     unheard: watch::Sender<usize>,
-    /// It was said already that there are too many.
-    said: bool,
+    /// Those that are one too many.
+    left_out: BTreeSet<SecretName>,
     /// Who is told what is wrong with which.
     judge: Option<watch::Sender<Verdicts>>,
+    /// When that was said last.
+    judged: Instant,
 }
 
 /// Judges the Secrets that Gateways among `served` name, until the process ends.
@@ -110,8 +112,16 @@ fn begin_following(
     let (news, mut heard) = mpsc::channel(NEWS);
     let (tell, unheard) = watch::channel(0);
     let client = client.clone();
-    let mut following =
-        Following { client, kept, all: BTreeMap::new(), news, unheard: tell, said: false, judge };
+    let mut following = Following {
+        client,
+        kept,
+        all: BTreeMap::new(),
+        news,
+        unheard: tell,
+        left_out: BTreeSet::new(),
+        judge,
+        judged: Instant::now(),
+    };
     following.want(&served.borrow_and_update());
     tokio::spawn(async move {
         loop {
@@ -134,21 +144,20 @@ impl Following {
     /// Follows the Secrets that `served` name, and no others.
     fn want(&mut self, served: &[Served]) {
         let mut wanted: BTreeMap<SecretName, Use> = BTreeMap::new();
-        let mut left_out = None;
+        let mut left_out = BTreeSet::new();
         let judges = self.judge.is_some();
         for ingress in served.iter().filter(|served| !judges || served.of == Object::Gateway) {
             for (secret, hosts) in &ingress.certificates {
                 if wanted.len() == MOST && !wanted.contains_key(secret) {
-                    left_out.get_or_insert(secret);
+                    left_out.insert(secret.clone());
                     continue;
                 }
                 let new = Use { created: ingress.created, hosts: BTreeSet::new() };
                 wanted.entry(secret.clone()).or_insert(new).hosts.extend(hosts.iter().cloned());
             }
         }
-        if let Some(secret) = left_out
-            && !std::mem::replace(&mut self.said, true)
-        {
+        let before = std::mem::replace(&mut self.left_out, left_out);
+        if let Some(secret) = self.left_out.first().filter(|_| before.is_empty()) {
             tracing::error!(
                 %secret,
                 "Ingresses and Gateways name more Secrets than the {MOST} that are followed: the certificate of this one and of others \
@@ -210,13 +219,14 @@ impl Following {
     fn late(&self) -> Option<Instant> {
         self.judge.as_ref()?;
         let unheard = self.all.values().filter(|followed| followed.heard.is_none());
-        unheard.map(|followed| followed.since + FIRST).filter(|late| *late > Instant::now()).min()
+        unheard.map(|followed| followed.since + FIRST).filter(|late| *late > self.judged).min()
     }
 
     /// Says what is wrong with which.
-    fn judge(&self) {
+    fn judge(&mut self) {
         let Some(judge) = &self.judge else { return };
         let now = Instant::now();
+        self.judged = now;
         let verdict = |followed: &Followed| match &followed.heard {
             None if now < followed.since + FIRST => None,
             None => Some(Err(
@@ -228,7 +238,12 @@ impl Following {
             Some(Some(_)) => Some(followed.judged.clone()),
         };
         let all = self.all.iter().filter_map(|(name, followed)| Some((name.clone(), verdict(followed)?)));
-        let all: BTreeMap<_, _> = all.collect();
+        let too_many = format!(
+            "Gateways name more Secrets than the {MOST} that are followed, those of the oldest first: let fewer listeners name more \
+             hosts of one certificate each"
+        );
+        let left_out = self.left_out.iter().map(|name| (name.clone(), Err(too_many.clone())));
+        let all: BTreeMap<_, _> = all.chain(left_out).collect();
         judge.send_if_modified(|known| {
             let changed = **known != all;
             if changed {

@@ -8,7 +8,7 @@ use regex::bytes::{Regex, RegexBuilder};
 /// Bytes of the longest pattern.
 const LONGEST: usize = 1024;
 /// Bytes that one may take: as it is kept, and for what is remembered while it is run.
-const SIZE: usize = 256 * 1024;
+const SIZE: usize = 128 * 1024;
 
 /// A pattern of paths.
 #[derive(Clone, Debug)]

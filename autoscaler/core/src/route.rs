@@ -10,7 +10,8 @@
 //! Several routes may have one host and path if they ask for more: a method, header fields, parameters of the query. The one
 //! that asks for more comes first; where none of them is met, shorter paths and less exact hosts try.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -128,8 +129,8 @@ struct Paths {
     prefixes: HashMap<String, Choice, FixedState>,
     /// Bytes of the longest prefix: no longer part of a path needs a look.
     longest: usize,
-    /// The longest first, as are the patterns.
-    texts: Vec<(Box<str>, Choice)>,
+    texts: BTreeMap<Box<[u8]>, Choice>,
+    /// The longest as it is written first.
     patterns: Vec<(Pattern, Choice)>,
 }
 
@@ -188,27 +189,6 @@ impl Choice {
             self.more.insert(at, new);
         }
         Ok(())
-    }
-}
-
-/// Adds `new` to the routes of `place`, which stands behind those that are longer as they are written.
-fn put<T>(
-    among: &mut Vec<(T, Choice)>,
-    place: T,
-    text: impl Fn(&T) -> &str,
-    new: Candidate,
-) -> Result<(), Leads> {
-    let own = text(&place);
-    let at = among.binary_search_by(|(known, _)| {
-        let known = text(known);
-        own.len().cmp(&known.len()).then_with(|| known.cmp(own))
-    });
-    match at {
-        Ok(at) => among[at].1.add(new),
-        Err(at) => {
-            among.insert(at, (place, Choice::of(new)));
-            Ok(())
-        }
     }
 }
 
@@ -279,21 +259,24 @@ impl RouteTable {
         let paths = self.paths(host);
         let path = matching.normal(path);
         let new = Candidate::new(over, when, route);
-        let among = match matching {
-            Matching::Exact => &mut paths.exact,
+        let known = match matching {
+            Matching::Exact => paths.exact.get_mut(path),
+            Matching::Prefix => paths.prefixes.get_mut(path),
+            Matching::Text => paths.texts.get_mut(path.as_bytes()),
+        };
+        if let Some(known) = known {
+            return known.add(new);
+        }
+        let new = Choice::of(new);
+        match matching {
+            Matching::Exact => drop(paths.exact.insert(path.to_owned(), new)),
             Matching::Prefix => {
                 paths.longest = paths.longest.max(path.len());
-                &mut paths.prefixes
+                paths.prefixes.insert(path.to_owned(), new);
             }
-            Matching::Text => return put(&mut paths.texts, path.into(), |text| text, new),
-        };
-        match among.get_mut(path) {
-            Some(choice) => choice.add(new),
-            None => {
-                among.insert(path.to_owned(), Choice::of(new));
-                Ok(())
-            }
+            Matching::Text => drop(paths.texts.insert(path.as_bytes().into(), new)),
         }
+        Ok(())
     }
 
     /// The same for the paths of a pattern.
@@ -305,7 +288,17 @@ impl RouteTable {
         route: Route,
     ) -> Result<(), Leads> {
         let new = Candidate::new(over, when, route);
-        put(&mut self.paths(host).patterns, pattern.clone(), Pattern::text, new)
+        let among = &mut self.paths(host).patterns;
+        let own = pattern.text();
+        let at = among.binary_search_by(|(known, _)| {
+            let known = known.text();
+            own.len().cmp(&known.len()).then_with(|| known.cmp(own))
+        });
+        match at {
+            Ok(at) => return among[at].1.add(new),
+            Err(at) => among.insert(at, (pattern.clone(), Choice::of(new))),
+        }
+        Ok(())
     }
 
     fn paths(&mut self, host: &HostPattern) -> &mut Paths {
@@ -353,8 +346,7 @@ impl Paths {
         if let Some(route) = self.exact.get(path).and_then(|choice| choice.pick(asked)) {
             return Some(route);
         }
-        let (prefix, text) = (self.longest_prefix(path, asked), self.longest_text(path, asked));
-        match (prefix, text) {
+        match (self.longest_prefix(path, asked), self.longest_text(path.as_bytes(), asked)) {
             (Some((length, _)), Some((longer, route))) if longer > length => Some(route),
             (Some((_, route)), _) | (None, Some((_, route))) => Some(route),
             (None, None) => None,
@@ -367,9 +359,26 @@ impl Paths {
     }
 
     /// The longest text that `path` begins with, and where it leads.
-    fn longest_text(&self, path: &str, asked: &impl Asked) -> Option<(usize, &Route)> {
-        let mut all = self.texts.iter().filter(|(text, _)| path.starts_with(&**text));
-        all.find_map(|(text, choice)| Some((text.len(), choice.pick(asked)?)))
+    ///
+    /// Of those that stand before `path` in order the last either is such a text, or shares so many bytes with it that none which
+    /// is longer can be.
+    fn longest_text(&self, path: &[u8], asked: &impl Asked) -> Option<(usize, &Route)> {
+        if self.texts.is_empty() {
+            return None;
+        }
+        let mut path = path;
+        loop {
+            let upto = (Bound::Unbounded, Bound::Included(path));
+            let (text, choice) = self.texts.range::<[u8], _>(upto).next_back()?;
+            let shared = text.iter().zip(path).take_while(|(one, other)| one == other).count();
+            if shared < text.len() {
+                path = path.get(..shared)?;
+            } else if let Some(route) = choice.pick(asked) {
+                return Some((shared, route));
+            } else {
+                path = path.get(..shared.checked_sub(1)?)?;
+            }
+        }
     }
 
     /// Tries what `path` begins with, from whole element to whole element, the longest first.

@@ -219,6 +219,27 @@ proptest! {
     }
 }
 
+proptest! {
+    /// The longest text that a path begins with, and meets the condition of if there is one.
+    #[test]
+    fn finds_the_longest_text(
+        texts in prop::collection::btree_map("/[ab]{0,4}", any::<bool>(), 0..12),
+        path in "/[ab]{0,6}",
+        get in any::<bool>(),
+    ) {
+        let (host, only_get) = (HostPattern::Exact("a.test".to_owned()), when(Some("GET"), &[]));
+        let mut table = RouteTable::default();
+        for (at, (text, asks)) in texts.iter().enumerate() {
+            let when = asks.then_some(&only_get);
+            table.add_for(&host, Matching::Text, text, (Over::Either, when), Route::to(at)).unwrap();
+        }
+        let met = texts.iter().enumerate().filter(|(_, (text, asks))| path.starts_with(*text) && (get || !**asks));
+        let longest = met.max_by_key(|(_, (text, _))| text.len()).map(|(at, _)| Leads::To(at));
+        let request = Request(false, if get { "GET" } else { "PUT" }, &[]);
+        prop_assert_eq!(table.route("a.test", &path, &request).map(|route| route.leads.clone()), longest);
+    }
+}
+
 #[test]
 fn texts_stand_among_the_prefixes_and_patterns_before_all() {
     use Matching::{Exact, Prefix, Text};

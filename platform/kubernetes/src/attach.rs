@@ -1,7 +1,7 @@
 //! What Kaos's Gateways and the HTTPRoutes that are attached to them come to: routes, certificates, and what their statuses say
 //! (<https://gateway-api.sigs.k8s.io/reference/spec/>).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kaos_core::condition::Over;
 use kaos_core::host::HostPattern;
@@ -106,26 +106,17 @@ fn attach<'a>(
 ) {
     let Stated { object: route, stand } = route;
     let mut led: Option<Onward> = None;
-    let mut notes: Vec<(Kind, String)> = Vec::new();
-    let (mut plans, mut says): (Vec<Plan>, Vec<(ParentRef, Vec<Fact>)>) = (Vec::new(), Vec::new());
+    // Several references, and several listeners, may come to the same.
+    let mut ways: BTreeSet<Way> = BTreeSet::new();
+    let mut says: Vec<(ParentRef, Vec<Fact>)> = Vec::new();
     for parent in &route.parents {
         let is_gateway = parent.group.as_deref().unwrap_or(GROUP) == GROUP
             && parent.kind.as_deref().unwrap_or("Gateway") == "Gateway";
         let at: Name = (parent.namespace.as_ref().unwrap_or(&name.0).clone(), parent.name.clone());
         let Some(gateway) = opened.get_mut(&at).filter(|_| is_gateway) else { continue };
         let led = led.get_or_insert_with(|| onward::read(state, adopted, name, route));
-        let accepted = match gateway.take(state, rules, (&at, name), parent, route) {
-            Ok(ways) => {
-                for (host, over, port) in ways {
-                    plans.extend(led.plans(&host, over, port));
-                }
-                for told in &led.notes {
-                    if !notes.contains(told) {
-                        notes.push(told.clone());
-                    }
-                }
-                Fact::is(ACCEPTED, ACCEPTED)
-            }
+        let accepted = match gateway.take(state, rules, (&at, name), parent, route, &mut ways) {
+            Ok(()) => Fact::is(ACCEPTED, ACCEPTED),
             Err((reason, text)) => Fact::isnt(ACCEPTED, reason, text),
         };
         let refs = match &led.unresolved {
@@ -138,8 +129,10 @@ fn attach<'a>(
     if !says.is_empty() || stand.status.contains(crate::gateway::CONTROLLER) {
         resolved.wanted.push(Wanted::new(Object::HttpRoute, name, Say::Route(says)));
     }
-    if !plans.is_empty() {
+    if let Some(led) = led.filter(|_| !ways.is_empty()) {
         let (uid, created) = (stand.uid.clone(), stand.created);
+        let plans = ways.iter().flat_map(|(host, over, port)| led.plans(host, *over, *port)).collect();
+        let notes: Vec<(Kind, String)> = led.notes;
         resolved.planned.push(Planned { who: Who::HttpRoute(name), uid, created, plans, notes });
     }
 }
@@ -147,21 +140,25 @@ fn attach<'a>(
 /// A host, how its requests come, and the port that they come by.
 type Way = (HostPattern, Over, u16);
 
+/// Most of them for one route: each of its matches is a route of its own for each.
+const WAYS: usize = 256;
+
 impl<'a> Opened<'a> {
-    /// Attaches a route by one of its references, and says where its requests come. `Err`: why it isn't accepted.
+    /// Attaches a route by one of its references, and adds where its requests come. `Err`: why it isn't accepted.
     fn take(
         &mut self,
         state: &State,
         rules: &HostRules,
-        (own, name): (&Name, &Name),
+        (own, name): (&Name, &'a Name),
         parent: &ParentRef,
         route: &HttpRoute,
-    ) -> Result<Vec<Way>, (&'static str, String)> {
-        let named = |open: &&mut Open<'_>| {
+        ways: &mut BTreeSet<Way>,
+    ) -> Result<(), (&'static str, String)> {
+        let named = |open: &&mut Open<'a>| {
             parent.section_name.as_ref().is_none_or(|section| *section == open.spec.name)
                 && parent.port.is_none_or(|port| port == open.spec.port)
         };
-        let mut named: Vec<&mut Open<'_>> = self.listeners.iter_mut().filter(named).collect();
+        let mut named: Vec<&mut Open<'a>> = self.listeners.iter_mut().filter(named).collect();
         if named.is_empty() {
             return Err((
                 "NoMatchingParent",
@@ -174,47 +171,51 @@ impl<'a> Opened<'a> {
             return Err(("NotAllowedByListeners", text));
         }
         let hosts = hosts(route)?;
-        let mut ways = Vec::new();
-        let (mut meets, mut closed) = (false, None);
-        for open in named {
-            let common: Vec<HostPattern> = hosts.iter().filter_map(|host| meet(&open.host, host)).collect();
-            if common.is_empty() {
-                continue;
-            }
-            meets = true;
-            open.attached += 1;
-            if self.gateway.refused.is_some() || open.closed.is_some() {
-                closed.get_or_insert(&open.spec.name);
-                continue;
-            }
-            let port = u16::try_from(open.spec.port).unwrap_or_default();
-            ways.extend(common.into_iter().map(|host| (host, open.over, port)));
-        }
-        if !meets {
+        named.retain(|open| hosts.iter().any(|host| meet(&open.host, host).is_some()));
+        if named.is_empty() {
             let text = "none of its hostnames is one of a listener's".to_owned();
             return Err(("NoMatchingListenerHostname", text));
         }
         if let Some(wrong) = &route.refused {
             return Err(("UnsupportedValue", format!("{wrong}; nothing of this route is done")));
         }
-        if let (true, Some(listener)) = (ways.is_empty(), closed) {
+        let is_served = |open: &Open<'_>| self.gateway.refused.is_none() && open.closed.is_none();
+        if let Some(open) = named.first().filter(|_| !named.iter().any(|open| is_served(open))) {
+            let listener = &open.spec.name;
             let text = format!("its listener {listener} isn't served: the Gateway's status says why");
             return Err(("NoMatchingParent", text));
         }
+        let mut new: BTreeSet<Way> = BTreeSet::new();
+        for open in named.iter().filter(|open| is_served(open)) {
+            let port = u16::try_from(open.spec.port).unwrap_or_default();
+            let common = hosts.iter().filter_map(|host| meet(&open.host, host));
+            new.extend(common.map(|host| (host, open.over, port)));
+        }
         // Whoever may have a host may lend it by what its Gateway allows.
         let allowed = |host: &HostPattern| rules.allows(&own.0, host) || rules.allows(&name.0, host);
-        match ways.iter().find(|(host, ..)| !allowed(host)) {
-            Some((host, ..)) => Err((
-                "HostNotAllowed",
-                format!("host {host}: {}; nothing of this route is done", rules.allowed_to(&name.0)),
-            )),
-            None => Ok(ways),
+        if let Some((host, ..)) = new.iter().find(|(host, ..)| !allowed(host)) {
+            let text = format!("host {host}: {}; nothing of this route is done", rules.allowed_to(&name.0));
+            return Err(("HostNotAllowed", text));
         }
+        let all = ways.union(&new).count();
+        if all > WAYS {
+            let text = format!(
+                "its listeners come to {all} hosts: allowed are {WAYS}; name hostnames or a sectionName"
+            );
+            return Err(("UnsupportedValue", text));
+        }
+        ways.extend(new);
+        // A route that names a listener twice is attached to it once.
+        for open in named.into_iter().filter(|open| open.last != Some(name)) {
+            (open.attached, open.last) = (open.attached + 1, Some(name));
+        }
+        Ok(())
     }
 
     fn served(&self) -> Option<Served> {
         let mut certificates: BTreeMap<&SecretName, Vec<HostPattern>> = BTreeMap::new();
-        for open in self.listeners.iter().filter(|open| open.closed.is_none()) {
+        let is_open = |open: &&Open<'_>| self.gateway.refused.is_none() && open.closed.is_none();
+        for open in self.listeners.iter().filter(is_open) {
             for secret in &open.certificates {
                 certificates.entry(secret).or_default().push(open.host.clone());
             }
@@ -230,7 +231,7 @@ impl<'a> Opened<'a> {
         let listeners: Vec<ListenerSays> =
             self.listeners.iter().map(|open| open.says(self.gateway)).collect();
         let entrance = &state.entrance;
-        let works = |open: &&Open<'_>| open.closed.is_none() && !open.bare;
+        let works = |open: &&Open<'_>| open.closed.is_none() && !open.is_bare;
         let working = self.listeners.iter().filter(works).count();
         let (mut accepted, mut programmed) = match working {
             0 => {

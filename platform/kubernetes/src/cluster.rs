@@ -18,11 +18,12 @@ use crate::directory::Directory;
 use crate::note::Notes;
 use crate::picture::Picture;
 use crate::serve::Served;
-use crate::state::{Change, Part, Verdicts};
+use crate::news::Change;
+use crate::state::Verdicts;
 use crate::status::Status;
 use crate::task::Task;
 use crate::waking::Waking;
-use crate::watches::Watches;
+use crate::watches::{List, Watch, Watches};
 
 /// Least time between two snapshots.
 pub const PACE: Duration = Duration::from_millis(20);
@@ -49,6 +50,8 @@ pub struct ReadSettings {
     pub verdicts: Option<watch::Receiver<Verdicts>>,
     /// Whether what Ingresses and HTTPRoutes lead to is in the snapshots though nobody has adopted it: for who passes requests on.
     pub backends: bool,
+    /// Whether it is found out what statuses are to say: for who writes them.
+    pub statuses: bool,
     /// Where [`Moment`]s count from.
     pub origin: std::time::Instant,
     /// Counts before Kaos came, where they are on record: the default of `max-scale` doesn't depend on a restart then.
@@ -64,7 +67,8 @@ pub struct Cluster {
     directory: Arc<Directory>,
     served: watch::Receiver<Arc<[Served]>>,
     statuses: watch::Receiver<Arc<[Status]>>,
-    _tasks: Vec<Task>,
+    _watches: Vec<Watch>,
+    _task: Task,
 }
 
 impl Cluster {
@@ -82,25 +86,25 @@ impl Cluster {
         let (tell_served, served) = watch::channel(Arc::default());
         let (tell_statuses, statuses) = watch::channel(Arc::default());
         let watches = Watches { client: client.clone(), scopes, out: changes.clone() };
-        let mut tasks = watches.everywhere();
+        let mut begun = watches.everywhere();
         if settings.ingress_class.is_none() {
-            tasks.push(watches.all("ingressclasses", Change::Classes));
+            begun.push(watches.all(Change::Classes));
         }
         if settings.gateway_class.is_none() {
-            tasks.push(watches.all("gatewayclasses", Change::GatewayClasses));
+            begun.push(watches.all(Change::GatewayClasses));
         }
-        let lists = tasks.len() + 1;
-        tasks.push(watches.entrance(settings.entry));
+        begun.push(watches.entrance(settings.entry));
         let mut picture = Picture::new(settings.hosts, settings.backends);
         picture.state.classes.only = settings.ingress_class.map(Into::into);
         picture.state.gateways.only = settings.gateway_class.map(Into::into);
         picture.state.verdicts = settings.verdicts.as_ref().map(|verdicts| verdicts.borrow().clone());
+        picture.state.states = settings.statuses;
         let mut reader = Reader {
             picture,
             waking: Waking::new(client.clone(), changes),
             watches,
             gateways: Vec::new(),
-            lists,
+            lists: begun.iter().map(|watch| watch.list.clone()).collect(),
             verdicts: settings.verdicts,
             statuses: tell_statuses,
             origin: settings.origin,
@@ -113,8 +117,8 @@ impl Cluster {
             published: None,
         };
         reader.follow_gateways();
-        tasks.push(Task::spawn(reader.run(heard)));
-        Cluster { snapshots, notes, synced, directory, served, statuses, _tasks: tasks }
+        let _task = Task::spawn(reader.run(heard));
+        Cluster { snapshots, notes, synced, directory, served, statuses, _watches: begun, _task }
     }
 
     /// The latest snapshot; an empty one of version 0 until everything was listed once.
@@ -154,9 +158,9 @@ struct Reader {
     waking: Waking,
     watches: Watches,
     /// The watches of what is worth to be known where there is a class of Gateways.
-    gateways: Vec<Task>,
+    gateways: Vec<Watch>,
     /// Lists that haven't been seen whole yet.
-    lists: usize,
+    lists: HashSet<List>,
     origin: std::time::Instant,
     originals: Option<watch::Receiver<Arc<HashMap<WorkloadId, u32>>>>,
     directory: Arc<Directory>,
@@ -171,12 +175,11 @@ struct Reader {
 
 impl Reader {
     async fn run(mut self, mut heard: mpsc::Receiver<Change>) {
-        let mut seen = HashSet::new();
         loop {
             let next = self.next();
             tokio::select! {
                 change = heard.recv() => match change {
-                    Some(change) => self.take(change, &mut seen),
+                    Some(change) => self.take(change),
                     None => return,
                 },
                 () = news(&mut self.originals) => self.recall(),
@@ -186,14 +189,14 @@ impl Reader {
             // Bounded, for others may say things as fast as they are taken.
             for _ in 0..CHANGES {
                 let Ok(change) = heard.try_recv() else { break };
-                self.take(change, &mut seen);
+                self.take(change);
             }
         }
     }
 
     /// When to publish next. `None`: when something changes.
     fn next(&self) -> Option<Instant> {
-        if self.lists > 0 {
+        if !self.lists.is_empty() {
             return None;
         }
         let Some(published) = self.published else { return Some(Instant::now()) };
@@ -210,21 +213,8 @@ impl Reader {
         Moment::at(self.origin, Instant::now().into_std())
     }
 
-    fn take(&mut self, change: Change, seen: &mut HashSet<(u8, Option<Box<str>>)>) {
-        let list = match &change {
-            Change::Deployments(Part::All(scope, _)) => Some((0, scope.clone())),
-            Change::Services(Part::All(scope, _)) => Some((1, scope.clone())),
-            Change::Slices(Part::All(scope, _)) => Some((2, scope.clone())),
-            Change::Ingresses(Part::All(scope, _)) => Some((3, scope.clone())),
-            Change::Classes(Part::All(scope, _)) => Some((4, scope.clone())),
-            Change::GatewayClasses(Part::All(scope, _)) => Some((5, scope.clone())),
-            Change::Gateways(Part::All(scope, _)) => Some((6, scope.clone())),
-            Change::Routes(Part::All(scope, _)) => Some((7, scope.clone())),
-            Change::Grants(Part::All(scope, _)) => Some((8, scope.clone())),
-            Change::Spaces(Part::All(scope, _)) => Some((9, scope.clone())),
-            Change::Entrance(_) => Some((10, None)),
-            _ => None,
-        };
+    fn take(&mut self, change: Change) {
+        let list = change.list();
         match change {
             Change::Deployments(part) => self.picture.state.deployments(part),
             Change::Services(part) => self.picture.state.take_services(part),
@@ -247,10 +237,8 @@ impl Reader {
             }
             Change::Pods(..) => {}
         }
-        if let Some(list) = list.filter(|_| self.lists > 0)
-            && seen.insert(list)
-        {
-            self.lists -= 1;
+        if let Some(list) = list {
+            self.lists.remove(&list);
         }
     }
 
@@ -258,11 +246,11 @@ impl Reader {
     fn follow_gateways(&mut self) {
         let gateways = &self.picture.state.gateways;
         if !gateways.are_wanted() {
-            self.gateways.clear();
+            self.gateways.drain(..).for_each(|watch| drop(self.lists.remove(&watch.list)));
         } else if self.gateways.is_empty() {
             self.gateways = self.watches.gateways(gateways.only.is_none());
             if self.published.is_none() {
-                self.lists += self.gateways.len();
+                self.lists.extend(self.gateways.iter().map(|watch| watch.list.clone()));
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::claim::HostRules;
 use crate::note::Kind;
 use crate::object::Pod;
 use crate::picture::{Picture, Published};
-use crate::state::Part;
+use crate::news::Part;
 use crate::wire::{Watched, Wire};
 
 pub(crate) fn rules() -> HostRules {
@@ -93,7 +93,9 @@ pub(crate) struct Scene(pub(crate) Picture);
 
 impl Scene {
     pub(crate) fn new() -> Self {
-        Scene(Picture::new(rules(), true))
+        let mut picture = Picture::new(rules(), true);
+        picture.state.states = true;
+        Scene(picture)
     }
 
     /// With a Service `shop` that leads to the Deployment `shop`, and these annotations on it.

@@ -19,7 +19,7 @@ use crate::list::ListMeta;
 use crate::object::Name;
 use crate::page::Page;
 use crate::patience::Patience;
-use crate::state::Part;
+use crate::news::Part;
 use crate::wire::{self, Watched, Wire};
 
 /// A watch that says nothing for so long is begun again: the API server ends it, or we do five seconds later.

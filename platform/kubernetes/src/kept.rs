@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::object::Name;
 use crate::protobuf::Message;
-use crate::state::Part;
+use crate::news::Part;
 use crate::wire::{Meta, Parts, Watched};
 
 /// An object, and where it stands.
@@ -25,6 +25,14 @@ pub(crate) struct Stand {
     pub(crate) version: Arc<str>,
     /// Its status, as JSON. Empty: it has none.
     pub(crate) status: Arc<str>,
+}
+
+impl<T> Stated<T> {
+    /// The same, for who doesn't ask what its status says: a change of that alone is none.
+    pub(crate) fn without_status(mut self) -> Self {
+        (self.stand.status, self.stand.version) = (Arc::default(), Arc::default());
+        self
+    }
 }
 
 impl<T: Watched> Watched for Stated<T> {

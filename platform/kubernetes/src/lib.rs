@@ -29,6 +29,8 @@ mod fixture;
 mod follow;
 pub mod gateway;
 #[cfg(test)]
+mod gateway_refused_test;
+#[cfg(test)]
 mod gateway_test;
 mod gather;
 mod infer;
@@ -42,6 +44,7 @@ mod list;
 #[cfg(test)]
 mod list_test;
 mod listener;
+mod news;
 mod nginx;
 pub mod note;
 mod object;
@@ -68,6 +71,7 @@ mod selector;
 mod serve;
 mod state;
 mod status;
+mod table;
 mod task;
 mod waking;
 mod watches;

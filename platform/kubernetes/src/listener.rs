@@ -21,10 +21,13 @@ pub(crate) struct Open<'a> {
     pub(crate) closed: Option<(&'static str, String)>,
     /// What is wrong with what it refers to.
     pub(crate) unresolved: Option<(&'static str, String)>,
-    /// It has no certificate.
-    pub(crate) bare: bool,
+    /// It needs a certificate, and none of its own is sound.
+    pub(crate) is_bare: bool,
     pub(crate) certificates: Vec<SecretName>,
+    /// Routes that are attached to it.
     pub(crate) attached: u32,
+    /// The last of them.
+    pub(crate) last: Option<&'a Name>,
 }
 
 /// Opens the listener `spec` of the Gateway `name`. `waits` is set if it isn't known yet of a certificate whether it is sound.
@@ -59,28 +62,27 @@ pub(crate) fn listener<'a>(
         .unknown_kind
         .as_ref()
         .map(|kind| ("InvalidRouteKinds", format!("allowedRoutes.kinds {kind}: allowed is HTTPRoute")));
-    let mut certificates = Vec::new();
-    let mut bare = None;
-    if over == Over::Tls {
-        for (at, named) in spec.certificates.iter().enumerate() {
-            let wrong = match certificate(state, name, named) {
-                Ok(secret) => {
-                    let wrong = verdict(state, &secret, waits);
-                    certificates.push(secret);
-                    wrong
-                }
-                Err(wrong) => Some(wrong),
-            };
-            if let Some((reason, wrong)) = wrong {
-                bare = Some((reason, format!("tls.certificateRefs[{at}]: {wrong}")));
+    let (mut certificates, mut wrong, mut sound) = (Vec::new(), None, 0);
+    let named = spec.certificates.iter().enumerate().filter(|_| over == Over::Tls);
+    for (at, named) in named {
+        let judged = certificate(state, name, named).and_then(|secret| {
+            let verdict = verdict(state, &secret, waits);
+            certificates.push(secret);
+            verdict
+        });
+        match judged {
+            Ok(()) => sound += 1,
+            Err((reason, why)) => {
+                wrong.get_or_insert((reason, format!("tls.certificateRefs[{at}]: {why}")));
             }
         }
-        if spec.certificates.is_empty() {
-            bare = Some((INVALID, "tls.certificateRefs: a Secret has to be named".to_owned()));
-        }
     }
-    let is_bare = bare.is_some();
-    Open { spec, host, over, closed, unresolved: bare.or(kind), bare: is_bare, certificates, attached: 0 }
+    let is_bare = over == Over::Tls && sound == 0;
+    if is_bare {
+        wrong.get_or_insert((INVALID, "tls.certificateRefs: a Secret has to be named".to_owned()));
+    }
+    let unresolved = wrong.or(kind);
+    Open { spec, host, over, closed, unresolved, is_bare, certificates, attached: 0, last: None }
 }
 
 fn unserved(port: i32, over: Over, served: Option<u16>) -> String {
@@ -113,14 +115,14 @@ fn certificate(state: &State, name: &Name, named: &ObjectRef) -> Result<SecretNa
     Ok(SecretName { namespace: at.0.to_string(), name: at.1.to_string() })
 }
 
-/// What is wrong with a Secret, where that is judged.
-fn verdict(state: &State, secret: &SecretName, waits: &mut bool) -> Option<Wrong> {
-    match state.verdicts.as_ref()?.get(secret) {
-        Some(Ok(())) => None,
-        Some(Err(wrong)) => Some((INVALID, format!("Secret {secret}: {wrong}"))),
+/// Whether a Secret is sound; where nobody judges that, it is.
+fn verdict(state: &State, secret: &SecretName, waits: &mut bool) -> Result<(), Wrong> {
+    let Some(verdicts) = &state.verdicts else { return Ok(()) };
+    match verdicts.get(secret) {
+        Some(verdict) => verdict.clone().map_err(|wrong| (INVALID, format!("Secret {secret}: {wrong}"))),
         None => {
             *waits = true;
-            None
+            Ok(())
         }
     }
 }
@@ -141,7 +143,7 @@ impl Open<'_> {
             None => Fact::is(RESOLVED_REFS, RESOLVED_REFS),
             Some((reason, text)) => Fact::isnt(RESOLVED_REFS, reason, text.clone()),
         };
-        let why = closed.or(self.unresolved.as_ref().filter(|_| self.bare));
+        let why = closed.or(self.unresolved.as_ref().filter(|_| self.is_bare));
         let programmed = match why {
             None => Fact::is(PROGRAMMED, PROGRAMMED),
             Some((_, text)) => Fact::isnt(PROGRAMMED, "Invalid", text.clone()),

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use kaos_core::pattern::Pattern;
 
+/// Most of them at one time, for each takes memory, however many Ingresses there are.
+const MOST: usize = 2000;
+
 /// What was read.
 #[derive(Debug, Default)]
 pub(crate) struct Patterns {
@@ -23,6 +26,9 @@ impl Patterns {
         if let Some(known) = self.known.get_mut(text) {
             known.wanted = true;
             return known.read.clone();
+        }
+        if self.known.len() == MOST {
+            return Err(format!("older Ingresses have {MOST} patterns already: no more are allowed in a cluster"));
         }
         let read = Pattern::read(text);
         self.known.insert(text.into(), Known { read: read.clone(), wanted: true });

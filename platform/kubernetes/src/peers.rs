@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::follow::{Follow, Said, Which};
 use crate::object::{Name, Slice};
-use crate::state::{Change, Part};
+use crate::news::{Change, Part};
 use crate::task::Task;
 
 /// Where proxies answer, by their pods' names.

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use kaos_core::condition::Over;
 use kaos_core::host::HostPattern;
-use kaos_core::route::{Matching, Route, RouteTable};
-use kaos_core::snapshot::{Mode, Workload};
+use kaos_core::route::{Matching, RouteTable};
+use kaos_core::snapshot::Workload;
 use kaos_core::{Moment, Snapshot, WorkloadId};
 
 use crate::attach;
 use crate::build::{self, Around, Built, Door, Memory};
 use crate::claim::HostRules;
-use crate::contest::{self, Claim, Claimant, Who};
+use crate::contest::{self, Claim, Claimant, LostTo, Who};
 use crate::directory::Entry;
 use crate::note::{Kind, Note, Notes, ObjectNote};
 use crate::object::Pod;
@@ -25,6 +25,7 @@ use crate::plan::{self, Plan, Planned, Resolved};
 use crate::serve::{self, Adopted, Served};
 use crate::state::State;
 use crate::status::{Status, Statuses};
+use crate::table;
 
 /// Everything that is built, and what it was built from.
 #[derive(Debug)]
@@ -119,7 +120,7 @@ impl Picture {
         if claims_changed {
             self.settle();
         }
-        if std::mem::take(&mut self.state.restated) || claims_changed {
+        if (std::mem::take(&mut self.state.restated) || claims_changed) && self.state.states {
             self.statuses.say(&self.state);
         }
         self.version += 1;
@@ -221,32 +222,7 @@ impl Picture {
         }
         self.keep_backends(&routes);
         let ids = self.workloads();
-        let place = |id: &WorkloadId| ids.binary_search_by(|workload| workload.id.cmp(id)).ok();
-        let mut table = RouteTable::default();
-        for plan in &routes {
-            if let Some(route) = plan.route(|id| place(id).map(|at| (at, &*ids[at].policy))) {
-                let for_whom = (plan.over, plan.when.as_deref());
-                // Of two that one object asks for the first stands.
-                let _ = match &plan.pattern {
-                    Some(pattern) => table.add_pattern(&plan.host, pattern, for_whom, route),
-                    None => table.add_for(&plan.host, plan.matching, &plan.path, for_whom, route),
-                };
-            }
-        }
-        for (at, workload) in ids.iter().enumerate().filter(|(_, workload)| workload.mode != Mode::Plain) {
-            for host in &workload.hosts {
-                // Another object that leads to the same workload says how, be it for some requests.
-                let own = |over| (host, Matching::Prefix, &*workload.path, (over, None), Route::to(at));
-                let mut add = |(host, matching, path, for_whom, route)| {
-                    table.add_for(host, matching, path, for_whom, route)
-                };
-                if add(own(Over::Either)).is_err() {
-                    let _ = add(own(Over::Plain));
-                    let _ = add(own(Over::Tls));
-                }
-            }
-        }
-        self.routes = Arc::new(table);
+        self.routes = Arc::new(table::build(&routes, &ids));
     }
 
     /// Who gets what: the hosts of each workload, and the routes of other objects, the oldest first. Tells those who don't.
@@ -272,8 +248,17 @@ impl Picture {
         let (granted, lost) = contest::settle(&claimants);
         let (mut conflicts, mut told) = (Vec::new(), Vec::new());
         for lost in lost {
-            let winner = &claimants[lost.winner].who;
-            let text = format!("{} is {winner}'s, which is older: claim another host or path", lost.route);
+            let text = match lost.to {
+                LostTo::Winner(at) => {
+                    let winner = &claimants[at].who;
+                    format!("{} is {winner}'s, which is older: claim another host or path", lost.route)
+                }
+                LostTo::Crowd(most) => format!(
+                    "{} is left out: {most} older ones that requests have to be compared with one by one are allowed for one \
+                     host, or one host and path",
+                    lost.route
+                ),
+            };
             match claimants[lost.loser].who {
                 Who::Deployment(id) => {
                     conflicts.push(Note { workload: id.clone(), kind: Kind::HostConflict, text });
@@ -296,7 +281,9 @@ impl Picture {
         });
         let routes = routes.collect();
         (self.conflicts, self.object_notes, self.served) = (conflicts, told.into(), served.into());
-        self.statuses.want(wanted.into_iter().chain(others.wanted).collect());
+        if self.state.states {
+            self.statuses.want(wanted.into_iter().chain(others.wanted).collect());
+        }
         (hosts, routes)
     }
 
@@ -374,7 +361,7 @@ impl Picture {
 fn own<'p>(id: &'p WorkloadId, piece: &'p Piece, path: &'p str) -> Claimant<'p> {
     let claim = |host: &'p HostPattern| {
         let (matching, over, when, target) = (Matching::Prefix, Over::Either, None, Some(id));
-        Claim { host, matching, path, over, when, target, quiet: false }
+        Claim { host, matching, path, is_pattern: false, over, when, target, quiet: false }
     };
     let claims = piece.claims.iter().map(claim).collect();
     Claimant { who: Who::Deployment(id), created: piece.created, claims }

@@ -6,7 +6,7 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 
 use crate::fixture::{Scene, deployment, service, slice};
-use crate::state::Part;
+use crate::news::Part;
 
 /// An object as it is from here on, or that it is gone.
 #[derive(Clone, Debug)]

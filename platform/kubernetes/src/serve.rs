@@ -61,10 +61,13 @@ pub(crate) fn resolve<'a>(
     patterns: &mut Patterns,
 ) -> Resolved<'a> {
     let mut resolved = Resolved::default();
-    let served = || state.ingresses.iter().filter(|(_, ingress)| state.classes.serve(&ingress.object));
+    let served = state.ingresses.iter().filter(|(_, ingress)| state.classes.serve(&ingress.object));
+    let mut served: Vec<_> = served.collect();
+    // The oldest have what there is a bounded number of.
+    served.sort_by_key(|(_, ingress)| ingress.stand.created);
     let patterned =
-        served().flat_map(|(name, ingress)| wish::patterned(name, &ingress.object, rules)).collect();
-    for (name, ingress) in served() {
+        served.iter().flat_map(|(name, ingress)| wish::patterned(name, &ingress.object, rules)).collect();
+    for (name, ingress) in served {
         let wishes = wish::read(name, &ingress.object, rules, &patterned, patterns);
         one(state, adopted, (name, ingress), wishes, &mut resolved);
     }

@@ -13,7 +13,8 @@ use crate::gateway::{Gateway, GatewayClass, Gateways, Grant, HttpRoute, Space};
 use crate::infer;
 use crate::ingress::{Class, Classes, Ingress};
 use crate::kept::{Kept, Stated};
-use crate::object::{Deployment, Name, Pod, Service, Slice};
+use crate::news::Part;
+use crate::object::{Deployment, Name, Service, Slice};
 use crate::secret::SecretName;
 
 /// What is wrong with each Secret that was looked at, if something is.
@@ -21,67 +22,6 @@ pub type Verdicts = Arc<BTreeMap<SecretName, Result<(), String>>>;
 
 /// More Services than this that change together touch every workload.
 const MANY: usize = 100;
-
-/// What a watch has to say of objects of one kind.
-#[derive(Debug)]
-pub(crate) enum Part<T> {
-    /// These are all there are in this namespace (`None`: in the cluster). One that can't be read is `None`: it stays as
-    /// it is known.
-    All(Option<Box<str>>, Vec<(Name, Option<T>)>),
-    /// This one is as given; `None`: gone, or of no concern.
-    One(Name, Option<T>),
-}
-
-/// One change of the cluster.
-#[derive(Debug)]
-pub(crate) enum Change {
-    Deployments(Part<Deployment>),
-    Services(Part<Service>),
-    Slices(Part<Slice>),
-    Ingresses(Part<Stated<Ingress>>),
-    Classes(Part<Class>),
-    GatewayClasses(Part<Stated<GatewayClass>>),
-    Gateways(Part<Stated<Gateway>>),
-    Routes(Part<Stated<HttpRoute>>),
-    Grants(Part<Grant>),
-    Spaces(Part<Space>),
-    /// The proxies' Service. `None`: it isn't there.
-    Entrance(Option<Entrance>),
-    /// Pods of a waking workload, from its watch of this number.
-    Pods(WorkloadId, u64, Pods),
-}
-
-/// Pods of a waking workload, by name.
-#[derive(Debug)]
-pub(crate) enum Pods {
-    /// One that can't be read is `None`: it stays as it is known.
-    All(HashMap<Box<str>, Option<Pod>>),
-    One(Box<str>, Option<Box<Pod>>),
-}
-
-impl Pods {
-    /// Puts them into `known`. Whether that changed anything.
-    pub(crate) fn put(self, known: &mut HashMap<Box<str>, Pod>) -> bool {
-        match self {
-            Pods::All(all) => {
-                let read = |(name, pod): (Box<str>, Option<Pod>)| {
-                    let pod = pod.or_else(|| known.get(&name).cloned())?;
-                    Some((name, pod))
-                };
-                let all = all.into_iter().filter_map(read).collect();
-                let changed = *known != all;
-                *known = all;
-                changed
-            }
-            Pods::One(name, Some(pod)) => {
-                let same = known.get(&name) == Some(&*pod);
-                known.insert(name, *pod);
-                !same
-            }
-            Pods::One(name, None) => known.remove(&name).is_some(),
-        }
-    }
-}
 
 /// The cluster, reduced.
 #[derive(Debug, Default)]
@@ -102,6 +42,8 @@ pub(crate) struct State {
     pub(crate) entrance: Entrance,
     /// What is known of the Secrets that Gateways name. `None`: it isn't judged here.
     pub(crate) verdicts: Option<Verdicts>,
+    /// What statuses say is of concern, and kept.
+    pub(crate) states: bool,
     /// Workloads to be built again.
     pub(crate) touched: HashSet<WorkloadId>,
     /// Ingresses, HTTPRoutes, or what they may lead to, are others than before.
@@ -229,8 +171,23 @@ impl State {
         }
     }
 
+    /// As it is kept: what nobody asks for is neither kept nor a change.
+    fn stated<T>(&self, part: Part<Stated<T>>) -> Part<Stated<T>> {
+        if self.states {
+            return part;
+        }
+        let without = |object: Option<Stated<T>>| object.map(Stated::without_status);
+        match part {
+            Part::One(name, object) => Part::One(name, without(object)),
+            Part::All(scope, all) => {
+                Part::All(scope, all.into_iter().map(|(name, object)| (name, without(object))).collect())
+            }
+        }
+    }
+
     /// Takes what a watch of Ingresses says.
     pub(crate) fn take_ingresses(&mut self, part: Part<Stated<Ingress>>) {
+        let part = self.stated(part);
         let (classes, rerouted, restated) = (&self.classes, &mut self.rerouted, &mut self.restated);
         // Those of others change nothing.
         let served = |ingress: &Stated<Ingress>| classes.serve(&ingress.object);
@@ -243,6 +200,7 @@ impl State {
 
     /// Takes what a watch of GatewayClasses says.
     pub(crate) fn take_gateway_classes(&mut self, part: Part<Stated<GatewayClass>>) {
+        let part = self.stated(part);
         let (rerouted, restated) = (&mut self.rerouted, &mut self.restated);
         self.gateways.classes.take(part, |before, after| note(before, after, rerouted, restated));
         if !self.gateways.are_wanted() {
@@ -256,12 +214,14 @@ impl State {
 
     /// Takes what a watch of Gateways says.
     pub(crate) fn take_gateways(&mut self, part: Part<Stated<Gateway>>) {
+        let part = self.stated(part);
         let (rerouted, restated) = (&mut self.rerouted, &mut self.restated);
         self.gateways.all.take(part, |before, after| note(before, after, rerouted, restated));
     }
 
     /// Takes what a watch of HTTPRoutes says.
     pub(crate) fn take_routes(&mut self, part: Part<Stated<HttpRoute>>) {
+        let part = self.stated(part);
         let (rerouted, restated) = (&mut self.rerouted, &mut self.restated);
         self.gateways.routes.take(part, |before, after| note(before, after, rerouted, restated));
     }

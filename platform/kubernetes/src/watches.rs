@@ -5,9 +5,22 @@ use tokio::sync::mpsc;
 
 use crate::entry::Entrance;
 use crate::follow::{Follow, Said, Which};
-use crate::state::{Change, Part};
+use crate::news::{Change, Part};
 use crate::task::Task;
 use crate::wire::Watched;
+
+/// What is listed, in which namespace. `None`: in all, or in none.
+pub(crate) type List = (&'static str, Option<Box<str>>);
+
+/// That of the proxies' Service.
+pub(crate) const ENTRANCE: List = ("entrance", None);
+
+/// A watch that has begun; dropped, it ends.
+pub(crate) struct Watch {
+    /// What it lists at first.
+    pub(crate) list: List,
+    _task: Task,
+}
 
 /// Begins watches.
 pub(crate) struct Watches {
@@ -19,52 +32,48 @@ pub(crate) struct Watches {
 
 impl Watches {
     /// Of what is always worth to be known, in each scope.
-    pub(crate) fn everywhere(&self) -> Vec<Task> {
-        let mut tasks = self.each("deployments", Change::Deployments);
-        tasks.extend(self.each("services", Change::Services));
-        tasks.extend(self.each("endpointslices", Change::Slices));
-        tasks.extend(self.each("ingresses", Change::Ingresses));
-        tasks
+    pub(crate) fn everywhere(&self) -> Vec<Watch> {
+        let mut watches = self.each(Change::Deployments);
+        watches.extend(self.each(Change::Services));
+        watches.extend(self.each(Change::Slices));
+        watches.extend(self.each(Change::Ingresses));
+        watches
     }
 
     /// Of what belongs to Gateways, in each scope; `spaces`: of Namespaces, too.
-    pub(crate) fn gateways(&self, spaces: bool) -> Vec<Task> {
-        let mut tasks = self.each("gateways", Change::Gateways);
-        tasks.extend(self.each("httproutes", Change::Routes));
-        tasks.extend(self.each("referencegrants", Change::Grants));
-        tasks.extend(spaces.then(|| self.all("namespaces", Change::Spaces)));
-        tasks
+    pub(crate) fn gateways(&self, spaces: bool) -> Vec<Watch> {
+        let mut watches = self.each(Change::Gateways);
+        watches.extend(self.each(Change::Routes));
+        watches.extend(self.each(Change::Grants));
+        watches.extend(spaces.then(|| self.all(Change::Spaces)));
+        watches
     }
 
     /// Of a kind, in each scope: a list for each.
-    fn each<T: Watched>(&self, what: &'static str, change: fn(Part<T>) -> Change) -> Vec<Task> {
-        self.scopes.iter().map(|scope| self.of(what, scope.clone(), change)).collect()
+    fn each<T: Watched>(&self, change: fn(Part<T>) -> Change) -> Vec<Watch> {
+        self.scopes.iter().map(|scope| self.of(scope.clone(), change)).collect()
     }
 
     /// Of a kind that is in no namespace.
-    pub(crate) fn all<T: Watched>(&self, what: &'static str, change: fn(Part<T>) -> Change) -> Task {
-        self.of(what, None, change)
+    pub(crate) fn all<T: Watched>(&self, change: fn(Part<T>) -> Change) -> Watch {
+        self.of(None, change)
     }
 
-    fn of<T: Watched>(
-        &self,
-        what: &'static str,
-        namespace: Option<String>,
-        change: fn(Part<T>) -> Change,
-    ) -> Task {
-        let scope = namespace.clone();
+    fn of<T: Watched>(&self, namespace: Option<String>, change: fn(Part<T>) -> Change) -> Watch {
+        let scope: Option<Box<str>> = namespace.clone().map(Into::into);
+        let list = (T::PLURAL, scope.clone());
         let follow = Follow::<T, _> {
-            what,
+            what: T::PLURAL,
             client: self.client.clone(),
             namespace,
             which: Which::All,
             change: Box::new(move |said: Said<_>| change(said.part(scope.as_deref()))),
         };
-        Task::spawn(follow.run(self.out.clone()))
+        Watch { list, _task: Task::spawn(follow.run(self.out.clone())) }
     }
 
     /// Of the proxies' Service, by its name.
-    pub(crate) fn entrance(&self, (namespace, name): (String, String)) -> Task {
+    pub(crate) fn entrance(&self, (namespace, name): (String, String)) -> Watch {
         let follow = Follow::<Entrance, _> {
             what: "the proxies' service",
             client: self.client.clone(),
@@ -75,6 +84,6 @@ impl Watches {
                 Said::One(_, service) => Change::Entrance(service),
             }),
         };
-        Task::spawn(follow.run(self.out.clone()))
+        Watch { list: ENTRANCE, _task: Task::spawn(follow.run(self.out.clone())) }
     }
 }

@@ -56,6 +56,7 @@ fn settings() -> ReadSettings {
         entry: ("kaos-system".into(), "kaos-proxy".into()),
         verdicts: None,
         backends: true,
+        statuses: false,
         origin: Instant::now(),
         originals: None,
     }

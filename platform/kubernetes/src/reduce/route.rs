@@ -27,7 +27,7 @@ impl Watched for HttpRoute {
             return Ok(None);
         }
         let spec: HttpRouteSpec = parts.spec()?.unwrap_or_default();
-        let read = known("spec", &spec.rest).and_then(|()| {
+        let read = known(&spec.rest).map_err(|wrong| format!("spec.{wrong}")).and_then(|()| {
             let rules = spec.rules.into_iter().flatten().enumerate();
             rules.map(|(at, rule)| self::rule(rule).map_err(|wrong| format!("rules[{at}].{wrong}"))).collect()
         });
@@ -45,17 +45,15 @@ impl Watched for HttpRoute {
 }
 
 /// Whether nothing is left that nothing was made of.
-fn known(of: &str, rest: &Rest) -> Result<(), String> {
+fn known(rest: &Rest) -> Result<(), String> {
     match rest.keys().next() {
-        Some(field) => Err(format!("{of}.{}: Kaos doesn't have it", line(field))),
+        Some(field) => Err(format!("{}: Kaos doesn't have it", line(field))),
         None => Ok(()),
     }
 }
 
 fn rule(spec: HttpRouteRule) -> Result<RouteRule, String> {
-    if let Some(field) = spec.rest.keys().next() {
-        return Err(format!("{}: Kaos doesn't have it", line(field)));
-    }
+    known(&spec.rest)?;
     let mut rule = RouteRule::default();
     for (at, filter) in spec.filters.into_iter().flatten().enumerate() {
         take(&mut rule, filter).map_err(|wrong| format!("filters[{at}].{wrong}"))?;
@@ -85,6 +83,7 @@ fn rule(spec: HttpRouteRule) -> Result<RouteRule, String> {
 }
 
 fn backend(given: HttpBackendRef) -> Result<BackendRef, String> {
+    known(&given.rest)?;
     if given.filters.is_some_and(|filters| !filters.is_empty()) {
         return Err("filters: Kaos has them for whole rules".to_owned());
     }
@@ -93,10 +92,14 @@ fn backend(given: HttpBackendRef) -> Result<BackendRef, String> {
 }
 
 fn asked(spec: HttpRouteMatch) -> Result<Match, String> {
-    if let Some(field) = spec.rest.keys().next() {
-        return Err(format!("{}: Kaos doesn't have it", line(field)));
-    }
-    let (kind, value) = spec.path.map(|path| (path.kind, path.value)).unwrap_or_default();
+    known(&spec.rest)?;
+    let (kind, value) = match spec.path {
+        Some(path) => {
+            known(&path.rest).map_err(|wrong| format!("path.{wrong}"))?;
+            (path.kind, path.value)
+        }
+        None => (None, None),
+    };
     let matching = match kind.as_deref() {
         None | Some("PathPrefix") => Matching::Prefix,
         Some("Exact") => Matching::Exact,
@@ -123,6 +126,7 @@ fn pairs(
 ) -> Result<Box<[(Box<str>, Box<str>)]>, String> {
     let mut all: Vec<(Box<str>, Box<str>)> = Vec::new();
     for (at, one) in given.into_iter().flatten().enumerate() {
+        known(&one.rest).map_err(|wrong| format!("{what}[{at}].{wrong}"))?;
         if let Some(kind) = one.kind.as_deref().filter(|kind| *kind != "Exact") {
             return Err(format!("{what}[{at}].type {}: allowed is Exact", line(kind)));
         }
@@ -153,7 +157,7 @@ fn take(rule: &mut RouteRule, filter: HttpRouteFilter) -> Result<(), String> {
         "URLRewrite" => {
             let UrlRewrite { hostname, path, rest } =
                 filter.url_rewrite.ok_or_else(|| lacking("urlRewrite"))?;
-            known("urlRewrite", &rest)?;
+            known(&rest).map_err(|wrong| format!("urlRewrite.{wrong}"))?;
             rule.host = host(hostname).map_err(|wrong| format!("urlRewrite.{wrong}"))?;
             rule.path = path.map(new_path).transpose().map_err(|wrong| format!("urlRewrite.{wrong}"))?;
         }
@@ -163,9 +167,7 @@ fn take(rule: &mut RouteRule, filter: HttpRouteFilter) -> Result<(), String> {
 }
 
 fn redirection(given: RequestRedirect) -> Result<Redirection, String> {
-    if let Some(field) = given.rest.keys().next() {
-        return Err(format!("{}: Kaos doesn't have it", line(field)));
-    }
+    known(&given.rest)?;
     let https = match given.scheme.as_deref() {
         None => None,
         Some("http") => Some(false),
@@ -190,6 +192,7 @@ fn host(given: Option<Box<str>>) -> Result<Option<Box<str>>, String> {
 }
 
 fn new_path(given: PathModifier) -> Result<NewPath, String> {
+    known(&given.rest).map_err(|wrong| format!("path.{wrong}"))?;
     let path = match &*given.kind {
         "ReplaceFullPath" => NewPath::Whole(given.replace_full_path.unwrap_or_default()),
         "ReplacePrefixMatch" => NewPath::Prefix(given.replace_prefix_match.unwrap_or_default()),
@@ -209,20 +212,21 @@ fn new_path(given: PathModifier) -> Result<NewPath, String> {
 }
 
 fn edits(given: HeaderModifier) -> Result<Edits, String> {
+    known(&given.rest)?;
     let fields = |what: &str, given: Option<Vec<HeaderValue>>| {
-        let given = given.into_iter().flatten().enumerate();
-        given
-            .map(|(at, HeaderValue { name, value })| {
-                let is_sound = |byte: u8| byte == b'\t' || byte >= b' ' && byte != 0x7f;
-                if !value.bytes().all(is_sound) {
-                    return Err(format!("{what}[{at}].value: allowed is what a header field may hold"));
-                }
-                Ok((
-                    name_of(&name).map_err(|wrong| format!("{what}[{at}].{wrong}"))?,
-                    value.trim().to_owned(),
-                ))
-            })
-            .collect::<Result<Box<[_]>, String>>()
+        let mut all: Vec<(String, String)> = Vec::new();
+        for (at, HeaderValue { name, value }) in given.into_iter().flatten().enumerate() {
+            let is_sound = |byte: u8| byte == b'\t' || byte >= b' ' && byte != 0x7f;
+            if !value.bytes().all(is_sound) {
+                return Err(format!("{what}[{at}].value: allowed is what a header field may hold"));
+            }
+            let name = name_of(&name).map_err(|wrong| format!("{what}[{at}].{wrong}"))?;
+            // Of several for one name the first counts.
+            if !all.iter().any(|(known, _)| *known == name) {
+                all.push((name, value.trim().to_owned()));
+            }
+        }
+        Ok::<Box<[_]>, String>(all.into())
     };
     let removed = given.remove.into_iter().flatten().enumerate();
     let removed = removed.map(|(at, name)| name_of(&name).map_err(|wrong| format!("remove[{at}].{wrong}")));

@@ -144,6 +144,8 @@ pub(crate) struct ValueMatch {
     #[serde(rename = "type")]
     pub(crate) kind: Option<Box<str>>,
     pub(crate) value: Option<Box<str>>,
+    #[serde(flatten)]
+    pub(crate) rest: Rest,
 }
 
 #[derive(Debug, Deserialize)]
@@ -152,6 +154,8 @@ pub(crate) struct NamedMatch {
     pub(crate) kind: Option<Box<str>>,
     pub(crate) name: Box<str>,
     pub(crate) value: Box<str>,
+    #[serde(flatten)]
+    pub(crate) rest: Rest,
 }
 
 #[derive(Debug, Deserialize)]
@@ -170,6 +174,8 @@ pub(crate) struct HeaderModifier {
     pub(crate) set: Option<Vec<HeaderValue>>,
     pub(crate) add: Option<Vec<HeaderValue>>,
     pub(crate) remove: Option<Vec<Box<str>>>,
+    #[serde(flatten)]
+    pub(crate) rest: Rest,
 }
 
 #[derive(Debug, Deserialize)]
@@ -206,6 +212,8 @@ pub(crate) struct PathModifier {
     pub(crate) kind: Box<str>,
     pub(crate) replace_full_path: Option<Box<str>>,
     pub(crate) replace_prefix_match: Option<Box<str>>,
+    #[serde(flatten)]
+    pub(crate) rest: Rest,
 }
 
 #[derive(Debug, Deserialize)]
@@ -217,6 +225,8 @@ pub(crate) struct HttpBackendRef {
     pub(crate) port: Option<i32>,
     pub(crate) weight: Option<u32>,
     pub(crate) filters: Option<Vec<IgnoredAny>>,
+    #[serde(flatten)]
+    pub(crate) rest: Rest,
 }
 
 #[derive(Debug, Default, Deserialize)]
