@@ -25,7 +25,6 @@ use crate::wire::line;
 /// What Gateways of Kaos's classes can do, by the names of Gateway API's features. Sorted.
 pub(crate) const FEATURES: &[&str] = &[
     "Gateway",
-    "GatewayHTTPSListenerDetectMisdirectedRequests",
     "HTTPRoute",
     "HTTPRoute303RedirectStatusCode",
     "HTTPRoute307RedirectStatusCode",
