@@ -301,7 +301,7 @@ impl Trip<'_> {
         // Another proxy does with it what its route says.
         let rule = self.routed.rule().filter(|_| !permit.is_passed());
         let target = self.routed.target.as_deref().filter(|_| !permit.is_passed());
-        let host = rule.and_then(|rule| rule.host.as_ref()).map(|host| host.as_bytes());
+        let host = rule.and_then(|rule| rule.host.as_ref()).map(String::as_bytes);
         Hop {
             client: self.client,
             target: target.unwrap_or(&self.head.target),

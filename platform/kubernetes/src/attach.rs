@@ -11,10 +11,10 @@ use crate::contest::Who;
 use crate::gateway::{GROUP, Gateway, HttpRoute};
 use crate::kept::{Stand, Stated};
 use crate::listener::{Open, listener};
-use crate::note::{Kind, Object};
+use crate::note::Object;
 use crate::object::Name;
 use crate::onward::{self, Onward};
-use crate::plan::{Plan, Planned, Resolved};
+use crate::plan::{Planned, Resolved};
 use crate::secret::SecretName;
 use crate::serve::{Adopted, Served};
 use crate::state::State;
@@ -131,8 +131,7 @@ fn attach<'a>(
     if let Some(led) = led.filter(|_| !ways.is_empty()) {
         let (uid, created) = (stand.uid.clone(), stand.created);
         let plans = ways.iter().flat_map(|(host, over, port)| led.plans(host, *over, *port)).collect();
-        let notes: Vec<(Kind, String)> = led.notes;
-        resolved.planned.push(Planned { who: Who::HttpRoute(name), uid, created, plans, notes });
+        resolved.planned.push(Planned { who: Who::HttpRoute(name), uid, created, plans, notes: led.notes });
     }
 }
 
@@ -286,11 +285,11 @@ fn hosts(route: &HttpRoute) -> Result<Vec<HostPattern>, (&'static str, String)> 
     if route.hosts.is_empty() {
         return Ok(vec![HostPattern::Any]);
     }
-    let read = |host: &Box<str>| {
+    let read = |host: &str| {
         HostPattern::parse(host)
             .map_err(|expected| ("UnsupportedValue", format!("hostname {:?}: {expected}", line(host))))
     };
-    route.hosts.iter().map(read).collect()
+    route.hosts.iter().map(|host| read(host)).collect()
 }
 
 /// The hosts that are both a listener's and a route's.

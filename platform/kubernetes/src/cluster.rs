@@ -15,10 +15,10 @@ use tracing::info;
 
 use crate::claim::HostRules;
 use crate::directory::Directory;
+use crate::news::Change;
 use crate::note::Notes;
 use crate::picture::Picture;
 use crate::serve::Served;
-use crate::news::Change;
 use crate::state::Verdicts;
 use crate::status::Status;
 use crate::task::Task;
@@ -117,8 +117,8 @@ impl Cluster {
             published: None,
         };
         reader.follow_gateways();
-        let _task = Task::spawn(reader.run(heard));
-        Cluster { snapshots, notes, synced, directory, served, statuses, _watches: begun, _task }
+        let task = Task::spawn(reader.run(heard));
+        Cluster { snapshots, notes, synced, directory, served, statuses, _watches: begun, _task: task }
     }
 
     /// The latest snapshot; an empty one of version 0 until everything was listed once.
@@ -246,7 +246,9 @@ impl Reader {
     fn follow_gateways(&mut self) {
         let gateways = &self.picture.state.gateways;
         if !gateways.are_wanted() {
-            self.gateways.drain(..).for_each(|watch| drop(self.lists.remove(&watch.list)));
+            for watch in self.gateways.drain(..) {
+                self.lists.remove(&watch.list);
+            }
         } else if self.gateways.is_empty() {
             self.gateways = self.watches.gateways(gateways.only.is_none());
             if self.published.is_none() {

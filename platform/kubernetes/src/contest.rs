@@ -197,7 +197,8 @@ mod tests {
         when: &'a [Condition],
     ) -> Claimant<'a> {
         let (matching, over, target, quiet) = (Matching::Prefix, Over::Either, None, false);
-        let of = |path, is_pattern, when| Claim { host, matching, path, is_pattern, over, when, target, quiet };
+        let of =
+            |path, is_pattern, when| Claim { host, matching, path, is_pattern, over, when, target, quiet };
         let patterns = paths.iter().map(|path| of(path, true, None));
         let claims = patterns.chain(when.iter().map(|when| of("/", false, Some(when)))).collect();
         Claimant { who: Who::Ingress(name), created: 0, claims }

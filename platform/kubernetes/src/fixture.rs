@@ -4,10 +4,10 @@ use kaos_core::{Moment, WorkloadId};
 use serde_json::{Value, json};
 
 use crate::claim::HostRules;
+use crate::news::Part;
 use crate::note::Kind;
 use crate::object::Pod;
 use crate::picture::{Picture, Published};
-use crate::news::Part;
 use crate::wire::{Watched, Wire};
 
 pub(crate) fn rules() -> HostRules {

@@ -16,10 +16,10 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{Level, debug, error, info, warn};
 
 use crate::list::ListMeta;
+use crate::news::Part;
 use crate::object::Name;
 use crate::page::Page;
 use crate::patience::Patience;
-use crate::news::Part;
 use crate::wire::{self, Watched, Wire};
 
 /// A watch that says nothing for so long is begun again: the API server ends it, or we do five seconds later.

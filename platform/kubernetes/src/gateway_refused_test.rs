@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::fixture::service;
+use crate::fixture::{Scene, service};
 use crate::gateway_test::{
     ACCEPTED, GET, GROUP, RESOLVED, found, gateway, http, line, object, of_route, route, said, scene, to,
 };
 use crate::note::Object;
+use crate::picture::Published;
 use crate::secret::SecretName;
 use crate::status::Say;
 

@@ -15,11 +15,13 @@ use crate::status::{Fact, Say};
 pub(crate) const GROUP: &str = "gateway.networking.k8s.io";
 
 pub(crate) fn object(kind: &str, namespace: &str, name: &str, minute: u32, spec: Value) -> Value {
-    json!({
-        "apiVersion": format!("{GROUP}/v1"), "kind": kind, "spec": spec,
+    let mut object = json!({
+        "apiVersion": format!("{GROUP}/v1"), "kind": kind,
         "metadata": {"namespace": namespace, "name": name, "uid": format!("uid-{name}"), "resourceVersion": "1",
                      "generation": 1, "creationTimestamp": format!("2026-01-01T00:{minute:02}:00Z")},
-    })
+    });
+    object["spec"] = spec;
+    object
 }
 
 fn class(controller: &str) -> Value {
@@ -27,7 +29,9 @@ fn class(controller: &str) -> Value {
 }
 
 pub(crate) fn gateway(listeners: Value) -> Value {
-    object("Gateway", "prod", "front", 0, json!({"gatewayClassName": "kaos", "listeners": listeners}))
+    let mut spec = json!({"gatewayClassName": "kaos"});
+    spec["listeners"] = listeners;
+    object("Gateway", "prod", "front", 0, spec)
 }
 
 /// A route that is attached to `front`.
@@ -36,13 +40,9 @@ pub(crate) fn route(name: &str, minute: u32, hosts: &[&str], rules: Value) -> Va
 }
 
 fn attached(name: &str, minute: u32, parent: Value, hosts: &[&str], rules: Value) -> Value {
-    object(
-        "HTTPRoute",
-        "prod",
-        name,
-        minute,
-        json!({"parentRefs": [parent], "hostnames": hosts, "rules": rules}),
-    )
+    let mut spec = json!({"hostnames": hosts});
+    (spec["parentRefs"], spec["rules"]) = (Value::Array(vec![parent]), rules);
+    object("HTTPRoute", "prod", name, minute, spec)
 }
 
 pub(crate) fn to(service: &str) -> Value {
@@ -70,12 +70,7 @@ pub(crate) fn scene() -> Scene {
 
 /// A request: whether it came over TLS, its method, its one field and its one parameter.
 #[derive(Clone, Copy)]
-pub(crate) struct Request(
-    pub(crate) bool,
-    &'static str,
-    (&'static str, &'static str),
-    (&'static str, &'static str),
-);
+pub(crate) struct Request(bool, &'static str, (&'static str, &'static str), (&'static str, &'static str));
 
 pub(crate) const GET: Request = Request(false, "GET", ("", ""), ("", ""));
 

@@ -160,7 +160,7 @@ fn only_ingresses_of_classes_that_name_kaos_are_served() {
         scene.put(object);
     }
     let served = |published: &Published| -> BTreeSet<String> {
-        published.served.iter().map(|ingress| ingress.name.to_string()).collect()
+        published.statuses.iter().map(|status| status.wanted.name.1.to_string()).collect()
     };
     let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
     let published = scene.at(1);

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use crate::news::Part;
 use crate::object::Name;
 use crate::protobuf::Message;
-use crate::news::Part;
 use crate::wire::{Meta, Parts, Watched};
 
 /// An object, and where it stands.

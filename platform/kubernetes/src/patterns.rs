@@ -28,7 +28,9 @@ impl Patterns {
             return known.read.clone();
         }
         if self.known.len() == MOST {
-            return Err(format!("older Ingresses have {MOST} patterns already: no more are allowed in a cluster"));
+            return Err(format!(
+                "older Ingresses have {MOST} patterns already: no more are allowed in a cluster"
+            ));
         }
         let read = Pattern::read(text);
         self.known.insert(text.into(), Known { read: read.clone(), wanted: true });

@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::follow::{Follow, Said, Which};
-use crate::object::Pod;
 use crate::news::Change;
+use crate::object::Pod;
 use crate::task::Task;
 
 /// Most workloads whose pods are watched at one time.

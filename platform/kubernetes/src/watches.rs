@@ -16,6 +16,7 @@ pub(crate) type List = (&'static str, Option<Box<str>>);
 pub(crate) const ENTRANCE: List = ("entrance", None);
 
 /// A watch that has begun; dropped, it ends.
+#[derive(Debug)]
 pub(crate) struct Watch {
     /// What it lists at first.
     pub(crate) list: List,

@@ -148,7 +148,8 @@ impl Wishes {
                     rewrite,
                 }),
                 Err(wrong) => {
-                    self.notes.push((Kind::Invalid, format!("path {:?} is left out: {wrong}", line(written))))
+                    self.notes
+                        .push((Kind::Invalid, format!("path {:?} is left out: {wrong}", line(written))));
                 }
             }
         }

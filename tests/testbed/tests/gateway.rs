@@ -48,16 +48,21 @@ async fn scene(plane: &ControlPlane, name: &str) -> (Client, String, Kubelet) {
 
 /// An object of Gateway API.
 fn object(kind: &str, namespace: &str, name: &str, spec: Value) -> Value {
-    json!({"apiVersion": format!("{GROUP}/v1"), "kind": kind,
-           "metadata": {"name": name, "namespace": namespace}, "spec": spec})
+    let mut object = json!({"apiVersion": format!("{GROUP}/v1"), "kind": kind,
+                            "metadata": {"name": name, "namespace": namespace}});
+    object["spec"] = spec;
+    object
 }
 
 fn gateway(namespace: &str, listeners: Value) -> Value {
-    object("Gateway", namespace, "front", json!({"gatewayClassName": "kaos", "listeners": listeners}))
+    let mut spec = json!({"gatewayClassName": "kaos"});
+    spec["listeners"] = listeners;
+    object("Gateway", namespace, "front", spec)
 }
 
 fn route(namespace: &str, name: &str, host: &str, rules: Value) -> Value {
-    let spec = json!({"parentRefs": [{"name": "front"}], "hostnames": [host], "rules": rules});
+    let mut spec = json!({"parentRefs": [{"name": "front"}], "hostnames": [host]});
+    spec["rules"] = rules;
     object("HTTPRoute", namespace, name, spec)
 }
 

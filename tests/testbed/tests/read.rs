@@ -52,7 +52,7 @@ impl Scene {
             entry: (namespace.clone(), "kaos-proxy".to_owned()),
             verdicts: None,
             backends: true,
-        statuses: false,
+            statuses: false,
             origin: Instant::now(),
             originals: None,
         };

@@ -94,7 +94,7 @@ impl Telling {
     async fn tell(&self, statuses: &[Status], done: &mut HashMap<Arc<str>, Done>) -> Option<Instant> {
         let stamp = second();
         let mut known = std::mem::take(done);
-        let (mut next, mut bodies): (Option<Instant>, Vec<(&Status, Value)>) = (None, Vec::new());
+        let (mut next, mut bodies): (Option<Instant>, Vec<(Status, Value)>) = (None, Vec::new());
         let mut soonest = |at: Instant| next = Some(next.map_or(at, |next| next.min(at)));
         for status in statuses {
             let before = known.remove(&status.stand.uid);
@@ -108,7 +108,7 @@ impl Telling {
                 }
                 _ => match status.patch(&stamp) {
                     Some(body) => {
-                        bodies.push((status, body));
+                        bodies.push((status.clone(), body));
                         continue;
                     }
                     None => {
@@ -121,16 +121,16 @@ impl Telling {
             done.extend(before.map(|before| (status.stand.uid.clone(), before)));
         }
         let writes = stream::iter(bodies).map(|(status, body)| async move {
-            let written = self.write(status, &body).await;
+            let written = self.write(&status, &body).await;
             (status, written)
         });
-        let written: Vec<(&Status, bool)> = writes.buffer_unordered(AT_ONCE).collect().await;
+        let written: Vec<(Status, bool)> = writes.buffer_unordered(AT_ONCE).collect().await;
         for (status, written) in written {
             let now = Instant::now();
             soonest(now + if written { AGAIN } else { RETRY });
             let came = if written { Came::Written(now) } else { Came::Failed(now) };
-            let (say, version) = (status.wanted.say.clone(), status.stand.version.clone());
-            done.insert(status.stand.uid.clone(), Done { say, version, came });
+            let Status { wanted, stand } = status;
+            done.insert(stand.uid, Done { say: wanted.say, version: stand.version, came });
         }
         next
     }

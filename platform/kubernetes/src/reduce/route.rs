@@ -7,6 +7,7 @@ use kaos_core::rule::{Edits, may_edit};
 
 use super::gateway::port;
 use crate::gateway::{BackendRef, GROUP, HttpRoute, Match, NewPath, Redirection, RouteRule};
+use crate::object::Pairs;
 use crate::protobuf::Message;
 use crate::wire::gateway::{
     HeaderModifier, HeaderValue, HttpBackendRef, HttpRouteFilter, HttpRouteMatch, HttpRouteRule,
@@ -112,7 +113,7 @@ fn asked(spec: HttpRouteMatch) -> Result<Match, String> {
     let when = Condition {
         method: spec.method,
         headers: pairs("headers", spec.headers, |name| name.to_ascii_lowercase().into())?,
-        query: pairs("queryParams", spec.query_params, Into::into)?,
+        query: pairs("queryParams", spec.query_params, |name| name.into())?,
     };
     let when = (when != Condition::default()).then(|| Box::new(when));
     Ok(Match { matching, path, when })
@@ -123,7 +124,7 @@ fn pairs(
     what: &str,
     given: Option<Vec<NamedMatch>>,
     normal: impl Fn(&str) -> Box<str>,
-) -> Result<Box<[(Box<str>, Box<str>)]>, String> {
+) -> Result<Pairs, String> {
     let mut all: Vec<(Box<str>, Box<str>)> = Vec::new();
     for (at, one) in given.into_iter().flatten().enumerate() {
         known(&one.rest).map_err(|wrong| format!("{what}[{at}].{wrong}"))?;

@@ -11,7 +11,7 @@ use std::path::Path;
 use super::scene::Written;
 
 /// The configuration of a nginx at `address` that has its files in `folder`; `upstream` says where a Service's pod is.
-pub fn configuration(
+pub(crate) fn configuration(
     folder: &Path,
     address: &str,
     all: &[Written],
@@ -25,7 +25,7 @@ pub fn configuration(
     for (host, of) in hosts {
         let patterns = of
             .iter()
-            .any(|written| written.says("use-regex") == "true" || written.says("rewrite-target") != "");
+            .any(|written| written.says("use-regex") == "true" || !written.says("rewrite-target").is_empty());
         let _ = writeln!(servers, "  server {{\n    listen {address};\n    server_name {host};");
         let mut paths: Vec<_> =
             of.iter().flat_map(|written| written.paths.iter().map(move |path| (*written, path))).collect();

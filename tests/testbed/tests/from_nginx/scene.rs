@@ -7,24 +7,24 @@ use serde_json::{Map, Value, json};
 use crate::support::kaos::apply;
 
 /// What the annotations of ingress-nginx begin with.
-pub const NGINX: &str = "nginx.ingress.kubernetes.io";
+pub(crate) const NGINX: &str = "nginx.ingress.kubernetes.io";
 /// Objects that are made at one time.
 const AT_ONCE: usize = 16;
 
 /// One Ingress, of one host.
-pub struct Written {
-    pub namespace: String,
-    pub name: String,
-    pub host: String,
+pub(crate) struct Written {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) host: String,
     /// Without what all begin with.
-    pub annotations: Vec<(&'static str, &'static str)>,
+    pub(crate) annotations: Vec<(&'static str, &'static str)>,
     /// Path, type, and Service.
-    pub paths: Vec<(String, &'static str, String)>,
+    pub(crate) paths: Vec<(String, &'static str, String)>,
 }
 
 impl Written {
     /// Number `at` of all: in turn everything that is tried.
-    pub fn new(namespace: &str, at: usize) -> Written {
+    pub(crate) fn new(namespace: &str, at: usize) -> Written {
         let (own, other) = (name(at), name(at ^ 1));
         let path = |path: &str, kind, service: &str| (path.to_owned(), kind, service.to_owned());
         let rest = path("/", "Prefix", &other);
@@ -60,12 +60,12 @@ impl Written {
     }
 
     /// What the annotation says, if anything.
-    pub fn says(&self, name: &str) -> &str {
+    pub(crate) fn says(&self, name: &str) -> &str {
         self.annotations.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
     }
 
     /// A host that it is for.
-    pub fn asked(&self) -> String {
+    pub(crate) fn asked(&self) -> String {
         self.host.replace('*', "any")
     }
 
@@ -98,6 +98,6 @@ fn name(at: usize) -> String {
 }
 
 /// Makes all that `all` need.
-pub async fn make(client: &Client, all: &[Written]) {
+pub(crate) async fn make(client: &Client, all: &[Written]) {
     stream::iter(all).for_each_concurrent(AT_ONCE, |written| written.make(client)).await;
 }
