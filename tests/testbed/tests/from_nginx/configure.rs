@@ -75,9 +75,12 @@ fn location(written: &Written, path: &str, upstream: &str) -> String {
     if written.says("force-ssl-redirect") == "true" {
         say("return 308 https://$host$request_uri;".to_owned());
     }
-    match written.says("whitelist-source-range") {
-        "" => {}
-        range => say(format!("allow {range}; deny all;")),
+    let ranges = written.says("whitelist-source-range");
+    for range in ranges.split(',').map(str::trim).filter(|range| !range.is_empty()) {
+        say(format!("allow {range};"));
+    }
+    if !ranges.is_empty() {
+        say("deny all;".to_owned());
     }
     match written.says("proxy-body-size") {
         "" => {}
