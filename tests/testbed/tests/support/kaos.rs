@@ -333,11 +333,14 @@ pub async fn gateway_api(client: &Client) {
     for text in kaos_testbed::gateway_resources().unwrap() {
         apply(client, &serde_saphyr::from_str(&text).unwrap()).await;
     }
-    eventually("Gateway API is served", async || {
-        let path = "/apis/gateway.networking.k8s.io/v1/httproutes";
-        client.request::<Value>(http::Request::get(path).body(Vec::new()).unwrap()).await.ok()
-    })
-    .await;
+    // Each kind comes by itself.
+    for kind in ["v1/gatewayclasses", "v1/gateways", "v1/httproutes", "v1beta1/referencegrants"] {
+        eventually("Gateway API is served", async || {
+            let path = format!("/apis/gateway.networking.k8s.io/{kind}");
+            client.request::<Value>(http::Request::get(path).body(Vec::new()).unwrap()).await.ok()
+        })
+        .await;
+    }
 }
 
 /// The GatewayClass that Kaos serves.
