@@ -318,7 +318,8 @@ fn for_hosts(pair: Pair, hosts: &BTreeSet<HostPattern>) -> Result<Pair, String> 
     }
     shown.sort();
     shown.dedup();
-    if shown.is_empty() {
+    // What is for every host may have a certificate for none: it is for who asks for a name that no other is for.
+    if shown.is_empty() && !hosts.contains(&HostPattern::Any) {
         let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
         return Err(format!(
             "its certificate is for {}, and for none of the hosts that the Ingress or Gateway may have and names for it: {}",
@@ -350,6 +351,7 @@ mod tests {
         assert_eq!(shown(&all, &[exact("b.shop.test"), exact("c.test")]).unwrap(), ["b.shop.test"]);
         assert_eq!(shown(&all, &[wild, exact("a.test")]).unwrap(), all);
         assert_eq!(shown(&all, &[HostPattern::Any]).unwrap(), all);
+        assert_eq!(shown(&[], &[HostPattern::Any]).unwrap(), [""; 0]);
         let wrong = shown(&["a.test"], &[exact("b.test"), exact("x.a.test")]).unwrap_err();
         assert!(wrong.contains("is for a.test,") && wrong.ends_with("b.test, x.a.test"), "{wrong}");
     }
