@@ -238,7 +238,9 @@ fn the_older_has_a_host_and_path_be_it_an_ingress_or_a_route() {
         ["HttpRoute new: a.shop.test/ is Ingress prod/old's, which is older: claim another host or path"]
     );
     // An older route takes what it asks for, and leaves what comes over TLS to nobody: the Ingress asks for both.
-    scene.put(route("new", 1, &["a.shop.test"], json!([{"backendRefs": to("shop")}])));
+    let mut older = route("new", 1, &["a.shop.test"], json!([{"backendRefs": to("shop")}]));
+    older["metadata"]["uid"] = json!("another");
+    scene.put(older);
     let published = scene.at(2);
     assert_eq!(found(&published, GET, "a.shop.test", "/").as_deref(), Some("shop"));
     // The adopted workload's own host, by the route and by its annotations: both have it.

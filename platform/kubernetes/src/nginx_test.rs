@@ -76,7 +76,7 @@ fn what_isnt_allowed_is_said_and_opens_nothing() {
     assert_eq!(closed.rewrite.as_deref(), Some(""), "which no path becomes");
 }
 
-/// An Ingress of host `a.test` with these annotations and paths, all to the same Service.
+/// An Ingress of host `a.shop.test` with these annotations and paths, all to the same Service.
 fn ingress(name: &str, annotations: &[(&str, &str)], paths: &[(&str, &str)]) -> Value {
     let annotations: Map<String, Value> =
         annotations.iter().map(|(name, value)| (format!("{PREFIX}{name}"), json!(value))).collect();
@@ -85,18 +85,18 @@ fn ingress(name: &str, annotations: &[(&str, &str)], paths: &[(&str, &str)]) -> 
     let paths: Vec<Value> = paths.iter().map(path).collect();
     json!({
         "kind": "Ingress", "metadata": {"namespace": "prod", "name": name, "uid": name, "annotations": annotations},
-        "spec": {"ingressClassName": "kaos", "rules": [{"host": "a.test", "http": {"paths": paths}}]},
+        "spec": {"ingressClassName": "kaos", "rules": [{"host": "a.shop.test", "http": {"paths": paths}}]},
     })
 }
 
-/// What each of these paths of `a.test` becomes on its way; `None`: it is no route's.
+/// What each of these paths of `a.shop.test` becomes on its way; `None`: it is no route's.
 fn becomes(ingresses: &[Value], paths: &[&str]) -> Vec<Option<String>> {
     let mut scene = Scene::shop(&json!({"kaos.dev/enabled": "true"}));
     scene.0.state.classes.only = Some("kaos".into());
     ingresses.iter().for_each(|ingress| scene.put(ingress.clone()));
     let published = scene.at(1);
     let becomes = |path: &&str| {
-        let route = published.snapshot.routes.route("a.test", path, &Unasked)?;
+        let route = published.snapshot.routes.route("a.shop.test", path, &Unasked)?;
         let rewrite = route.rule.as_ref().and_then(|rule| rule.rewrite.clone());
         Some(rewrite.map_or_else(|| (*path).to_owned(), |rewrite| rewrite.path(path)))
     };

@@ -44,6 +44,8 @@ fn written(stage: &Stage) -> Vec<Value> {
 #[tokio::test(start_paused = true)]
 async fn an_ingress_is_told_where_requests_come_in_and_that_no_more_often_than_needed() {
     let stage = Stage::kept(1).await;
+    let front = "/apis/networking.k8s.io/v1/namespaces/shop/ingresses/front";
+    stage.objects.lock().unwrap().put(front, json!({"metadata": {"uid": "u-front"}}));
     stage.statuses.send_replace(ingress("1", &[], &[]));
     sleep(Duration::from_secs(60)).await;
     assert!(written(&stage).is_empty(), "there is nothing to be told yet");

@@ -125,7 +125,7 @@ impl Objects {
         if is_stale(&found, &seen.body) {
             return no(409);
         }
-        for (key, value) in seen.body["metadata"]["annotations"].as_object().unwrap() {
+        for (key, value) in seen.body["metadata"]["annotations"].as_object().into_iter().flatten() {
             let annotations = found["metadata"]["annotations"].as_object_mut().unwrap();
             if value.is_null() {
                 annotations.remove(key);
