@@ -7,9 +7,8 @@ use std::sync::Arc;
 use kaos_core::{EndpointUid, ProxyId, Snapshot, WorkloadId};
 use kaos_kubernetes::change::Sources;
 use kaos_kubernetes::connect::{Access, connect};
-use kaos_kubernetes::entry::Entry;
 use kaos_kubernetes::peers::{PeerService, Peers};
-use kaos_kubernetes::{Client, Cluster, Directory, HostRules, Notes, ReadSettings, Served};
+use kaos_kubernetes::{Client, Cluster, Directory, HostRules, Notes, ReadSettings, Served, Verdicts};
 use tokio::sync::watch;
 
 use crate::admin::{Remark, Remarks};
@@ -35,7 +34,6 @@ pub(crate) struct Watched {
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     cluster: Cluster,
     proxies: Proxies,
-    system: String,
 }
 
 /// Where the proxies are known from.
@@ -54,15 +52,21 @@ pub(crate) async fn reach(kubeconfig: &Kubeconfig) -> Result<(Client, String), F
 /// Counts found at adoption.
 pub(crate) type Originals = Arc<HashMap<WorkloadId, u32>>;
 
-/// Begins to watch. `originals`: the counts found at adoption, where they are on record. `backends`: what Ingresses lead to is
-/// read though nobody has adopted it.
-pub(crate) async fn watch(
-    member: &Member,
-    clock: Clock,
-    originals: Option<watch::Receiver<Originals>>,
-    backends: bool,
-) -> Result<Watched, Failure> {
+/// What a process has in its pictures beside what all have.
+pub(crate) enum Part {
+    /// What Ingresses and HTTPRoutes lead to, though nobody has adopted it.
+    Proxy,
+    /// The counts found at adoption, where they are on record, and what is known of the Secrets that Gateways name.
+    Autoscaler(watch::Receiver<Originals>, watch::Receiver<Verdicts>),
+}
+
+/// Begins to watch.
+pub(crate) async fn watch(member: &Member, clock: Clock, part: Part) -> Result<Watched, Failure> {
     let (client, _) = reach(&member.kubeconfig).await?;
+    let (backends, originals, verdicts) = match part {
+        Part::Proxy => (true, None, None),
+        Part::Autoscaler(originals, verdicts) => (false, Some(originals), Some(verdicts)),
+    };
     let settings = ReadSettings {
         namespaces: member.namespaces.clone(),
         hosts: HostRules {
@@ -72,6 +76,10 @@ pub(crate) async fn watch(
             allowed: member.allow_hosts.clone(),
         },
         ingress_class: member.ingress_class.clone(),
+        gateway_class: member.gateway_class.clone(),
+        entry: (member.home.system_namespace.clone(), ENTRY.to_owned()),
+        verdicts,
+        statuses: !backends,
         backends,
         // Who passes requests on asks nobody whose a count is.
         scalers: !backends,
@@ -91,29 +99,22 @@ pub(crate) async fn watch(
         }
     };
     let cluster = Cluster::watch(&client, settings);
-    let system = member.home.system_namespace.clone();
-    Ok(Watched { client, snapshots: cluster.snapshots(), cluster, proxies, system })
+    Ok(Watched { client, snapshots: cluster.snapshots(), cluster, proxies })
 }
 
 impl Watched {
-    /// Where requests come in.
-    pub(crate) fn entry(&self) -> Entry {
-        Entry::watch(&self.client, &self.system, ENTRY)
-    }
-
-    /// What the writing side reads, `entry` among it.
-    pub(crate) fn sources(&self, entry: &Entry) -> Sources {
+    /// What the writing side reads.
+    pub(crate) fn sources(&self) -> Sources {
         Sources {
             directory: self.directory(),
             snapshots: self.snapshots.clone(),
             synced: self.cluster.synced(),
             notes: self.cluster.notes(),
-            served: self.cluster.served(),
-            entry: entry.addresses(),
+            statuses: self.cluster.statuses(),
         }
     }
 
-    /// The Ingresses that are served.
+    /// The Ingresses and Gateways that are served.
     pub(crate) fn served(&self) -> watch::Receiver<Arc<[Served]>> {
         self.cluster.served()
     }

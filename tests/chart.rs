@@ -187,6 +187,8 @@ fn a_new_file_of_the_manifests_becomes_a_template() {
         "namespaced/roles.yaml",
         "podmonitor/kustomization.yaml",
         "podmonitor/podmonitor.yaml",
+        "gatewayclass/kustomization.yaml",
+        "gatewayclass/gateway-class.yaml",
     ] {
         put(file, &all(file));
     }

@@ -111,10 +111,13 @@ fn env(table: &[Setting], name: &str) -> String {
         "{{{{- range $name, $value := .Values.{name}.env }}}}\n- name: {{{{ $name | quote }}}}\n  value: {{{{ $value | quote }}}}\n{{{{- end }}}}"
     );
     // Who has no right outside its namespaces can't read classes.
-    let class = format!(
-        "{{{{- if or .Values.ingressClass.name .Values.namespaces }}}}\n- name: KAOS_INGRESS_CLASS\n  value: {}\n{{{{- end }}}}",
-        class_name()
-    );
+    let class = [("ingressClass", "KAOS_INGRESS_CLASS"), ("gatewayClass", "KAOS_GATEWAY_CLASS")].map(|(value, variable)| {
+        let named = class_name(value);
+        let text = format!(
+            "{{{{- if or .Values.{value}.name .Values.namespaces }}}}\n- name: {variable}\n  value: {named}\n{{{{- end }}}}"
+        );
+        indented(&text, 12) + "\n"
+    });
     // Requests are logged where they are taken.
     let access = match name {
         "proxy" => with("accessLog", 12, "- name: KAOS_ACCESS_LOG\n  value: {{ . | quote }}"),
@@ -123,7 +126,7 @@ fn env(table: &[Setting], name: &str) -> String {
     [
         listed("allowHosts", "KAOS_ALLOW_HOSTS"),
         listed("namespaces", "KAOS_NAMESPACE"),
-        indented(&class, 12) + "\n",
+        class.concat(),
         unless("clusterDomain", "KAOS_CLUSTER_DOMAIN"),
         unless("logLevel", "KAOS_LOG_LEVEL"),
         access,
@@ -132,18 +135,19 @@ fn env(table: &[Setting], name: &str) -> String {
     .concat()
 }
 
-/// The name of the IngressClass.
-fn class_name() -> String {
-    format!("{{{{ .Values.ingressClass.name | default \"{CLASS}\" | quote }}}}")
+/// The name of the IngressClass, or of the GatewayClass.
+fn class_name(value: &str) -> String {
+    format!("{{{{ .Values.{value}.name | default \"{CLASS}\" | quote }}}}")
 }
 
-/// The IngressClass under its name, and marked as the default.
-fn class() -> [Edit; 2] {
+/// The IngressClass and the GatewayClass under their names, and the first marked as the default.
+fn class() -> [Edit; 3] {
     let object = ("IngressClass", CLASS);
     let named = |name: &str| format!("metadata:\n  name: {name}\n");
     let default = "  {{- if .Values.ingressClass.default }}\n  annotations:\n    ingressclass.kubernetes.io/is-default-class: \"true\"\n  {{- end }}\n";
     [
-        edit(object, named(CLASS), named(&class_name())),
+        edit(("GatewayClass", CLASS), named(CLASS), named(&class_name("gatewayClass"))),
+        edit(object, named(CLASS), named(&class_name("ingressClass"))),
         edit(object, LABELS, LABELS.replace("spec:\n", &format!("{default}spec:\n"))),
     ]
 }

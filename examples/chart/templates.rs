@@ -57,15 +57,17 @@ pub(crate) fn templates(manifests: &Path, table: &[Setting]) -> Result<BTreeMap<
         let text = for_each_namespace(manifests, file, &overlay)?;
         put(format!("namespaced-{file}"), &format!("manifests/namespaced/{file}"), &text)?;
     }
-    for file in resources(&manifests.join("podmonitor"))? {
-        let source = format!("manifests/podmonitor/{file}");
-        let mut texts = Vec::new();
-        for mut object in objects(&manifests.join("podmonitor").join(&file))? {
-            apply(&mut edits, &mut object).map_err(|error| format!("{source}: {error}"))?;
-            texts.push(object.text);
+    for (component, value) in [("podmonitor", "podMonitor"), ("gatewayclass", "gatewayClass")] {
+        for file in resources(&manifests.join(component))? {
+            let source = format!("manifests/{component}/{file}");
+            let mut texts = Vec::new();
+            for mut object in objects(&manifests.join(component).join(&file))? {
+                apply(&mut edits, &mut object).map_err(|error| format!("{source}: {error}"))?;
+                texts.push(object.text);
+            }
+            let text = released(&texts.join("---\n"), ".");
+            put(file, &source, &format!("{{{{- if .Values.{value}.enabled }}}}\n{text}{{{{- end }}}}\n"))?;
         }
-        let text = released(&texts.join("---\n"), ".");
-        put(file, &source, &format!("{{{{- if .Values.podMonitor.enabled }}}}\n{text}{{{{- end }}}}\n"))?;
     }
     put("tls.yaml".into(), "src/install/tls.rs", &released(&edits::secrets(), "$."))?;
     put("gate.yaml".into(), "src/install/gate.rs", &released(&edits::asked(), "."))?;
@@ -146,8 +148,11 @@ fn overlay(manifests: &Path) -> Result<Overlay, String> {
             let path = "/spec/template/spec/containers/0/env/-";
             json!({"op": "add", "path": path, "value": {"name": name, "value": value}})
         };
-        let variables =
-            json!([variable("KAOS_NAMESPACE", serves), variable("KAOS_INGRESS_CLASS", &json!(CLASS))]);
+        let variables = json!([
+            variable("KAOS_NAMESPACE", serves),
+            variable("KAOS_INGRESS_CLASS", &json!(CLASS)),
+            variable("KAOS_GATEWAY_CLASS", &json!(CLASS))
+        ]);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         if entry["target"] == json!({"kind": "Deployment"}) && patch == variables {
             overlay.serves = text(serves);

@@ -166,15 +166,28 @@ fn ways_in() -> Vec<Setting> {
         setting(
             "ingressClass.name",
             "\"\"",
-            class,
+            class.clone(),
             "Its name, and the one class that is served. Empty: it is kaos, and without namespaces all of the controller \
              kaos.dev/ingress are served.",
         ),
         setting(
             "ingressClass.default",
             "false",
-            boolean,
+            boolean.clone(),
             "Whether Ingresses that name no class are of this one.",
+        ),
+        setting(
+            "gatewayClass.enabled",
+            "false",
+            boolean,
+            "Whether the GatewayClass is made; only where Gateway API is installed.",
+        ),
+        setting(
+            "gatewayClass.name",
+            "\"\"",
+            class,
+            "Its name, and the one class that is served. Empty: it is kaos, and without namespaces all of the controller \
+             kaos.dev/gateway are served.",
         ),
         setting(
             "service.type",

@@ -10,27 +10,23 @@ use std::time::Duration;
 use kaos_core::rule::Rule as RouteRule;
 use kaos_core::{Moment, Policy};
 
-use crate::access_log::{Draft, Entry, Target};
+use crate::access_log::{Draft, Entry};
 use crate::clients::Client;
 use crate::field::Name;
 use crate::gate::{Grant, Terms};
 use crate::head::Head;
 use crate::ledger::Phases;
+use crate::permit::Permit;
 use crate::refuse::{Ended, Refusal};
 use crate::rounds::{Alarm, Watch};
-use crate::rule::{self, Extra};
+use crate::rule::{self, Told};
 use crate::sabotage::{Rule, is_off};
-use crate::slot::Kind;
 use crate::socket::Socket;
 use crate::upstream::answer::Answer;
-use crate::upstream::port::Port;
 use crate::worker::{Found, Seat, Worker};
 
 /// Status under which a request is counted whose client left before its answer had begun (nginx's).
 const CLIENT_LEFT: u16 = 499;
-/// How long a request whose end nobody tells is in the sums of what runs: with as many of them a second as the usual target of
-/// `rps` has (200), as many run at once as that of `concurrency` has (100).
-const UNSEEN: Duration = Duration::from_millis(500);
 
 /// One request's entry in the books. Written when dropped, however the request ended.
 #[derive(Debug)]
@@ -174,11 +170,16 @@ pub(crate) struct Routed {
     rule: Option<Arc<RouteRule>>,
     /// What the replica is asked for, where that is another target than the client's.
     pub(crate) target: Option<Vec<u8>>,
-    /// What its route adds to the answer, in the place of what the replica says of it.
-    pub(crate) extra: Option<Extra>,
+    /// What its route says in the answer, beside the replica or in its place.
+    pub(crate) told: Option<Told>,
 }
 
 impl Routed {
+    /// What its route says of it, if anything.
+    pub(crate) fn rule(&self) -> Option<&RouteRule> {
+        self.rule.as_deref()
+    }
+
     /// Reads the policy that counts for it.
     pub(crate) fn policy<T>(&self, read: impl FnOnce(&Arc<Policy>) -> T) -> T {
         match self.rule.as_ref().and_then(|rule| rule.policy.as_ref()) {
@@ -220,26 +221,27 @@ pub(crate) fn route(
     if !worker.shared.tls.as_ref().is_none_or(|tls| socket.covers(tls, &host)) {
         return Err(Refusal::Misdirected);
     }
-    let found = worker.find(&host, &head.routed_path());
+    let found = worker.find(&host, &head.routed_path(), head, &record.request_id);
     if is_off(Rule::Strays) && found.is_none() {
         worker.strays.rejected(host.to_string().leak());
     }
     let Found { seat, no_wake, rule } = found.ok_or(Refusal::NoRoute)?;
-    record.seat = Some(seat.clone());
+    record.seat.clone_from(&seat);
     let own = rule.as_deref().filter(|_| head.passed.is_none());
     if let Some(rule) = own {
         // Who is turned away keeps nothing awake.
         record.no_wake = true;
         rule::check(rule, head, client, &worker.shared.clients)?;
     }
+    let seat = seat.ok_or(Refusal::NoBackend)?;
     record.no_wake = no_wake.is_some();
     if !record.no_wake {
         seat.ledger.active(record.arrived);
     }
     let target = rule.as_deref().and_then(|rule| rule::target(rule, head));
-    let extra = own.and_then(|rule| rule.cors.as_ref()).map(|cors| rule::with_answer(cors, head));
+    let told = rule.as_ref().filter(|_| head.passed.is_none()).and_then(|rule| Told::new(rule, head));
     let terms = Terms { passed: head.passed.is_some(), no_wake, asked: false };
-    let mut routed = Routed { seat, wait: Wait::default(), terms, rule, target, extra };
+    let mut routed = Routed { seat, wait: Wait::default(), terms, rule, target, told };
     let most = routed.policy(|policy| policy.max_request_body);
     if head.body.is_longer_than(most) && most > 0 && !is_off(Rule::BodySize) {
         return Err(Refusal::BodyTooLarge);
@@ -253,65 +255,19 @@ pub(crate) fn route(
 }
 
 /// Enters in the record for which workload another proxy asks. That one does itself what a route says.
-pub(crate) fn route_asked(Found { seat, no_wake, .. }: Found, record: &mut Record) -> Routed {
+pub(crate) fn route_asked(
+    Found { seat, no_wake, .. }: Found,
+    record: &mut Record,
+) -> Result<Routed, Refusal> {
+    // Of a rule that leads nowhere the asking proxy knows nothing: there is nowhere to send it.
+    let seat = seat.ok_or(Refusal::NoRoute)?;
     record.seat = Some(seat.clone());
     record.no_wake = no_wake.is_some();
     if !record.no_wake {
         seat.ledger.active(record.arrived);
     }
     let terms = Terms { passed: false, no_wake, asked: true };
-    Routed { seat, wait: Wait::default(), terms, rule: None, target: None, extra: None }
-}
-
-/// A slot on a replica, held for as long as the request runs.
-#[derive(Debug)]
-pub(crate) struct Permit {
-    pub(crate) grant: Grant,
-    pub(crate) port: Rc<Port>,
-    pub(crate) dispatched: Moment,
-    /// It is in the sums of what runs.
-    counted: bool,
-    /// It runs on when it isn't held any more.
-    unseen: bool,
-    seat: Rc<Seat>,
-    worker: Rc<Worker>,
-}
-
-impl Permit {
-    pub(crate) fn worker(&self) -> Rc<Worker> {
-        self.worker.clone()
-    }
-
-    /// Whether it is a place at another proxy, which counts it.
-    pub(crate) fn is_passed(&self) -> bool {
-        self.grant.slot.kind == Kind::Proxy
-    }
-
-    /// Its request goes to a replica past us, and nobody will tell when it ends.
-    pub(crate) fn let_through(&mut self) {
-        if self.counted {
-            let gate = &self.seat.gate;
-            let until = self.worker.now() + gate.view().workload.policy.gate_request_time;
-            gate.presumed.extend(until);
-            self.grant.slot.presumed.extend(until);
-            self.unseen = true;
-        }
-    }
-
-    /// The replica's hard limit, 0 for none: with one, a place counts until the replica has let go of it too.
-    pub(crate) fn hard_limit(&self) -> u32 {
-        self.seat.gate.view().workload.policy.container_concurrency
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.port.active.set(self.port.active.get() - 1);
-        if self.counted {
-            let now = self.worker.now();
-            self.seat.ledger.released(now, if self.unseen { now + UNSEEN } else { now });
-        }
-    }
+    Ok(Routed { seat, wait: Wait::default(), terms, rule: None, target: None, told: None })
 }
 
 /// Gets a slot, now or after a wait that ends with the policy's `queue-timeout` after `record.arrived`. `held` bytes are
@@ -330,7 +286,7 @@ pub(crate) async fn admit(
             // It may have waited for the start where it came from.
             routed.wait.cold = cold(&grant, began, now);
         }
-        return Ok(permit(routed, record, grant, now));
+        return Ok(Permit::new(routed, record, grant, now));
     }
     let began = *routed.wait.span.get_or_insert((now, now));
     let deadline = began.0 + gate.view().workload.policy.queue_timeout;
@@ -356,30 +312,13 @@ pub(crate) async fn admit(
     match outcome {
         Ok(Ok(grant)) => {
             routed.wait.cold = cold(&grant, began.0, now);
-            Ok(permit(routed, record, grant, now))
+            Ok(Permit::new(routed, record, grant, now))
         }
         Ok(Err(refusal)) => Err(Ended::Refused(refusal)),
         Err(Alarm::ClientGone) => Err(Ended::ClientGone),
         Err(Alarm::Deadline) if routed.wait.unreachable => Err(Ended::Refused(Refusal::UpstreamUnreachable)),
         Err(Alarm::Deadline) => Err(Ended::Refused(Refusal::QueueTimeout)),
     }
-}
-
-fn permit(routed: &mut Routed, record: &Record, grant: Grant, now: Moment) -> Permit {
-    let port = record.worker.port(&grant.slot);
-    routed.wait.elsewhere = grant.slot.kind == Kind::Proxy;
-    port.active.set(port.active.get() + 1);
-    record.note(|entry| {
-        entry.replica = Some(Target { uid: grant.slot.uid.clone(), address: grant.slot.address });
-        entry.cold = routed.wait.cold.is_some();
-    });
-    // What keeps nothing awake is no load to scale by either. The replica's own count has it, so that it is never cut.
-    let counted = !routed.wait.elsewhere && routed.terms.no_wake.is_none();
-    if counted {
-        routed.seat.ledger.dispatched(now);
-    }
-    let (seat, worker) = (routed.seat.clone(), record.worker.clone());
-    Permit { grant, port, dispatched: now, counted, unseen: false, seat, worker }
 }
 
 /// The steps of the start that a wait from `began` to `now` was for, if the replica became ready meanwhile.

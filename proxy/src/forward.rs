@@ -12,7 +12,7 @@ use bytes::Bytes;
 use kaos_core::Moment;
 use kaos_core::policy::Protocol;
 
-use crate::admit::{Permit, Record, Routed, admit};
+use crate::admit::{Record, Routed, admit};
 use crate::clients::Client;
 use crate::field::Name;
 use crate::forward::end::LINGER;
@@ -22,6 +22,7 @@ use crate::head::{Head, Version};
 use crate::http1::framing::Framing;
 use crate::kernel::is_exhausted;
 use crate::pace::{Beginning, Pace};
+use crate::permit::Permit;
 use crate::pump::Broken;
 use crate::refuse::{Ended, Refusal};
 use crate::rounds::{Alarm, Watch};
@@ -298,15 +299,15 @@ impl Trip<'_> {
     }
 
     fn hop(&self, permit: &Permit) -> Hop<'_> {
+        // Another proxy does with it what its route says.
+        let rule = self.routed.rule().filter(|_| !permit.is_passed());
+        let target = self.routed.target.as_deref().filter(|_| !permit.is_passed());
+        let host = rule.and_then(|rule| rule.host.as_ref()).map(String::as_bytes);
         Hop {
             client: self.client,
-            // Another proxy does with it what its route says.
-            target: self
-                .routed
-                .target
-                .as_deref()
-                .filter(|_| !permit.is_passed())
-                .unwrap_or(&self.head.target),
+            target: target.unwrap_or(&self.head.target),
+            host: host.unwrap_or(&self.head.host),
+            edits: rule.map(|rule| &rule.request).filter(|edits| !edits.is_empty()),
             request_id: &self.record.request_id,
             replica: permit.grant.slot.address,
             pass: permit.is_passed().then(|| self.patience_of_queue()),

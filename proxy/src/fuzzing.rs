@@ -39,7 +39,15 @@ fn one_request(head: &Head) {
     let client =
         Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: false, secure: false, asks: false };
     let replica = (Ipv4Addr::LOCALHOST, 80).into();
-    let hop = Hop { client, target: &head.target, request_id: "0", replica, pass: None };
+    let hop = Hop {
+        client,
+        target: &head.target,
+        host: &head.host,
+        edits: None,
+        request_id: "0",
+        replica,
+        pass: None,
+    };
     let mut out = Vec::new();
     // Err: a scheme that isn't believed was dropped.
     let _ = send::head(head, &hop, &mut out);

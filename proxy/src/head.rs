@@ -45,6 +45,8 @@ pub(crate) struct Head {
     pub(crate) takes_trailers: bool,
     /// The client may ask for an `https` URI here: it has come over TLS, or speaks for others that have.
     pub(crate) https: bool,
+    /// It has come over TLS: here, or to the proxy that has passed it on.
+    pub(crate) secure: bool,
     /// Another proxy has passed it on, and lets it wait for so long. What it says of the client is believed.
     pub(crate) passed: Option<Duration>,
 }
@@ -63,6 +65,7 @@ impl Default for Head {
             upgrade: None,
             takes_trailers: false,
             https: false,
+            secure: false,
             passed: None,
         }
     }

@@ -6,6 +6,7 @@
 mod accept;
 mod access_log;
 mod admit;
+mod asked;
 mod assign;
 mod beginning;
 mod bind;
@@ -34,6 +35,7 @@ mod pace;
 mod part;
 mod partial;
 mod peers;
+mod permit;
 mod pour;
 mod probe;
 mod proxy;

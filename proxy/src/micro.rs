@@ -35,6 +35,8 @@ pub fn pass_request(bytes: &[u8], out: &mut Vec<u8>) -> bool {
     let hop = Hop {
         client,
         target: &head.target,
+        host: &head.host,
+        edits: None,
         request_id: ID,
         replica: (Ipv4Addr::LOCALHOST, 80).into(),
         pass: None,

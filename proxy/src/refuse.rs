@@ -30,6 +30,8 @@ pub enum Refusal {
     QueueFull(Duration),
     /// The workload can't start: the reason, and when the next start will be tried.
     StartFailed(String, Duration),
+    /// Its route leads to no workload: whoever made it has to mend it.
+    NoBackend,
     /// There is no replica, and nobody who would start one.
     NoEndpoint,
     /// Its start, which has been asked for, takes longer than the request may wait. With the time after which it should
@@ -53,8 +55,8 @@ pub enum Refusal {
     RequestTimeout,
     /// Who asks isn't among those who may.
     Forbidden,
-    /// It has to be asked for over TLS, at this URI. No error.
-    Redirect(String),
+    /// It has to be asked for at this URI: with the status that says so. No error.
+    Redirect(u16, String),
     /// A browser asks whether a page may ask: with the fields that say so. No error.
     Preflight(Extra),
     /// No replica is ready, and a request for this path wakes none: with the status that the workload's policy has for
@@ -116,6 +118,7 @@ impl Refusal {
             Refusal::Misdirected => (421, "misdirected", "The request was sent to the wrong listener"),
             Refusal::QueueFull(_) => (503, "queue-full", "Too many requests wait for this workload"),
             Refusal::StartFailed(..) => (503, "start-failed", "The workload can't be started"),
+            Refusal::NoBackend => (500, "no-backend", "The route leads nowhere"),
             Refusal::NoEndpoint => (503, "no-endpoint", "The workload has no replica"),
             Refusal::Elsewhere => (503, "no-endpoint", "The workload's slots have moved to another proxy"),
             Refusal::StartTooLong(_) => (503, "no-endpoint", "The workload takes long to start"),
@@ -127,7 +130,7 @@ impl Refusal {
             Refusal::ResponseTimeout => (504, "response-timeout", "The replica did not answer in time"),
             Refusal::RequestTimeout => (408, "request-timeout", "The request did not arrive in time"),
             Refusal::Forbidden => (403, "forbidden", "This address may not ask"),
-            Refusal::Redirect(_) => (308, "redirect", "It is asked for over https"),
+            Refusal::Redirect(status, _) => (*status, "redirect", "It is asked for elsewhere"),
             Refusal::Preflight(_) => (204, "preflight", "A page may ask, or may not"),
             Refusal::NoWake(status) => (*status, "no-wake", "The workload sleeps"),
         }
@@ -144,14 +147,14 @@ impl Refusal {
 
     /// Whether it is an error. Else the answer is its status and what belongs to that.
     pub(crate) fn is_error(&self) -> bool {
-        !matches!(self, Refusal::Redirect(_) | Refusal::Preflight(_) | Refusal::NoWake(_))
+        !matches!(self, Refusal::Redirect(..) | Refusal::Preflight(_) | Refusal::NoWake(_))
     }
 
     /// The fields of the answer that are of this refusal alone.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         let (location, extra, kind) = match self {
             Refusal::NoWake(_) => (None, &[][..], Some(("Cache-Control", "no-store"))),
-            Refusal::Redirect(location) => (Some(("Location", location.as_str())), &[][..], None),
+            Refusal::Redirect(_, location) => (Some(("Location", location.as_str())), &[][..], None),
             Refusal::Preflight(extra) => (None, extra.as_slice(), None),
             _ => (None, &[][..], Some(("Content-Type", "application/problem+json"))),
         };
@@ -234,6 +237,10 @@ impl Refusal {
             ),
             Refusal::StartFailed(why, _) if detail == Detail::Full => why.clone(),
             Refusal::StartFailed(..) => format!("The reason is in the log and in `kaos explain {name}`."),
+            Refusal::NoBackend => {
+                "Its backend isn't there, or may not be used: the conditions of the HTTPRoute say which."
+                    .to_owned()
+            }
             // A backend's name is SERVICE:PORT.
             Refusal::NoEndpoint => match name.split_once(':') {
                 Some(_) => "No endpoint of the Service is ready, and none is on its way.".to_owned(),
@@ -265,7 +272,7 @@ impl Refusal {
             Refusal::Forbidden => {
                 "Who may ask is said by the route: whitelist-source-range of its Ingress.".to_owned()
             }
-            Refusal::Redirect(at) => format!("Ask for {at}."),
+            Refusal::Redirect(_, at) => format!("Ask for {at}."),
             Refusal::Preflight(_) => "What a page may ask is in the header.".to_owned(),
             Refusal::NoWake(_) => "The status is that of the path in the knob no-wake-paths.".to_owned(),
         }
@@ -282,13 +289,14 @@ impl Refusal {
             Refusal::QueueTimeout | Refusal::ResponseTimeout | Refusal::RequestTimeout => DEADLINE_EXCEEDED,
             Refusal::StartFailed(..)
             | Refusal::NoEndpoint
+            | Refusal::NoBackend
             | Refusal::StartTooLong(_)
             | Refusal::Elsewhere
             | Refusal::Draining
             | Refusal::Overloaded
             | Refusal::UpstreamUnreachable
             | Refusal::UpstreamProtocol(_)
-            | Refusal::Redirect(_)
+            | Refusal::Redirect(..)
             | Refusal::Preflight(_)
             | Refusal::NoWake(_) => UNAVAILABLE,
             Refusal::Forbidden => PERMISSION_DENIED,

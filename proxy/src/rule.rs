@@ -1,10 +1,12 @@
 //! What a route says of its requests, done: who may ask and how, what is asked for, and what browsers are told.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::str;
+use std::sync::Arc;
 
 use http::Method;
-use kaos_core::rule::{Cors, Rule};
+use kaos_core::rule::{Cors, Edits, Redirect, Rewrite, Rule};
 
 use crate::clients::{Client, Clients};
 use crate::head::Head;
@@ -20,7 +22,10 @@ pub(crate) fn check(rule: &Rule, head: &Head, client: Client, clients: &Clients)
         return Err(Refusal::Forbidden);
     }
     if rule.https_only && !forwarded::is_secure(head, client) {
-        return Err(Refusal::Redirect(secure(head)?));
+        return Err(Refusal::Redirect(PERMANENT, secure(head)?));
+    }
+    if let Some(redirect) = &rule.redirect {
+        return Err(Refusal::Redirect(redirect.status, elsewhere(redirect, head, client)?));
     }
     let preflight = head.method == Method::OPTIONS && value(head, "access-control-request-method").is_some();
     match &rule.cors {
@@ -38,18 +43,46 @@ fn asker(head: &Head, client: Client, clients: &Clients) -> IpAddr {
     named.rev().find(|address| !clients.recognise(*address).trusted).unwrap_or(client.address)
 }
 
+/// The status of what is asked for by https from now on.
+const PERMANENT: u16 = 308;
+
 /// The same URI with https.
 fn secure(head: &Head) -> Result<String, Refusal> {
-    const NO_HOST: Refusal = Refusal::BadRequest("it has to be asked for over https, by a host");
+    let (host, target) = asked(head)?;
+    Ok(format!("https://{host}{target}"))
+}
+
+/// The host and the target that a client is sent to, if it isn't sent to others.
+fn asked(head: &Head) -> Result<(Cow<'_, str>, &str), Refusal> {
+    const NO_HOST: Refusal = Refusal::BadRequest("it is asked for elsewhere, which needs a host to be named");
     let host = head.routed_host().filter(|host| !host.is_empty()).ok_or(NO_HOST)?;
     let target = str::from_utf8(&head.target).map_err(|_| NO_HOST)?;
-    let target = if target == "*" { "/" } else { target };
-    Ok(format!("https://{host}{target}"))
+    Ok((host, if target == "*" { "/" } else { target }))
+}
+
+/// Where `redirect` sends a client.
+fn elsewhere(redirect: &Redirect, head: &Head, client: Client) -> Result<String, Refusal> {
+    let (host, target) = asked(head)?;
+    let https = redirect.https.unwrap_or_else(|| forwarded::is_secure(head, client));
+    // Who came by another proxy that ends TLS knows nothing of the port behind it.
+    let came = redirect.listener.filter(|_| redirect.https.is_none() && https == head.secure);
+    let port = redirect.port.or(came).filter(|port| *port != if https { 443 } else { 80 });
+    let path = redirect.path.as_ref().and_then(|rewrite| rewritten(rewrite, head));
+    let path = path.and_then(|path| String::from_utf8(path).ok());
+    let (scheme, host) = (if https { "https" } else { "http" }, redirect.host.as_deref().unwrap_or(&host));
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    Ok(format!("{scheme}://{host}{port}{}", path.as_deref().unwrap_or(target)))
 }
 
 /// The target that the replica is asked for, where that is another than the client's.
 pub(crate) fn target(rule: &Rule, head: &Head) -> Option<Vec<u8>> {
-    let rewrite = rule.rewrite.as_ref().filter(|_| head.target != b"*")?;
+    rule.rewrite.as_ref().and_then(|rewrite| rewritten(rewrite, head))
+}
+
+fn rewritten(rewrite: &Rewrite, head: &Head) -> Option<Vec<u8>> {
+    if head.target == b"*" {
+        return None;
+    }
     let query = head.target.iter().position(|byte| *byte == b'?').unwrap_or(head.target.len());
     let (path, query) = head.target.split_at_checked(query)?;
     let routed = head.routed_path();
@@ -70,7 +103,7 @@ fn goes_on(path: &str, routed: &str, length: usize) -> bool {
 }
 
 /// What browsers are told with an answer.
-pub(crate) fn with_answer(cors: &Cors, head: &Head) -> Extra {
+fn with_answer(cors: &Cors, head: &Head) -> Extra {
     let mut extra = granted(cors, head);
     if !extra.is_empty() && !cors.exposed.is_empty() {
         extra.push(("Access-Control-Expose-Headers", cors.exposed.clone()));
@@ -113,10 +146,39 @@ fn value<'h>(head: &'h Head, name: &str) -> Option<&'h [u8]> {
     head.fields.iter().find(|known| known.name.eq_ignore_ascii_case(name.as_bytes())).map(|known| known.value)
 }
 
-/// Whether a replica's field says what the route says in its place.
-pub(crate) fn replaces(extra: Option<&Extra>, name: &[u8]) -> bool {
+/// What a route says in an answer's header.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// In the place of what the replica tells browsers.
+    cors: Option<Extra>,
+    rule: Arc<Rule>,
+}
+
+impl Told {
+    /// In the answer to `head`; `None`: nothing.
+    pub(crate) fn new(rule: &Arc<Rule>, head: &Head) -> Option<Told> {
+        let cors = rule.cors.as_ref().map(|cors| with_answer(cors, head));
+        (cors.is_some() || !rule.response.is_empty()).then(|| Told { cors, rule: rule.clone() })
+    }
+
+    fn edits(&self) -> &Edits {
+        &self.rule.response
+    }
+}
+
+/// Whether a replica's field doesn't go on, for the route says otherwise.
+pub(crate) fn replaces(told: Option<&Told>, name: &[u8]) -> bool {
     const CORS: &[u8] = b"access-control-";
-    extra.is_some() && name.get(..CORS.len()).is_some_and(|start| start.eq_ignore_ascii_case(CORS))
+    let Some(told) = told else { return false };
+    let is_cors = || name.get(..CORS.len()).is_some_and(|start| start.eq_ignore_ascii_case(CORS));
+    told.cors.is_some() && is_cors() || told.edits().drops(name)
+}
+
+/// The fields that the route says.
+pub(crate) fn fields(told: Option<&Told>) -> impl Iterator<Item = (&str, &str)> {
+    let cors = told.and_then(|told| told.cors.as_ref()).into_iter().flatten();
+    let cors = cors.map(|(name, value)| (*name, value.as_str()));
+    cors.chain(told.into_iter().flat_map(|told| told.edits().added()))
 }
 
 #[cfg(test)]
@@ -166,7 +228,7 @@ mod tests {
     #[test]
     fn what_came_without_tls_is_sent_to_the_same_place_with_it() {
         let rule = Rule { https_only: true, ..Rule::default() };
-        let redirect = Err(Refusal::Redirect("https://a.test/a?b=c".to_owned()));
+        let redirect = Err(Refusal::Redirect(308, "https://a.test/a?b=c".to_owned()));
         let https = [("X-Forwarded-Proto", "https")];
         assert_eq!(asks(&rule, "192.0.2.7", &[]), redirect);
         assert_eq!(asks(&rule, "192.0.2.7", &https), redirect, "anybody can say so");
@@ -229,8 +291,9 @@ mod tests {
         assert_eq!(ask("https://c.test"), ["Vary: Origin"]);
         let extra = with_answer(&cors, &head(Method::GET, "/", &[("origin", "https://b.test")]));
         assert!(extra.contains(&("Access-Control-Expose-Headers", "X-B".to_owned())));
+        let told = Told { cors: Some(extra), rule: Arc::default() };
         assert!(
-            replaces(Some(&extra), b"Access-Control-Allow-Origin") && !replaces(None, b"access-control-x")
+            replaces(Some(&told), b"Access-Control-Allow-Origin") && !replaces(None, b"access-control-x")
         );
         let open = Cors { origins: Box::default(), ..cors };
         assert_eq!(with_answer(&open, &head(Method::GET, "/", &[]))[0].1, "*");

@@ -17,10 +17,12 @@ use kaos_core::{Moment, Workload, WorkloadId};
 use tokio::sync::mpsc;
 
 use crate::access_log::{Access, Book};
+use crate::asked;
 use crate::buffer::Buffers;
 use crate::clients::Clients;
 use crate::forward::budget::Budget;
 use crate::gate::{Gate, QueueBytes};
+use crate::head::Head;
 use crate::ledger::{DURATION_BOUNDS, Histogram, Ledger};
 use crate::peers::Believed;
 use crate::report::{Ask, Links, Notice, WorkerTotals, WorkloadCounts};
@@ -86,8 +88,8 @@ pub(crate) struct Seat {
 /// Where a request goes.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// The seat of its workload.
-    pub(crate) seat: Rc<Seat>,
+    /// The seat of its workload. `None`: it goes to none.
+    pub(crate) seat: Option<Rc<Seat>>,
     /// The status that answers it where no replica is ready, if its path wakes none.
     pub(crate) no_wake: Option<u16>,
     /// What its route says of it, if anything.
@@ -222,12 +224,16 @@ impl Worker {
         id
     }
 
-    /// What `host` and `path` belong to.
-    pub(crate) fn find(&self, host: &str, path: &str) -> Option<Found> {
+    /// What `host` and `path` of this request, of this id, belong to.
+    pub(crate) fn find(&self, host: &str, path: &str, head: &Head, request_id: &str) -> Option<Found> {
         let mut cache = self.table.borrow_mut();
         let table = cache.load();
-        let route = table.routes.route(host, path)?;
-        self.seat(table, route.workload, route.rule.clone(), path)
+        let route = table.routes.route(host, path, head)?;
+        let rule = route.rule.clone();
+        match route.leads.pick(|| asked::number(request_id)) {
+            Some(at) => self.seat(table, at, rule, path),
+            None => Some(Found { seat: None, no_wake: None, rule }),
+        }
     }
 
     /// The workload `id`, and what it says of `path`.
@@ -244,12 +250,12 @@ impl Worker {
         let gate = table.gates.get(at)?;
         let no_wake = table.workloads.get(at)?.policy.no_wake(path);
         if let Some(seat) = self.seats.borrow().get(&gate.key) {
-            return Some(Found { seat: seat.clone(), no_wake, rule });
+            return Some(Found { seat: Some(seat.clone()), no_wake, rule });
         }
         let seat =
             Rc::new(Seat { gate: gate.clone(), ledger: Ledger::default(), retries: Budget::new(self.now()) });
         self.seats.borrow_mut().insert(gate.key, seat.clone());
-        Some(Found { seat, no_wake, rule })
+        Some(Found { seat: Some(seat), no_wake, rule })
     }
 
     /// This worker's connections to a replica.

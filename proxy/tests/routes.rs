@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http::Request;
 use kaos_core::Policy;
-use kaos_core::rule::{Cors, Origin, Rewrite, Rule};
+use kaos_core::rule::{Cors, Edits, Origin, Redirect, Rewrite, Rule};
 use kaos_core::snapshot::{Mode, Replicas};
 use support::http2::{empty, get, open, rest, send};
 use support::{Replica, Rig, until};
@@ -134,6 +134,89 @@ fn pages_are_told_what_they_may_whatever_the_replica_says() {
     assert_eq!(response.headers()["access-control-max-age"], "60");
     rest(&rig, response);
     drop((client, sender));
+    rig.finish();
+}
+
+#[test]
+fn a_header_goes_on_as_its_route_has_it() {
+    let pairs = |all: &[(&str, &str)]| all.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+    let edits = |prefix: &str| Edits {
+        set: pairs(&[(&format!("{prefix}-set"), "new")]),
+        add: pairs(&[(&format!("{prefix}-add"), "second")]),
+        remove: [format!("{prefix}-gone")].into(),
+    };
+    const SAID: &str =
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-A-Set: old\r\nX-A-Add: first\r\nX-A-Gone: x\r\n\r\n";
+    let replica = Replica::strict(|_, client| client.send(SAID));
+    let (request, response, host) = (edits("x-r"), edits("x-a"), Some("inner.test".to_owned()));
+    let rig = rig(&replica, Rule { request, response, host, ..Rule::default() });
+    let mut client = rig.connect();
+    client.send("GET / HTTP/1.1\r\nHost: shop\r\nX-R-Set: old\r\nX-R-Add: first\r\nX-R-Gone: x\r\n\r\n");
+    let answer = client.answer();
+    let fields = |name: &str| -> Vec<String> {
+        let lines = answer.head.lines().filter_map(|line| line.split_once(": "));
+        lines
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.to_owned())
+            .collect()
+    };
+    assert_eq!(fields("x-a-set"), ["new"]);
+    assert_eq!(fields("x-a-add"), ["first", "second"]);
+    assert!(fields("x-a-gone").is_empty());
+    let seen = replica.seen().pop().unwrap().unwrap();
+    assert_eq!(seen.values("host"), ["inner.test"]);
+    assert_eq!(seen.values("x-forwarded-host"), ["shop"]);
+    assert_eq!(seen.values("x-r-set"), ["new"]);
+    assert_eq!(seen.values("x-r-add"), ["first", "second"]);
+    assert!(seen.values("x-r-gone").is_empty());
+    let request = Request::get("http://shop/").header("x-r-gone", "x");
+    let response = send(&rig, &open(&rig), request.body(empty()).unwrap());
+    assert_eq!(response.headers().get_all("x-a-set").iter().collect::<Vec<_>>(), ["new"]);
+    assert!(response.headers().get("x-a-gone").is_none());
+    rest(&rig, response);
+    assert!(replica.seen().pop().unwrap().unwrap().values("x-r-gone").is_empty());
+    drop(client);
+    rig.finish();
+}
+
+#[test]
+fn a_client_is_sent_elsewhere_by_its_route() {
+    let mut rig = Rig::new(&[]);
+    let redirect = |redirect: Redirect| Rule { redirect: Some(redirect), ..Rule::default() };
+    let none = Redirect { status: 302, https: None, host: None, port: None, listener: Some(80), path: None };
+    let scheme = if support::tls::EVERYWHERE { "https" } else { "http" };
+    let port = if support::tls::EVERYWHERE { ":80" } else { "" };
+    for (redirects, status, at) in [
+        (none.clone(), 302, format!("{scheme}://shop.test{port}/a/b?c")),
+        (Redirect { https: Some(true), status: 301, ..none.clone() }, 301, "https://shop.test/a/b?c".into()),
+        (
+            Redirect {
+                host: Some("b.test".into()),
+                https: Some(false),
+                listener: Some(8080),
+                ..none.clone()
+            },
+            302,
+            "http://b.test/a/b?c".into(),
+        ),
+        (
+            Redirect { port: Some(8443), https: Some(true), path: cut(2, "/new"), ..none.clone() },
+            302,
+            "https://shop.test:8443/new/b?c".into(),
+        ),
+        (
+            Redirect { https: Some(true), path: Some(Rewrite::Whole("/x".into())), ..none },
+            302,
+            "https://shop.test/x?c".into(),
+        ),
+    ] {
+        rig.rule(redirect(redirects));
+        let mut client = rig.connect();
+        client.send("GET /a/b?c HTTP/1.1\r\nHost: Shop.test:80\r\n\r\n");
+        let answer = client.answer();
+        assert_eq!((answer.status(), answer.field("location")), (status, Some(at.as_str())));
+    }
+    assert_eq!(rig.waiting(), 0);
     rig.finish();
 }
 

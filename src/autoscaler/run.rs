@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kaos_autoscaler::{Inputs, ORDERS};
+use kaos_kubernetes::Verdicts;
 use kaos_kubernetes::change::{self, Changing, Choices, Clients, Kubernetes};
-use kaos_kubernetes::entry::Entry;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -16,7 +16,7 @@ use super::listen::Listen;
 use crate::admin::{self, Check, Data, Desk, Written};
 use crate::cli::cluster::Autoscaler;
 use crate::clock::Clock;
-use crate::cluster::{self, Originals, Watched};
+use crate::cluster::{self, Originals, Part, Watched};
 use crate::config::Settings;
 use crate::failure::Failure;
 use crate::instance::{Instance, VERSION};
@@ -26,6 +26,7 @@ use crate::process::signals::{Signals, Told};
 use crate::process::{daemon, ports};
 use crate::report::Heard;
 use crate::tell;
+use crate::tls;
 
 /// Reports on their way; streams wait when so many are.
 const QUEUED: usize = 256;
@@ -40,8 +41,6 @@ const GATHER: Duration = Duration::from_millis(15);
 struct Running {
     /// The watches: everything reads from them.
     _watched: Watched,
-    /// What Ingresses are told of.
-    _entry: Entry,
     changing: Changing,
     deciding: AbortHandle,
     keeping: Keeping,
@@ -56,7 +55,10 @@ pub(crate) async fn run(args: &Autoscaler) -> Result<(), Failure> {
     let listener = ports::admin(&Settings { admin: Some(args.admin), ..Settings::default() }).await?;
     // Who reads must be told what those who write have on record, and begins before them.
     let (originals, on_record) = watch::channel(Originals::default());
-    let watched = cluster::watch(&args.member, clock, Some(on_record), false).await?;
+    let (judge, verdicts) = watch::channel(Verdicts::default());
+    let part = Part::Autoscaler(on_record, verdicts);
+    let watched = cluster::watch(&args.member, clock, part).await?;
+    tls::judge(&watched.client, watched.served(), judge);
     let (wakes, _) = cluster::reach(&args.member.kubeconfig).await?;
     let clients = Clients { others: watched.client.clone(), wakes: Some(wakes) };
     let mut running = start(args, &name, clock, watched, clients, listener)?;
@@ -113,10 +115,9 @@ fn start(
     let admin = listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
     let instance = Arc::new(Instance::new([None, None, None], admin, &clock));
     tracing::info!(id = name, %admin, version = VERSION, "this autoscaler has begun");
-    let entry = watched.entry();
     let changing = Changing::start(
         clients,
-        watched.sources(&entry),
+        watched.sources(),
         change::Settings {
             namespace: args.member.home.system_namespace.clone(),
             lease: change::LEASE.into(),
@@ -175,5 +176,5 @@ fn start(
         followers: admin::followers(),
     };
     tokio::spawn(admin::serve(listener, Arc::new(desk)));
-    Ok(Running { _watched: watched, _entry: entry, changing, deciding, keeping, draining })
+    Ok(Running { _watched: watched, changing, deciding, keeping, draining })
 }

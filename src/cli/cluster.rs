@@ -79,6 +79,10 @@ pub(crate) struct Member {
     /// kaos.dev/ingress]
     #[arg(long, env = "KAOS_INGRESS_CLASS", value_name = "NAME", value_parser = subdomain)]
     pub(crate) ingress_class: Option<String>,
+    /// Serve the Gateways of this class, and read neither GatewayClasses nor Namespaces [default: those of every class whose
+    /// controller is kaos.dev/gateway]
+    #[arg(long, env = "KAOS_GATEWAY_CLASS", value_name = "NAME", value_parser = subdomain)]
+    pub(crate) gateway_class: Option<String>,
     /// The proxies: a headless Service, NAME or NAMESPACE/NAME; or a fixed list NAME=ADDR,… (for a proxy where the others
     /// take requests, for an autoscaler their admin ports)
     #[arg(long, env = "KAOS_PEERS", value_name = "PEERS", default_value = PEERS, value_parser = peers)]

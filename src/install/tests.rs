@@ -116,13 +116,14 @@ fn what_is_granted_is_what_the_code_uses() {
     };
     let shards = configmaps();
     assert_eq!(role("ClusterRole", "kaos-proxy.kaos-system"), used(&rights::READ, ""));
-    let autoscaler = [&rights::READ[..], &rights::READ_SCALERS, &rights::SCALE].concat();
+    let autoscaler =
+        [&rights::READ[..], &rights::READ_SCALERS, &rights::SCALE, &rights::TELL_CLASSES].concat();
     assert_eq!(role("ClusterRole", "kaos-autoscaler.kaos-system"), used(&autoscaler, ""));
     assert_eq!(role("ClusterRole", "kaos-autoscaler-victims.kaos-system"), used(&rights::CHOOSE, ""));
     let own = &used(&rights::LEAD, LEASE) | &used(&rights::KEEP, &shards.join(","));
-    let own = &own | &used(&rights::ENTRY, crate::cluster::ENTRY);
     assert_eq!(role("Role", "kaos-autoscaler"), own);
-    assert_eq!(role("Role", "kaos-peers"), used(&rights::PEERS, ""));
+    let both = &used(&rights::PEERS, "") | &used(&rights::ENTRY, crate::cluster::ENTRY);
+    assert_eq!(role("Role", "kaos-peers"), both);
     assert_eq!((of_kind(&all, "ClusterRole").len(), of_kind(&all, "Role").len()), (3, 2));
     let shipped: Vec<&Value> =
         of_kind(&all, "ConfigMap").iter().map(|map| &map["metadata"]["name"]).collect();
@@ -147,7 +148,8 @@ fn for_one_namespace_the_same_rights_are_given_there() {
             })
             .unwrap();
         // What belongs to no namespace isn't read.
-        assert_eq!(granted(role), &granted(same) - &used(&rights::READ_CLASSES, ""));
+        let everywhere = &used(&rights::READ_CLASSES, "") | &used(&rights::TELL_CLASSES, "");
+        assert_eq!(granted(role), &granted(same) - &everywhere);
         assert_eq!(role["metadata"]["namespace"], "default");
     }
     for binding in of_kind(&there, "RoleBinding") {
@@ -271,8 +273,11 @@ fn the_class_names_what_serves_it() {
     let all = documents(&manifests(&usual()));
     let classes = of_kind(&all, "IngressClass");
     assert_eq!(classes[0]["spec"]["controller"], kaos_kubernetes::ingress::CONTROLLER);
+    let gateways = documents(&read(&folder("gatewayclass/gateway-class.yaml")));
+    assert_eq!(gateways[0]["spec"]["controllerName"], kaos_kubernetes::gateway::CONTROLLER);
     let overlay = read(&folder("namespaced/kustomization.yaml"));
     assert!(overlay.contains("name: KAOS_INGRESS_CLASS\n          value: kaos\n"));
+    assert!(overlay.contains("name: KAOS_GATEWAY_CLASS\n          value: kaos\n"));
 }
 
 /// Two Secrets of one namespace and one of another, whose names are numbers to YAML or the usual namespace of Kaos.

@@ -41,7 +41,7 @@ pub(crate) async fn run(args: &Proxy) -> Result<(), Failure> {
     let (bound, tls) = tls::listen(&args.settings(), elsewhere, bound)?;
     let listener = ports::admin(&args.settings()).await?;
     ports::raise_file_limit();
-    let watched = cluster::watch(&args.member, clock, None, true).await?;
+    let watched = cluster::watch(&args.member, clock, cluster::Part::Proxy).await?;
     let kept = tls.clone();
     let (hub, reports) = Hub::start(None);
     let standing = Standing { draining: watch::Sender::new(false), proxy: Arc::default() };

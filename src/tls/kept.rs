@@ -20,7 +20,7 @@ pub(crate) enum Source {
     /// A Secret of the cluster, `NAMESPACE/NAME`, named as the first, second, …
     #[cfg(feature = "kubernetes")]
     Secret(usize, String),
-    /// A Secret that an Ingress names which was made then, in seconds since 1970: `NAMESPACE/NAME`.
+    /// A Secret that an Ingress or a Gateway names which was made then, in seconds since 1970: `NAMESPACE/NAME`.
     #[cfg(feature = "kubernetes")]
     Ingress(i64, String),
 }

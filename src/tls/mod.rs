@@ -18,7 +18,7 @@ use kaos_proxy::Bound;
 use crate::config::Settings;
 use crate::failure::Failure;
 #[cfg(feature = "kubernetes")]
-pub(crate) use ingresses::Ingresses;
+pub(crate) use ingresses::{Ingresses, judge};
 pub(crate) use kept::Kept;
 #[cfg(feature = "kubernetes")]
 pub(crate) use secrets::Secrets;

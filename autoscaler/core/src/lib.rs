@@ -10,6 +10,7 @@ pub mod annotation;
 mod annotation_test;
 pub mod average;
 pub mod budget;
+pub mod condition;
 pub mod contest;
 pub mod decide;
 #[cfg(test)]
@@ -31,14 +32,18 @@ pub mod lease;
 pub mod moment;
 pub mod network;
 pub mod observation;
+pub mod pattern;
 pub mod pick;
 pub mod platform;
 pub mod policy;
 pub mod recover;
 pub mod report;
 pub mod route;
+#[cfg(test)]
+mod route_test;
 pub mod rule;
 pub mod snapshot;
+pub mod split;
 pub mod tune;
 pub mod warm;
 pub mod window;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::network::Network;
+use crate::pattern::Pattern;
 use crate::policy::Policy;
 
 /// What one route says of its requests.
@@ -15,6 +16,14 @@ pub struct Rule {
     pub allowed: Option<Box<[Network]>>,
     /// What becomes of the path.
     pub rewrite: Option<Rewrite>,
+    /// What replicas are told as `Host`. `None`: what the client said.
+    pub host: Option<String>,
+    /// Nobody is asked: the client is sent there.
+    pub redirect: Option<Redirect>,
+    /// What becomes of a request's header.
+    pub request: Edits,
+    /// What becomes of an answer's header.
+    pub response: Edits,
     /// Which pages of other origins may read the answers. `None`: the workload says it itself.
     pub cors: Option<Cors>,
     /// What counts for its requests in the place of the workload's policy.
@@ -26,6 +35,77 @@ impl Rule {
     pub fn allows(&self, address: IpAddr) -> bool {
         self.allowed.as_ref().is_none_or(|allowed| allowed.iter().any(|network| network.contains(address)))
     }
+}
+
+/// Changes of a header. Names are in lower case, each in one list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edits {
+    /// Fields that have this value alone.
+    pub set: Box<[(String, String)]>,
+    /// Fields that have this value too.
+    pub add: Box<[(String, String)]>,
+    /// Fields that aren't there.
+    pub remove: Box<[String]>,
+}
+
+impl Edits {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.add.is_empty() && self.remove.is_empty()
+    }
+
+    /// Whether the field `name`, as it came, doesn't go on.
+    pub fn drops(&self, name: &[u8]) -> bool {
+        let is = |known: &String| name.eq_ignore_ascii_case(known.as_bytes());
+        self.remove.iter().any(is) || self.set.iter().any(|(known, _)| is(known))
+    }
+
+    /// The fields that come in addition to those that go on.
+    pub fn added(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.set.iter().chain(&self.add).map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+/// Whether a route may change the field `name`, which is in lower case: proxies act on all others, or say them themselves.
+pub fn may_edit(name: &str) -> bool {
+    // Some programs read the two as one.
+    let name = name.replace('_', "-");
+    let named = [
+        "connection",
+        "content-length",
+        "expect",
+        "forwarded",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-real-ip",
+        "x-request-id",
+    ];
+    !(named.contains(&name.as_str()) || name.starts_with("x-forwarded-") || name.starts_with("x-kaos-"))
+}
+
+/// Where a client is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// The status: 301, 302, 303, 307 or 308.
+    pub status: u16,
+    /// Whether by https. `None`: as it came.
+    pub https: Option<bool>,
+    /// The host. `None`: the one that was asked for.
+    pub host: Option<String>,
+    /// The port. `None`: that of the scheme, or the one that it came by.
+    pub port: Option<u16>,
+    /// The port that it came by.
+    pub listener: Option<u16>,
+    /// What becomes of the path.
+    pub path: Option<Rewrite>,
 }
 
 /// What becomes of a path. The query stays as it is.
@@ -40,22 +120,35 @@ pub enum Rewrite {
         /// What comes in their place.
         by: String,
     },
+    /// It is this one, in which `$1` to `$9` are what the groups of a pattern have matched in it.
+    Pattern {
+        /// What it matches.
+        pattern: Pattern,
+        /// What it becomes.
+        target: String,
+    },
 }
 
 impl Rewrite {
     /// Bytes of the path that don't go on as they came.
     pub fn length(&self) -> usize {
         match self {
-            Rewrite::Whole(_) => 0,
+            Rewrite::Whole(_) | Rewrite::Pattern { .. } => 0,
             Rewrite::Prefix { length, .. } => *length,
         }
     }
 
     /// What `path`, as it was routed, becomes. It begins with one slash.
     pub fn path(&self, path: &str) -> String {
+        let filled;
         let (by, rest) = match self {
             Rewrite::Whole(whole) => (whole.as_str(), ""),
             Rewrite::Prefix { length, by } => (by.as_str(), path.get(*length..).unwrap_or_default()),
+            Rewrite::Pattern { pattern, target } => {
+                // It was routed by it.
+                filled = pattern.fill(target, path).unwrap_or_default();
+                (filled.as_str(), "")
+            }
         };
         // Two that meet are one.
         let rest = if by.ends_with('/') || by.is_empty() { rest.trim_start_matches('/') } else { rest };

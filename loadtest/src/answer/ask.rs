@@ -72,7 +72,7 @@ impl Ask {
             "abort" => Kind::Abort { after: query.number("after")? },
             "close-after" => Kind::CloseAfter { max: query.span("max", Duration::from_millis(4))? },
             "healthz" => Kind::Healthz,
-            _ => return Err(format!("no path /{name} here: `answer --help` lists them")),
+            _ => return Err(format!("no path {uri} here: `answer --help` lists them")),
         };
         match parts.next() {
             Some(rest) => Err(format!("/{name}: nothing was expected after it but got {rest:?}")),

@@ -66,9 +66,8 @@ pub use shelf::{Learned, forget, place as learned_place};
 pub use uninstall::{Plan, Trouble, Uninstall};
 
 use crate::directory::Directory;
-use crate::entry::Addresses;
 use crate::note::Notes;
-use crate::serve::Served;
+use crate::status::Status;
 use adopt::{Keeper, Signals};
 use call::Api;
 use events::Events;
@@ -110,10 +109,8 @@ pub struct Sources {
     pub synced: watch::Receiver<bool>,
     /// What people must be told of their workloads.
     pub notes: watch::Receiver<Notes>,
-    /// The Ingresses that are served.
-    pub served: watch::Receiver<Arc<[Served]>>,
-    /// Where requests come in: they are told.
-    pub entry: watch::Receiver<Addresses>,
+    /// What the statuses of other objects are to say.
+    pub statuses: watch::Receiver<Arc<[Status]>>,
 }
 
 /// The cluster, as the autoscaler writes to it.
@@ -149,7 +146,7 @@ impl Changing {
     /// Begins: stands for election, keeps counts, tells people. `clients` must not retry by themselves. Needs a tokio runtime.
     pub fn start(clients: impl Into<Clients>, sources: Sources, settings: Settings) -> Changing {
         let Settings { namespace, lease, pod, clock } = settings;
-        let Sources { directory, snapshots, synced, notes, served, entry } = sources.clone();
+        let Sources { directory, snapshots, synced, notes, statuses } = sources.clone();
         let api = Arc::new(Api::new(clients));
         let dropped = Arc::new(AtomicU64::new(0));
         let (events, notices) = Events::new(dropped.clone());
@@ -192,8 +189,7 @@ impl Changing {
             api: api.clone(),
             leadership: leadership.clone(),
             leading: leading.clone(),
-            served,
-            entry,
+            statuses,
         };
         let mut tasks = JoinSet::new();
         let id = format!("{pod}_{:032x}", fastrand::u128(..));

@@ -14,20 +14,16 @@ use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
 use crate::claim::HostRules;
-use crate::controller::Controller;
 use crate::directory::Directory;
-use crate::follow::{Follow, Said, Which};
-use crate::ingress::{Class, Ingress};
+use crate::news::Change;
 use crate::note::Notes;
-use crate::object::{Deployment, Service, Slice};
 use crate::picture::Picture;
-use crate::reduce::StatefulSet;
-use crate::scaler::Scaler;
 use crate::serve::Served;
-use crate::state::{Change, Part};
+use crate::state::Verdicts;
+use crate::status::Status;
 use crate::task::Task;
 use crate::waking::Waking;
-use crate::wire::Watched;
+use crate::watches::{List, Watch, Watches};
 
 /// Least time between two snapshots.
 pub const PACE: Duration = Duration::from_millis(20);
@@ -45,10 +41,19 @@ pub struct ReadSettings {
     /// Ingresses of this class are served, and no IngressClass is read. `None`: those of every class whose controller is
     /// [`CONTROLLER`](crate::ingress::CONTROLLER).
     pub ingress_class: Option<String>,
-    /// Whether what Ingresses lead to is in the snapshots though nobody has adopted it: for who passes requests on.
+    /// Gateways of this class are served, and neither GatewayClasses nor Namespaces are read. `None`: those of every class whose
+    /// controller is [`CONTROLLER`](crate::gateway::CONTROLLER).
+    pub gateway_class: Option<String>,
+    /// The proxies' Service, where requests come in: its namespace and name.
+    pub entry: (String, String),
+    /// What is known of the Secrets that Gateways name: for who says it there.
+    pub verdicts: Option<watch::Receiver<Verdicts>>,
+    /// Whether what Ingresses and HTTPRoutes lead to is in the snapshots though nobody has adopted it: for who passes requests on.
     pub backends: bool,
     /// Whether HorizontalPodAutoscalers are read: for who decides on counts.
     pub scalers: bool,
+    /// Whether it is found out what statuses are to say: for who writes them.
+    pub statuses: bool,
     /// Where [`Moment`]s count from.
     pub origin: std::time::Instant,
     /// Counts before Kaos came, where they are on record: the default of `max-scale` doesn't depend on a restart then.
@@ -63,7 +68,9 @@ pub struct Cluster {
     synced: watch::Receiver<bool>,
     directory: Arc<Directory>,
     served: watch::Receiver<Arc<[Served]>>,
-    _tasks: Vec<Task>,
+    statuses: watch::Receiver<Arc<[Status]>>,
+    _watches: Vec<Watch>,
+    _task: Task,
 }
 
 impl Cluster {
@@ -79,28 +86,29 @@ impl Cluster {
             some => some.iter().collect::<HashSet<_>>().into_iter().cloned().map(Some).collect(),
         };
         let (tell_served, served) = watch::channel(Arc::default());
-        let mut tasks = Vec::new();
-        for scope in &scopes {
-            let scope = Scope { client, namespace: scope.as_deref(), out: &changes };
-            tasks.extend(scope.follow(settings.scalers));
-        }
-        let lists = tasks.len() + usize::from(settings.ingress_class.is_none());
+        let (tell_statuses, statuses) = watch::channel(Arc::default());
+        let watches = Watches { client: client.clone(), scopes, out: changes.clone() };
+        let mut begun = watches.everywhere(settings.scalers);
         if settings.ingress_class.is_none() {
-            let classes = Follow::<Class, _> {
-                what: "ingressclasses",
-                client: client.clone(),
-                namespace: None,
-                which: Which::All,
-                change: Box::new(|said: Said<_>| Change::Classes(said.part(None))),
-            };
-            tasks.push(Task::spawn(classes.run(changes.clone())));
+            begun.push(watches.all(Change::Classes));
         }
+        if settings.gateway_class.is_none() {
+            begun.push(watches.all(Change::GatewayClasses));
+        }
+        begun.push(watches.entrance(settings.entry));
         let mut picture = Picture::new(settings.hosts, settings.backends);
         picture.state.classes.only = settings.ingress_class.map(Into::into);
-        let reader = Reader {
+        picture.state.gateways.only = settings.gateway_class.map(Into::into);
+        picture.state.verdicts = settings.verdicts.as_ref().map(|verdicts| verdicts.borrow().clone());
+        picture.state.states = settings.statuses;
+        let mut reader = Reader {
             picture,
             waking: Waking::new(client.clone(), changes),
-            lists,
+            watches,
+            gateways: Vec::new(),
+            lists: begun.iter().map(|watch| watch.list.clone()).collect(),
+            verdicts: settings.verdicts,
+            statuses: tell_statuses,
             origin: settings.origin,
             originals: settings.originals,
             directory: directory.clone(),
@@ -110,8 +118,9 @@ impl Cluster {
             synced: tell_synced,
             published: None,
         };
-        tasks.push(Task::spawn(reader.run(heard)));
-        Cluster { snapshots, notes, synced, directory, served, _tasks: tasks }
+        reader.follow_gateways();
+        let task = Task::spawn(reader.run(heard));
+        Cluster { snapshots, notes, synced, directory, served, statuses, _watches: begun, _task: task }
     }
 
     /// The latest snapshot; an empty one of version 0 until everything was listed once.
@@ -129,7 +138,12 @@ impl Cluster {
         self.notes.clone()
     }
 
-    /// The Ingresses that are served.
+    /// What the statuses of Ingresses, Gateways and HTTPRoutes are to say.
+    pub fn statuses(&self) -> watch::Receiver<Arc<[Status]>> {
+        self.statuses.clone()
+    }
+
+    /// The Ingresses and Gateways that are served.
     pub fn served(&self) -> watch::Receiver<Arc<[Served]>> {
         self.served.clone()
     }
@@ -140,91 +154,51 @@ impl Cluster {
     }
 }
 
-/// Where the objects of one scope are asked for, and who hears of them.
-struct Scope<'a> {
-    client: &'a Client,
-    /// `None`: every namespace.
-    namespace: Option<&'a str>,
-    out: &'a mpsc::Sender<Change>,
-}
-
-impl Scope<'_> {
-    /// One watch for each kind.
-    fn follow(&self, scalers: bool) -> Vec<Task> {
-        let sets = |part| Change::Deployments(Controller::StatefulSet, part);
-        let mut tasks = vec![
-            self.watch::<Deployment, _>("deployments", |part| {
-                Change::Deployments(Controller::Deployment, part)
-            }),
-            self.watch::<StatefulSet, _>("statefulsets", sets),
-            self.watch::<Service, _>("services", Change::Services),
-            self.watch::<Slice, _>("endpointslices", Change::Slices),
-            self.watch::<Ingress, _>("ingresses", Change::Ingresses),
-        ];
-        if scalers {
-            tasks.push(self.watch::<Scaler, _>("horizontalpodautoscalers", Change::Scalers));
-        }
-        tasks
-    }
-
-    /// Watches objects that are read as `T` and kept as `U`.
-    fn watch<T: Watched, U: From<T> + 'static>(
-        &self,
-        what: &'static str,
-        change: impl Fn(Part<U>) -> Change + Send + Sync + 'static,
-    ) -> Task {
-        let scope = self.namespace.map(str::to_owned);
-        let follow = Follow::<T, _> {
-            what,
-            client: self.client.clone(),
-            namespace: scope.clone(),
-            which: Which::All,
-            change: Box::new(move |said: Said<T>| change(said.of::<U>().part(scope.as_deref()))),
-        };
-        Task::spawn(follow.run(self.out.clone()))
-    }
-}
-
 /// Owns what is known.
 struct Reader {
     picture: Picture,
     waking: Waking,
+    watches: Watches,
+    /// The watches of what is worth to be known where there is a class of Gateways.
+    gateways: Vec<Watch>,
     /// Lists that haven't been seen whole yet.
-    lists: usize,
+    lists: HashSet<List>,
     origin: std::time::Instant,
     originals: Option<watch::Receiver<Arc<HashMap<WorkloadId, u32>>>>,
     directory: Arc<Directory>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     notes: watch::Sender<Notes>,
+    verdicts: Option<watch::Receiver<Verdicts>>,
     served: watch::Sender<Arc<[Served]>>,
+    statuses: watch::Sender<Arc<[Status]>>,
     synced: watch::Sender<bool>,
     published: Option<Instant>,
 }
 
 impl Reader {
     async fn run(mut self, mut heard: mpsc::Receiver<Change>) {
-        let mut seen = HashSet::new();
         loop {
             let next = self.next();
             tokio::select! {
                 change = heard.recv() => match change {
-                    Some(change) => self.take(change, &mut seen),
+                    Some(change) => self.take(change),
                     None => return,
                 },
                 () = news(&mut self.originals) => self.recall(),
+                () = news(&mut self.verdicts) => self.judge(),
                 () = at(next) => self.publish(),
             }
             // Bounded, for others may say things as fast as they are taken.
             for _ in 0..CHANGES {
                 let Ok(change) = heard.try_recv() else { break };
-                self.take(change, &mut seen);
+                self.take(change);
             }
         }
     }
 
     /// When to publish next. `None`: when something changes.
     fn next(&self) -> Option<Instant> {
-        if self.lists > 0 {
+        if !self.lists.is_empty() {
             return None;
         }
         let Some(published) = self.published else { return Some(Instant::now()) };
@@ -241,17 +215,8 @@ impl Reader {
         Moment::at(self.origin, Instant::now().into_std())
     }
 
-    fn take(&mut self, change: Change, seen: &mut HashSet<(u8, Option<Box<str>>)>) {
-        let list = match &change {
-            Change::Deployments(Controller::Deployment, Part::All(scope, _)) => Some((0, scope.clone())),
-            Change::Deployments(Controller::StatefulSet, Part::All(scope, _)) => Some((5, scope.clone())),
-            Change::Scalers(Part::All(scope, _)) => Some((6, scope.clone())),
-            Change::Services(Part::All(scope, _)) => Some((1, scope.clone())),
-            Change::Slices(Part::All(scope, _)) => Some((2, scope.clone())),
-            Change::Ingresses(Part::All(scope, _)) => Some((3, scope.clone())),
-            Change::Classes(Part::All(scope, _)) => Some((4, scope.clone())),
-            _ => None,
-        };
+    fn take(&mut self, change: Change) {
+        let list = change.list();
         match change {
             Change::Deployments(controller, part) => self.picture.state.deployments(controller, part),
             Change::Scalers(part) => self.picture.state.take_scalers(part),
@@ -259,6 +224,15 @@ impl Reader {
             Change::Slices(part) => self.picture.state.take_slices(part),
             Change::Ingresses(part) => self.picture.state.take_ingresses(part),
             Change::Classes(part) => self.picture.state.take_classes(part),
+            Change::GatewayClasses(part) => {
+                self.picture.state.take_gateway_classes(part);
+                self.follow_gateways();
+            }
+            Change::Gateways(part) => self.picture.state.take_gateways(part),
+            Change::Routes(part) => self.picture.state.take_routes(part),
+            Change::Grants(part) => self.picture.state.take_grants(part),
+            Change::Spaces(part) => self.picture.state.take_spaces(part),
+            Change::Entrance(entrance) => self.picture.state.take_entrance(entrance),
             Change::Pods(id, number, pods) if self.waking.heeds(&id, number) => {
                 if pods.put(self.picture.pods.entry(id.clone()).or_default()) {
                     self.picture.state.touched.insert(id);
@@ -266,11 +240,31 @@ impl Reader {
             }
             Change::Pods(..) => {}
         }
-        if let Some(list) = list.filter(|_| self.lists > 0)
-            && seen.insert(list)
-        {
-            self.lists -= 1;
+        if let Some(list) = list {
+            self.lists.remove(&list);
         }
+    }
+
+    /// Watches what belongs to Gateways where there is a class of them, and nothing where there is none.
+    fn follow_gateways(&mut self) {
+        let gateways = &self.picture.state.gateways;
+        if !gateways.are_wanted() {
+            for watch in self.gateways.drain(..) {
+                self.lists.remove(&watch.list);
+            }
+        } else if self.gateways.is_empty() {
+            self.gateways = self.watches.gateways(gateways.only.is_none());
+            if self.published.is_none() {
+                self.lists.extend(self.gateways.iter().map(|watch| watch.list.clone()));
+            }
+        }
+    }
+
+    /// Something else is known of Secrets.
+    fn judge(&mut self) {
+        let verdicts = self.verdicts.as_mut().map(|verdicts| verdicts.borrow_and_update().clone());
+        self.picture.state.rerouted |= self.picture.state.verdicts != verdicts;
+        self.picture.state.verdicts = verdicts;
     }
 
     /// Counts that have come on record: those workloads are built again.
@@ -293,6 +287,11 @@ impl Reader {
             *served = published.served;
             changed
         });
+        self.statuses.send_if_modified(|known| {
+            let changed = !Arc::ptr_eq(known, &published.statuses);
+            *known = published.statuses;
+            changed
+        });
         self.notes.send_if_modified(|told| {
             let changed = *told != published.notes;
             let before = std::mem::replace(told, published.notes);
@@ -301,10 +300,10 @@ impl Reader {
             {
                 info!(workload = %note.workload, reason = note.kind.reason(), "{}", note.text);
             }
-            let warns = told.ingresses.iter().filter(|note| note.kind.warns());
-            for note in warns.filter(|note| before.ingresses.binary_search(note).is_err()) {
+            let warns = told.objects.iter().filter(|note| note.kind.warns());
+            for note in warns.filter(|note| before.objects.binary_search(note).is_err()) {
                 info!(
-                    ingress = format!("{}/{}", note.namespace, note.name),
+                    object = format!("{} {}/{}", note.of.kind().1, note.namespace, note.name),
                     reason = note.kind.reason(),
                     "{}",
                     note.text
@@ -330,9 +329,9 @@ async fn at(moment: Option<Instant>) {
     }
 }
 
-/// Returns when counts have come on record.
-async fn news(originals: &mut Option<watch::Receiver<Arc<HashMap<WorkloadId, u32>>>>) {
-    match originals {
+/// Returns when there is something new; never, if nobody says something.
+async fn news<T>(from: &mut Option<watch::Receiver<T>>) {
+    match from {
         Some(receiver) => {
             if receiver.changed().await.is_err() {
                 std::future::pending::<()>().await;

@@ -23,8 +23,12 @@ fn settings(namespaces: &[&str]) -> ReadSettings {
         namespaces: namespaces.iter().map(|it| (*it).to_owned()).collect(),
         hosts: rules(),
         ingress_class: None,
+        gateway_class: None,
+        entry: ("kaos-system".into(), "kaos-proxy".into()),
+        verdicts: None,
         backends: true,
         scalers: true,
+        statuses: false,
         origin: Instant::now().into_std(),
         originals: None,
     }
@@ -84,6 +88,22 @@ async fn nothing_is_published_before_everything_was_listed_once() {
     timeout(PATIENCE, cluster.synced().wait_for(|synced| *synced)).await.unwrap().unwrap();
     assert!(cluster.directory().entry(&id("shop")).unwrap().adopted);
     assert!(cluster.directory().entry(&id("plain")).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_class_of_gateways_that_goes_again_is_waited_for_no_more() {
+    let fake = listed();
+    let class = json!({"metadata": {"name": "kaos", "uid": "c", "resourceVersion": "8"},
+                       "spec": {"controllerName": "kaos.dev/gateway"}});
+    fake.have("gatewayclasses", vec![class.clone()]);
+    fake.stall("services", true);
+    fake.stall("gateways", true);
+    let cluster = Cluster::watch(&fake.client(), settings(&[]));
+    fake.until_asked("/gateways?", 1).await;
+    fake.until_asked("gatewayclasses?&watch=true", 1).await;
+    fake.say("gatewayclasses", "DELETED", &class);
+    fake.stall("services", false);
+    timeout(PATIENCE, cluster.synced().wait_for(|synced| *synced)).await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

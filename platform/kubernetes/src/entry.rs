@@ -1,22 +1,26 @@
-//! Where requests come in: what the Service of the proxies says of its own addresses. Ingresses are told the same.
+//! Where requests come in: what the Service of the proxies says of its own addresses and ports. Ingresses and Gateways are told
+//! the same.
 
 use std::sync::Arc;
 
-use kube::Client;
 use serde::Deserialize;
-use tokio::sync::{mpsc, watch};
 
-use crate::follow::{Follow, Said, Which};
 use crate::protobuf::Message;
-use crate::task::Task;
 use crate::wire::{BalancerStatus, Meta, Parts, Watched};
 
 /// Addresses and names, as the Service has them.
 pub type Addresses = Arc<[Box<str>]>;
 
-/// A Service, as far as where it is reached.
+/// The proxies' Service, as far as where it is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Entrance(Vec<Box<str>>);
+pub(crate) struct Entrance {
+    /// None while it has none, or nothing is known of it.
+    pub(crate) addresses: Addresses,
+    /// The port that is called `http`: what comes there has no TLS.
+    pub(crate) http: Option<u16>,
+    /// The port that is called `https`.
+    pub(crate) https: Option<u16>,
+}
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -27,6 +31,13 @@ struct Spec {
     cluster_ips: Option<Vec<Box<str>>>,
     #[serde(rename = "externalIPs")]
     external_ips: Option<Vec<Box<str>>>,
+    ports: Option<Vec<Port>>,
+}
+
+#[derive(Deserialize)]
+struct Port {
+    name: Option<Box<str>>,
+    port: Option<u16>,
 }
 
 #[derive(Default, Deserialize)]
@@ -53,49 +64,9 @@ impl Watched for Entrance {
             let own = spec.cluster_ips.into_iter().flatten();
             all = own.filter(|ip| &**ip != "None" && !ip.is_empty()).collect();
         }
-        Ok(Some(Entrance(all)))
-    }
-}
-
-/// A Service that is followed; dropped, it isn't any more.
-#[derive(Debug)]
-pub struct Entry {
-    addresses: watch::Receiver<Addresses>,
-    _tasks: [Task; 2],
-}
-
-impl Entry {
-    /// Follows the Service `name` of `namespace` on the current runtime.
-    pub fn watch(client: &Client, namespace: &str, name: &str) -> Self {
-        let (out, mut heard) = mpsc::channel::<Option<Entrance>>(1);
-        let (tell, addresses) = watch::channel(Addresses::default());
-        let follow = Follow::<Entrance, _> {
-            what: "the proxies' service",
-            client: client.clone(),
-            namespace: Some(namespace.to_owned()),
-            which: Which::Named(name.to_owned()),
-            change: Box::new(|said| match said {
-                Said::All(all) => all.into_iter().next().and_then(|(_, service)| service),
-                Said::One(_, service) => service,
-            }),
-        };
-        let telling = async move {
-            while let Some(service) = heard.recv().await {
-                // One that is gone is being made anew: who was told where it is stays told.
-                let Some(Entrance(all)) = service else { continue };
-                tell.send_if_modified(|known| {
-                    let changed = **known != *all;
-                    *known = all.into();
-                    changed
-                });
-            }
-        };
-        Entry { addresses, _tasks: [Task::spawn(follow.run(out)), Task::spawn(telling)] }
-    }
-
-    /// Its addresses; none while it has none, or nothing is known of it.
-    pub fn addresses(&self) -> watch::Receiver<Addresses> {
-        self.addresses.clone()
+        let ports = spec.ports.unwrap_or_default();
+        let port = |name: &str| ports.iter().find(|port| port.name.as_deref() == Some(name))?.port;
+        Ok(Some(Entrance { addresses: all.into(), http: port("http"), https: port("https") }))
     }
 }
 
@@ -111,7 +82,7 @@ mod tests {
         let read = |spec: Value, points: Value| {
             let service = json!({"metadata": {"namespace": "kaos", "name": "proxy"}, "spec": spec,
                                  "status": {"loadBalancer": {"ingress": points}}});
-            let all = wire::<Entrance>(&service).kept.unwrap().unwrap().0;
+            let all = wire::<Entrance>(&service).kept.unwrap().unwrap().addresses;
             all.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         let cluster = json!({"type": "ClusterIP", "clusterIPs": ["10.0.0.7", "fd00::7"]});
@@ -123,5 +94,8 @@ mod tests {
         let points = json!([{"ip": "192.0.2.9"}, {"hostname": "lb.example.com"}, {}]);
         assert_eq!(read(balanced, points), ["192.0.2.9", "lb.example.com"]);
         assert!(read(json!({"clusterIPs": ["None"]}), Value::Null).is_empty());
+        let ports = json!({"ports": [{"name": "http", "port": 80}, {"name": "x", "port": 81}]});
+        let entrance = wire::<Entrance>(&json!({"metadata": {}, "spec": ports})).kept.unwrap().unwrap();
+        assert_eq!((entrance.http, entrance.https), (Some(80), None));
     }
 }

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use crate::claim::HostRules;
 use crate::controller::Controller;
+use crate::news::Part;
 use crate::note::Kind;
 use crate::object::Pod;
 use crate::picture::{Picture, Published};
 use crate::reduce::StatefulSet;
-use crate::state::Part;
 use crate::wire::{Watched, Wire};
 
 pub(crate) fn rules() -> HostRules {
@@ -95,7 +95,9 @@ pub(crate) struct Scene(pub(crate) Picture);
 
 impl Scene {
     pub(crate) fn new() -> Self {
-        Scene(Picture::new(rules(), true))
+        let mut picture = Picture::new(rules(), true);
+        picture.state.states = true;
+        Scene(picture)
     }
 
     /// With a Service `shop` that leads to the Deployment `shop`, and these annotations on it.
@@ -120,6 +122,11 @@ impl Scene {
             "EndpointSlice" => state.take_slices(Part::One(name, kept(&object))),
             "Ingress" => state.take_ingresses(Part::One(name, kept(&object))),
             "IngressClass" => state.take_classes(Part::One(name, kept(&object))),
+            "GatewayClass" => state.take_gateway_classes(Part::One(name, kept(&object))),
+            "Gateway" => state.take_gateways(Part::One(name, kept(&object))),
+            "HTTPRoute" => state.take_routes(Part::One(name, kept(&object))),
+            "ReferenceGrant" => state.take_grants(Part::One(name, kept(&object))),
+            "Namespace" => state.take_spaces(Part::One(name, kept(&object))),
             other => panic!("{other}"),
         }
     }
@@ -145,7 +152,11 @@ impl Scene {
         state.take_services(all(objects.clone(), "Service"));
         state.take_slices(all(objects.clone(), "EndpointSlice"));
         state.take_ingresses(all(objects.clone(), "Ingress"));
-        state.take_classes(all(objects, "IngressClass"));
+        state.take_classes(all(objects.clone(), "IngressClass"));
+        state.take_gateway_classes(all(objects.clone(), "GatewayClass"));
+        state.take_gateways(all(objects.clone(), "Gateway"));
+        state.take_routes(all(objects.clone(), "HTTPRoute"));
+        state.take_grants(all(objects, "ReferenceGrant"));
     }
 
     /// The pods of the Deployment `shop`, as their watch has them.

@@ -12,14 +12,14 @@ use kube::Client;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::Request;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{Level, debug, error, info, warn};
 
 use crate::list::ListMeta;
+use crate::news::Part;
 use crate::object::Name;
 use crate::page::Page;
 use crate::patience::Patience;
-use crate::state::Part;
 use crate::wire::{self, Watched, Wire};
 
 /// A watch that says nothing for so long is begun again: the API server ends it, or we do five seconds later.
@@ -27,6 +27,9 @@ const WATCH: u32 = 60;
 
 /// A list that makes no progress for so long is begun again.
 const LIST: Duration = Duration::from_secs(15);
+
+/// A kind that the cluster doesn't know is asked for again after this.
+const ABSENT: Duration = Duration::from_secs(10);
 
 /// Objects per page of a list, as the API server's own clients have it. Whatever it is, one object is held at a time.
 const PAGE: u32 = 500;
@@ -138,6 +141,11 @@ impl Fault {
         }
     }
 
+    /// Whether the cluster doesn't know the kind.
+    fn is_unknown(&self) -> bool {
+        matches!(self, Fault::Api(kube::Error::Api(status)) if status.code == 404)
+    }
+
     /// Whether the right is missing.
     fn is_refused(&self) -> bool {
         matches!(self, Fault::Api(kube::Error::Api(status)) if status.code == 403)
@@ -165,6 +173,14 @@ impl<T: Watched, C> Follow<T, C> {
                     if watched && begun.elapsed() < BRIEF {
                         patience.pause().await;
                     }
+                }
+                // There are none, and nobody is alarmed.
+                Left::Broken(_, fault) if T::OPTIONAL && fault.is_unknown() => {
+                    from = None;
+                    if !self.say(Said::All(Vec::new()), &out, &mut broken).await {
+                        return;
+                    }
+                    sleep(ABSENT).await;
                 }
                 Left::Broken(version, fault) => {
                     self.complain(&fault, &mut broken);

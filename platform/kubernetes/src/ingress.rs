@@ -1,7 +1,6 @@
 //! What is kept of Ingresses and their classes, and which of them are Kaos's to serve.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use kaos_core::route::Matching;
 
@@ -13,9 +12,6 @@ pub const CONTROLLER: &str = "kaos.dev/ingress";
 /// An Ingress, whoever serves it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Ingress {
-    pub(crate) uid: Arc<str>,
-    /// Seconds since 1970.
-    pub(crate) created: i64,
     /// `spec.ingressClassName`, or what was said before there was such a field.
     pub(crate) class: Option<Box<str>>,
     /// Those of ingress-nginx, no others.
@@ -24,8 +20,6 @@ pub(crate) struct Ingress {
     pub(crate) default: Option<Backend>,
     pub(crate) rules: Box<[HostRule]>,
     pub(crate) tls: Box<[Tls]>,
-    /// What `status.loadBalancer` says: addresses and names.
-    pub(crate) told: Box<[Box<str>]>,
 }
 
 /// The paths of one host.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::fixture::{Scene, deployment, enabled, service, slice, wire};
 use crate::ingress::Ingress;
+use crate::kept::Stated;
 use crate::note::Kind;
 use crate::picture::Published;
 
@@ -67,7 +68,7 @@ fn found(published: &Published, host: &str, path: &str) -> Option<String> {
 }
 
 fn told(published: &Published) -> Vec<(Kind, String)> {
-    let all = published.notes.ingresses.iter();
+    let all = published.notes.objects.iter();
     all.map(|note| (note.kind, format!("{}: {}", note.name, note.text))).collect()
 }
 
@@ -159,7 +160,7 @@ fn only_ingresses_of_classes_that_name_kaos_are_served() {
         scene.put(object);
     }
     let served = |published: &Published| -> BTreeSet<String> {
-        published.served.iter().map(|ingress| ingress.name.to_string()).collect()
+        published.statuses.iter().map(|status| status.wanted.name.1.to_string()).collect()
     };
     let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
     let published = scene.at(1);
@@ -382,9 +383,9 @@ fn an_ingress_is_read_as_it_is_written() {
         "spec": {"defaultBackend": backend("web", 80), "rules": null, "tls": null},
         "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}, {"hostname": "lb.test", "ip": ""}]}},
     });
-    let read = wire::<Ingress>(&object).kept.unwrap().unwrap();
+    let Stated { object: read, stand } = wire::<Stated<Ingress>>(&object).kept.unwrap().unwrap();
     assert_eq!((read.class.as_deref(), read.rules.len(), read.annotations.len()), (None, 0, 1));
-    assert_eq!(read.told.iter().map(|one| &**one).collect::<Vec<_>>(), ["192.0.2.1", "lb.test"]);
+    assert_eq!(serde_json::from_str::<Value>(&stand.status).unwrap(), object["status"]);
     let mut going = object;
     going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     assert_eq!(wire::<Ingress>(&going).kept, Ok(None));

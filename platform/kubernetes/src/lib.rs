@@ -1,10 +1,11 @@
 //! The platform seam over a Kubernetes cluster.
 //!
-//! Reading: watches of Deployments, StatefulSets, Services, EndpointSlices and Ingresses become [`Snapshot`](kaos_core::Snapshot)s, with a
+//! Reading: watches of Deployments, StatefulSets, Services, EndpointSlices, Ingresses and HTTPRoutes become [`Snapshot`](kaos_core::Snapshot)s, with a
 //! [`Directory`] beside them for those who write. This crate knows no user's requests and no windows: when to scale is
 //! decided elsewhere.
 
 mod addresses;
+mod attach;
 mod build;
 pub mod change;
 mod check;
@@ -27,6 +28,11 @@ mod fake;
 #[cfg(test)]
 mod fixture;
 mod follow;
+pub mod gateway;
+#[cfg(test)]
+mod gateway_refused_test;
+#[cfg(test)]
+mod gateway_test;
 mod gather;
 mod infer;
 #[cfg(test)]
@@ -34,17 +40,22 @@ mod infer_test;
 pub mod ingress;
 #[cfg(test)]
 mod ingress_test;
+mod kept;
 mod list;
 #[cfg(test)]
 mod list_test;
+mod listener;
+mod news;
 mod nginx;
 pub mod note;
 mod object;
+mod onward;
 mod owner;
 #[cfg(test)]
 mod owner_test;
 mod page;
 mod patience;
+mod patterns;
 pub mod peers;
 mod picture;
 #[cfg(test)]
@@ -52,6 +63,7 @@ mod picture_any_test;
 #[cfg(test)]
 mod picture_test;
 mod plain;
+mod plan;
 mod protobuf;
 mod reduce;
 pub mod rights;
@@ -63,8 +75,11 @@ mod secret_test;
 mod selector;
 mod serve;
 mod state;
+mod status;
+mod table;
 mod task;
 mod waking;
+mod watches;
 mod wire;
 #[cfg(test)]
 mod wire_test;
@@ -75,6 +90,8 @@ pub use cluster::{Cluster, PACE, ReadSettings};
 pub use directory::Directory;
 /// A connection to the API server, for those who ask it something of their own.
 pub use kube::Client;
-pub use note::{IngressNote, Note, Notes};
+pub use note::{Note, Notes, Object, ObjectNote};
 pub use secret::{Secret, SecretName, Secrets};
 pub use serve::Served;
+pub use state::Verdicts;
+pub use status::Status;

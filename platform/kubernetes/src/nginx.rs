@@ -1,13 +1,12 @@
 //! The annotations of ingress-nginx: what Ingresses say that were written for it, as far as Kaos has the same.
 //!
-//! A value is data, never a template nor a pattern that is run: of the patterns that rewriting needs there are a few forms,
-//! which are recognised. Semantics: <https://kubernetes.github.io/ingress-nginx/user-guide/nginx-configuration/annotations/>.
+//! A value is data, never a template. Semantics: <https://kubernetes.github.io/ingress-nginx/user-guide/nginx-configuration/annotations/>.
 
 use std::time::Duration;
 
 use kaos_core::network::Network;
 use kaos_core::policy::{Policy, Protocol};
-use kaos_core::rule::{Cors, Origin, Rewrite};
+use kaos_core::rule::{Cors, Origin};
 
 use crate::note::Kind;
 use crate::object::Pairs;
@@ -21,13 +20,12 @@ pub(crate) const PREFIX: &str = "nginx.ingress.kubernetes.io/";
 pub(crate) struct Tuning {
     /// Requests without TLS are sent on, whatever hosts there are certificates for.
     pub(crate) https_only: bool,
-    /// Those for hosts that the Ingress has certificates for.
-    pub(crate) https_if_certified: bool,
+    /// Those for hosts that the Ingress has certificates for. `None`: where requests come in with TLS at all.
+    pub(crate) https_if_certified: Option<bool>,
     pub(crate) allowed: Option<Box<[Network]>>,
-    /// What paths become.
+    /// What paths become; empty where that can't be said.
     pub(crate) rewrite: Option<Box<str>>,
-    /// Paths are patterns.
-    pub(crate) patterns: bool,
+    patterns: bool,
     pub(crate) cors: Option<Cors>,
     pub(crate) limits: Limits,
 }
@@ -56,6 +54,12 @@ impl Limits {
         policy.stream_idle_timeout = silence.unwrap_or(policy.stream_idle_timeout);
         Some(policy)
     }
+}
+
+/// Whether `annotations` may make patterns of paths.
+pub(crate) fn has_patterns(annotations: &Pairs) -> bool {
+    let names = annotations.iter().filter_map(|(name, _)| name.strip_prefix(PREFIX));
+    names.into_iter().any(|name| matches!(name, "use-regex" | "rewrite-target"))
 }
 
 /// Reads `annotations`. What isn't allowed, and what Kaos doesn't have, goes to `notes`.
@@ -97,11 +101,21 @@ const SHOWN: usize = 120;
 type Read = Result<(), &'static str>;
 
 impl Tuning {
+    /// What `path` becomes, if that is something else.
+    pub(crate) fn rewrites(&self, path: &str) -> Option<&str> {
+        self.rewrite.as_deref().filter(|target| *target != path)
+    }
+
+    /// Whether it makes patterns of all the paths of a host that has these.
+    pub(crate) fn makes_patterns<'p>(&self, mut paths: impl Iterator<Item = &'p str>) -> bool {
+        self.patterns || paths.any(|path| self.rewrites(path).is_some())
+    }
+
     /// Takes the annotation `name`; `None` if it is no such.
     fn take(&mut self, name: &str, value: &str) -> Option<Read> {
         Some(match name {
             "force-ssl-redirect" => flag(value).map(|on| self.https_only = on),
-            "ssl-redirect" => flag(value).map(|on| self.https_if_certified = on),
+            "ssl-redirect" => flag(value).map(|on| self.https_if_certified = Some(on)),
             "use-regex" => flag(value).map(|on| self.patterns = on),
             "rewrite-target" => {
                 if value.starts_with('/') && is_path(value) {
@@ -269,66 +283,6 @@ fn origin(text: &str) -> Option<Origin> {
         None if !rest.is_empty() && rest.bytes().all(sound) => Some(Origin::Exact(lower)),
         _ => None,
     }
-}
-
-/// What makes a path a pattern.
-const META: &[char] = &['(', ')', '[', ']', '{', '}', '*', '+', '?', '^', '$', '|', '\\'];
-
-/// The forms of patterns that are recognised, at the end of a prefix, and the group that holds what follows it.
-const FORMS: [(&str, &str); 4] = [("(/|$)(.*)", "$2"), ("/?(.*)", "$1"), ("/(.*)", "$1"), ("(.*)", "$1")];
-
-/// The prefix that `path` means, and what becomes of paths below it.
-///
-/// `Err`: what is wrong, for a path that was meant as a pattern, or to be rewritten, and isn't understood.
-pub(crate) fn path(
-    path: &str,
-    tuning: &Tuning,
-    is_pattern: bool,
-) -> Result<(Box<str>, Option<Rewrite>), String> {
-    let is_pattern = is_pattern || tuning.patterns || tuning.rewrite.is_some();
-    let wrong = || {
-        format!(
-            "path {:?} is left out: allowed is a prefix, or a prefix with (/|$)(.*), /?(.*), /(.*) or (.*) after it",
-            line(path)
-        )
-    };
-    let form = FORMS.iter().find_map(|(end, group)| Some((path.strip_suffix(*end)?, *group)));
-    let Some((prefix, group)) = form.filter(|_| is_pattern) else {
-        if is_pattern && path.contains(META) {
-            return Err(wrong());
-        }
-        let whole = tuning.rewrite.as_deref().map(|target| match target {
-            "" => Err(wrong_target(path)),
-            target if target.contains('$') => Err(wrong_target(path)),
-            target => Ok(Rewrite::Whole(target.to_owned())),
-        });
-        return Ok((path.into(), whole.transpose()?));
-    };
-    if prefix.contains(META) {
-        return Err(wrong());
-    }
-    let prefix = prefix.trim_end_matches('/');
-    let routed = if prefix.is_empty() { "/" } else { prefix };
-    let rewrite = match tuning.rewrite.as_deref() {
-        None => None,
-        Some("") => return Err(wrong_target(path)),
-        Some(target) => match target.strip_suffix(group) {
-            Some(by) if !by.contains('$') => {
-                Some(Rewrite::Prefix { length: prefix.len(), by: by.to_owned() })
-            }
-            _ if !target.contains('$') => Some(Rewrite::Whole(target.to_owned())),
-            _ => return Err(wrong_target(path)),
-        },
-    };
-    Ok((routed.into(), rewrite))
-}
-
-fn wrong_target(path: &str) -> String {
-    format!(
-        "path {:?} is left out: {PREFIX}rewrite-target must end in the group of the path that holds the rest, and have no \
-         other: $2 with (/|$)(.*), else $1",
-        line(path)
-    )
 }
 
 #[cfg(test)]

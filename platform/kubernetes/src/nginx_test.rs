@@ -1,7 +1,8 @@
 //! Annotations of ingress-nginx: what is taken, what is said of the rest, and that nothing wrong opens anything.
 
+use kaos_core::condition::Unasked;
 use kaos_core::rule::Rule;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::fixture::{Scene, deployment};
@@ -26,7 +27,7 @@ fn what_is_known_is_taken_and_all_else_is_named_at_once() {
         ("canary", "true"),
     ]);
     let policy = read.limits.over(&Policy::default()).unwrap();
-    assert!(read.https_only && !read.https_if_certified);
+    assert_eq!((read.https_only, read.https_if_certified), (true, None));
     assert_eq!((policy.max_request_body, policy.protocol), (8 << 20, Protocol::H2c));
     let long = Duration::from_secs(600);
     assert_eq!((policy.response_start_timeout, policy.stream_idle_timeout), (long, long));
@@ -72,44 +73,84 @@ fn what_isnt_allowed_is_said_and_opens_nothing() {
     ]);
     assert_eq!(closed.allowed.as_deref(), Some(&[][..]));
     assert_eq!(closed.cors.clone().unwrap().granted("https://a.test"), None);
-    assert!(path("/a", &closed, false).is_err());
+    assert_eq!(closed.rewrite.as_deref(), Some(""), "which no path becomes");
+}
+
+/// An Ingress of host `a.shop.test` with these annotations and paths, all to the same Service.
+fn ingress(name: &str, annotations: &[(&str, &str)], paths: &[(&str, &str)]) -> Value {
+    let annotations: Map<String, Value> =
+        annotations.iter().map(|(name, value)| (format!("{PREFIX}{name}"), json!(value))).collect();
+    let backend = json!({"service": {"name": "shop", "port": {"number": 80}}});
+    let path = |(path, kind): &(&str, &str)| json!({"path": path, "pathType": kind, "backend": backend});
+    let paths: Vec<Value> = paths.iter().map(path).collect();
+    json!({
+        "kind": "Ingress", "metadata": {"namespace": "prod", "name": name, "uid": name, "annotations": annotations},
+        "spec": {"ingressClassName": "kaos", "rules": [{"host": "a.shop.test", "http": {"paths": paths}}]},
+    })
+}
+
+/// What each of these paths of `a.shop.test` becomes on its way; `None`: it is no route's.
+fn becomes(ingresses: &[Value], paths: &[&str]) -> Vec<Option<String>> {
+    let mut scene = Scene::shop(&json!({"kaos.dev/enabled": "true"}));
+    scene.0.state.classes.only = Some("kaos".into());
+    ingresses.iter().for_each(|ingress| scene.put(ingress.clone()));
+    let published = scene.at(1);
+    let becomes = |path: &&str| {
+        let route = published.snapshot.routes.route("a.shop.test", path, &Unasked)?;
+        let rewrite = route.rule.as_ref().and_then(|rule| rule.rewrite.clone());
+        Some(rewrite.map_or_else(|| (*path).to_owned(), |rewrite| rewrite.path(path)))
+    };
+    paths.iter().map(becomes).collect()
 }
 
 #[test]
-fn the_usual_patterns_are_recognised_and_no_other_is_run() {
-    let rewriting = |target: &str| tuning(&[("rewrite-target", target)]).0;
-    let cut = |length, by: &str| Some(Rewrite::Prefix { length, by: by.to_owned() });
-    for (target, written, prefix, rewrite) in [
-        ("/$2", "/api(/|$)(.*)", "/api", cut(4, "/")),
-        ("/v1/$2", "/api(/|$)(.*)", "/api", cut(4, "/v1/")),
-        ("/$1", "/api/?(.*)", "/api", cut(4, "/")),
-        ("/$1", "/api/(.*)", "/api", cut(4, "/")),
-        ("/base/$1", "/(.*)", "/", cut(0, "/base/")),
-        ("/$1", "/a.b(.*)", "/a.b", cut(4, "/")),
-        ("/", "/api", "/api", Some(Rewrite::Whole("/".to_owned()))),
-        ("/x", "/api(/|$)(.*)", "/api", Some(Rewrite::Whole("/x".to_owned()))),
+fn paths_are_rewritten_by_what_their_patterns_have_matched() {
+    for (target, written, path, becoming) in [
+        ("/$2", "/api(/|$)(.*)", "/api", Some("/")),
+        ("/$2", "/api(/|$)(.*)", "/api/a/b", Some("/a/b")),
+        ("/v1/$2", "/api(/|$)(.*)", "/API/a", Some("/v1/a")),
+        ("/$2", "/api(/|$)(.*)", "/apis", None),
+        ("/$1", "/api/?(.*)", "/apis", Some("/s")),
+        ("/base/$1", "/(.*)", "/x", Some("/base/x")),
+        ("/$2/$1", "/([a-z]+)/([0-9]+)", "/item/12", Some("/12/item")),
+        ("/$3", "/a(b)", "/ab", Some("/")),
+        ("/new", "/old", "/older/x", Some("/new")),
+        ("/same", "/same", "/same/x", Some("/same/x")),
+        ("x", "/a", "/a", None),
+        ("/$1", "/(?=a)(.*)", "/a", None),
     ] {
-        assert_eq!(path(written, &rewriting(target), true), Ok((prefix.into(), rewrite)), "{written}");
+        let one = ingress("one", &[("rewrite-target", target)], &[(written, "Prefix")]);
+        assert_eq!(becomes(&[one], &[path]), [becoming.map(str::to_owned)], "{target} {written} {path}");
     }
-    for (target, written) in [
-        ("/$1", "/api(/|$)(.*)"),
-        ("/$2/$1", "/api(/|$)(.*)"),
-        ("/$1", "/api"),
-        ("/$1", "/(a+)+/(.*)"),
-        ("/$2", "/api|/b(/|$)(.*)"),
-        ("/$1", "/api/([0-9]+)"),
-    ] {
-        assert!(path(written, &rewriting(target), true).is_err(), "{target} {written}");
-    }
-    // Where nothing says that it is a pattern it is what it is.
-    assert_eq!(path("/a(b)", &tuning(&[]).0, false), Ok(("/a(b)".into(), None)));
-    assert!(path("/a(b)", &tuning(&[("use-regex", "true")]).0, false).is_err());
+}
+
+#[test]
+fn one_pattern_makes_patterns_of_all_the_paths_of_its_host() {
+    let plain = ingress("plain", &[], &[("/only", "Exact"), ("/app", "Prefix")]);
+    let asked = ["/only", "/only/x", "/ONLY", "/app", "/apple"];
+    let there = |ingresses: &[Value]| -> Vec<bool> {
+        becomes(ingresses, &asked).iter().map(Option::is_some).collect()
+    };
+    assert_eq!(there(std::slice::from_ref(&plain)), [true, false, false, true, false]);
+    let pattern = ingress("pattern", &[("use-regex", "true")], &[("/v[0-9]+", "ImplementationSpecific")]);
+    assert_eq!(there(&[plain.clone(), pattern]), [true; 5]);
+    // A target that is the path itself rewrites nothing.
+    let same = ingress("same", &[("rewrite-target", "/x")], &[("/x", "Prefix")]);
+    assert_eq!(there(&[plain, same]), [true, false, false, true, false]);
+}
+
+#[test]
+fn without_a_pattern_what_is_implementation_specific_is_whatever_begins_so() {
+    let one = ingress("one", &[], &[("/app", "ImplementationSpecific")]);
+    let there: Vec<bool> =
+        becomes(&[one], &["/app", "/apple", "/App", "/ap"]).iter().map(Option::is_some).collect();
+    assert_eq!(there, [true, true, false, false]);
 }
 
 /// What the routes of `published` say of this host and path.
 fn rule(scene: &mut Scene, host: &str, path: &str) -> Option<Rule> {
     let published = scene.at(1);
-    published.snapshot.routes.route(host, path).unwrap().rule.as_deref().cloned()
+    published.snapshot.routes.route(host, path, &Unasked).unwrap().rule.as_deref().cloned()
 }
 
 #[test]
@@ -136,7 +177,8 @@ fn what_annotations_ask_for_is_said_by_the_routes_of_their_ingress_alone() {
     }));
     for (host, https) in [("a.shop.test", true), ("b.shop.test", true), ("c.shop.test", true)] {
         let rule = rule(&mut scene, host, "/api/x").unwrap();
-        assert_eq!((rule.https_only, rule.rewrite.as_ref().map(Rewrite::length)), (https, Some(4)), "{host}");
+        let becomes = rule.rewrite.as_ref().map(|rewrite| rewrite.path("/api/x"));
+        assert_eq!((rule.https_only, becomes.as_deref()), (https, Some("/x")), "{host}");
     }
     assert_eq!(rule(&mut scene, "shop.prod.example.com", "/api/x"), None, "its own host is its own");
     let limits = |rule: Option<Rule>| {

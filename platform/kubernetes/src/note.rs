@@ -1,4 +1,4 @@
-//! What users must be told of their workloads and Ingresses, as data: Events and `explain` are made from it.
+//! What users must be told of their workloads, Ingresses and HTTPRoutes, as data: Events and `explain` are made from it.
 
 use std::sync::Arc;
 
@@ -15,9 +15,37 @@ pub struct Note {
     pub text: String,
 }
 
-/// One thing to be told of one Ingress.
+/// What an object is that isn't a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Object {
+    /// An Ingress.
+    Ingress,
+    /// A GatewayClass.
+    GatewayClass,
+    /// A Gateway.
+    Gateway,
+    /// An HTTPRoute.
+    HttpRoute,
+}
+
+impl Object {
+    /// Its API version, and what its kind is called there, in the singular and in the plural.
+    pub(crate) fn kind(self) -> (&'static str, &'static str, &'static str) {
+        const GATEWAY: &str = "gateway.networking.k8s.io/v1";
+        match self {
+            Object::Ingress => ("networking.k8s.io/v1", "Ingress", "ingresses"),
+            Object::GatewayClass => (GATEWAY, "GatewayClass", "gatewayclasses"),
+            Object::Gateway => (GATEWAY, "Gateway", "gateways"),
+            Object::HttpRoute => (GATEWAY, "HTTPRoute", "httproutes"),
+        }
+    }
+}
+
+/// One thing to be told of one Ingress or HTTPRoute.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct IngressNote {
+pub struct ObjectNote {
+    /// What it is.
+    pub of: Object,
     /// Its namespace.
     pub namespace: Box<str>,
     /// Its name there.
@@ -37,7 +65,7 @@ pub enum Kind {
     Invalid,
     /// An annotation that Kaos doesn't have has no effect.
     Unsupported,
-    /// What an Ingress sends requests to isn't there.
+    /// What an Ingress or an HTTPRoute sends requests to isn't there.
     Backend,
     /// Another has a host and path that this one claims too.
     HostConflict,
@@ -95,6 +123,6 @@ pub struct Notes {
     pub all: Arc<[Note]>,
     /// Workloads that say `enabled` and aren't allowed as they are: the metric `kaos_invalid_workloads`.
     pub invalid: usize,
-    /// What is to be told of Ingresses. Sorted.
-    pub ingresses: Arc<[IngressNote]>,
+    /// What is to be told of Ingresses and HTTPRoutes. Sorted.
+    pub objects: Arc<[ObjectNote]>,
 }

@@ -6,22 +6,27 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use kaos_core::annotation::{self, ScaleTarget};
+use kaos_core::condition::Over;
 use kaos_core::host::HostPattern;
-use kaos_core::route::{Matching, Route, RouteTable};
-use kaos_core::snapshot::{Mode, Workload};
+use kaos_core::route::{Matching, RouteTable};
+use kaos_core::snapshot::Workload;
 use kaos_core::{Moment, Snapshot, WorkloadId};
 
+use crate::attach;
 use crate::build::{self, Around, Built, Door, Memory};
 use crate::claim::HostRules;
-use crate::contest::{self, Claim, Claimant, Who};
+use crate::contest::{self, Claim, Claimant, LostTo, Who};
 use crate::directory::Entry;
-use crate::note::{IngressNote, Kind, Note, Notes};
-use crate::object::{Deployment, Pod};
+use crate::note::{Kind, Note, Notes, ObjectNote};
+use crate::object::Pod;
+use crate::patterns::Patterns;
 use crate::plain;
+use crate::plan::{self, Plan, Planned, Resolved};
 use crate::scaler::Target;
-use crate::serve::{self, Adopted, Granted, Served};
+use crate::serve::{self, Adopted, Served};
 use crate::state::State;
+use crate::status::{Status, Statuses};
+use crate::table;
 
 /// Everything that is built, and what it was built from.
 #[derive(Debug)]
@@ -38,11 +43,13 @@ pub(crate) struct Picture {
     plain: BTreeMap<WorkloadId, Arc<Workload>>,
     wants_backends: bool,
     policies: plain::Policies,
+    patterns: Patterns,
     routes: Arc<RouteTable>,
     conflicts: Vec<Note>,
-    /// What is to be told of Ingresses.
-    ingress_notes: Arc<[IngressNote]>,
+    /// What is to be told of Ingresses and HTTPRoutes.
+    object_notes: Arc<[ObjectNote]>,
     served: Arc<[Served]>,
+    statuses: Statuses,
     notes: Notes,
     /// What is to be told has changed since `notes` was made.
     untold: bool,
@@ -72,10 +79,11 @@ pub(crate) struct Published {
     pub(crate) entries: HashMap<WorkloadId, Arc<Entry>>,
     pub(crate) notes: Notes,
     pub(crate) served: Arc<[Served]>,
+    pub(crate) statuses: Arc<[Status]>,
 }
 
 impl Picture {
-    /// An empty one. `backends`: what Ingresses lead to is to be in it though nobody has adopted it.
+    /// An empty one. `backends`: what Ingresses and HTTPRoutes lead to is to be in it though nobody has adopted it.
     pub(crate) fn new(rules: HostRules, backends: bool) -> Self {
         Picture {
             state: State::default(),
@@ -87,10 +95,12 @@ impl Picture {
             plain: BTreeMap::new(),
             wants_backends: backends,
             policies: plain::Policies::default(),
+            patterns: Patterns::default(),
             routes: Arc::default(),
             conflicts: Vec::new(),
-            ingress_notes: Arc::default(),
+            object_notes: Arc::default(),
             served: Arc::default(),
+            statuses: Statuses::default(),
             notes: Notes::default(),
             untold: false,
             version: 0,
@@ -111,6 +121,9 @@ impl Picture {
         if claims_changed {
             self.settle();
         }
+        if (std::mem::take(&mut self.state.restated) || claims_changed) && self.state.states {
+            self.statuses.say(&self.state);
+        }
         self.version += 1;
         if std::mem::take(&mut self.untold) {
             self.notes = self.collect_notes();
@@ -120,6 +133,7 @@ impl Picture {
             entries: self.entries(),
             notes: self.notes.clone(),
             served: self.served.clone(),
+            statuses: self.statuses.all.clone(),
         }
     }
 
@@ -155,7 +169,7 @@ impl Picture {
         let state = &self.state;
         let around = Around {
             services: state.services(id.namespace()),
-            scalers: state.scalers.on(id.namespace(), target(deployment)),
+            scalers: state.scalers.on(id.namespace(), Target::of_deployment(deployment)),
             namesake: state.namesakes.get(id).map(|one| &**one),
             slices: &|service| state.slices(id.namespace(), service),
             pods: self.pods.get(id),
@@ -188,7 +202,7 @@ impl Picture {
         // What an Ingress says over a policy says it over the new one too.
         let old = before.as_ref().and_then(|piece| piece.workload.as_ref());
         let ruled = old.map(|old| &old.policy) != workload.as_ref().map(|new| &new.policy);
-        let rerouted = (led || ruled) && !self.state.ingresses.is_empty();
+        let rerouted = (led || ruled) && self.state.has_routes();
         let (entry, told) = match before {
             Some(piece) if *piece.entry == entry => (piece.entry, Some(piece.notes)),
             before => (Arc::new(entry), before.map(|piece| piece.notes)),
@@ -211,26 +225,11 @@ impl Picture {
         }
         self.keep_backends(&routes);
         let ids = self.workloads();
-        let place = |id: &WorkloadId| ids.binary_search_by(|workload| workload.id.cmp(id)).ok();
-        let mut table = RouteTable::default();
-        for route in &routes {
-            if let Some(at) = place(&route.target) {
-                let to = route.route(at, &ids[at].policy);
-                // None is granted twice.
-                let _ = table.add(&route.host, route.matching, &route.path, to);
-            }
-        }
-        for (at, workload) in ids.iter().enumerate().filter(|(_, workload)| workload.mode != Mode::Plain) {
-            for host in &workload.hosts {
-                // An Ingress that leads to the same workload says how.
-                let _ = table.add(host, Matching::Prefix, &workload.path, Route::to(at));
-            }
-        }
-        self.routes = Arc::new(table);
+        self.routes = Arc::new(table::build(&routes, &ids));
     }
 
-    /// Who gets what: the hosts of each workload, and the routes of Ingresses. Tells those who don't.
-    fn contest(&mut self) -> (Vec<Vec<HostPattern>>, Vec<Granted>) {
+    /// Who gets what: the hosts of each workload, and the routes of other objects, the oldest first. Tells those who don't.
+    fn contest(&mut self) -> (Vec<Vec<HostPattern>>, Vec<Plan>) {
         let adopted: Vec<(&WorkloadId, &Piece, &Workload)> = self
             .built
             .iter()
@@ -240,50 +239,63 @@ impl Picture {
         let mut by_age: Vec<_> = adopted.iter().collect();
         by_age.sort_by_key(|(_, piece, _)| piece.created);
         by_age.iter().for_each(|(id, piece, _)| led.add(id, &piece.doors));
-        let resolved = serve::resolve(&self.state, &led, &self.rules);
+        let Resolved { mut planned, mut served, wanted } =
+            serve::resolve(&self.state, &led, &self.rules, &mut self.patterns);
+        let others = attach::resolve(&self.state, &led, &self.rules);
+        planned.extend(others.planned);
+        served.extend(others.served);
+        planned.sort_by(|one, other| one.age().cmp(&other.age()));
+        served.sort_by_key(|served| served.created);
         let own = adopted.iter().map(|(id, piece, workload)| own(id, piece, &workload.path));
-        let claimants: Vec<Claimant<'_>> =
-            own.chain(resolved.iter().map(serve::Resolved::claimant)).collect();
+        let claimants: Vec<Claimant<'_>> = own.chain(planned.iter().map(Planned::claimant)).collect();
         let (granted, lost) = contest::settle(&claimants);
         let (mut conflicts, mut told) = (Vec::new(), Vec::new());
         for lost in lost {
-            let winner = &claimants[lost.winner].who;
-            let text = format!("{} is {winner}'s, which is older: claim another host or path", lost.route);
+            let text = match lost.to {
+                LostTo::Winner(at) => {
+                    let winner = &claimants[at].who;
+                    format!("{} is {winner}'s, which is older: claim another host or path", lost.route)
+                }
+                LostTo::Crowd(most) => format!(
+                    "{} is left out: {most} older ones that requests have to be compared with one by one are allowed for one \
+                     host, or one host and path",
+                    lost.route
+                ),
+            };
             match claimants[lost.loser].who {
                 Who::Deployment(id) => {
                     conflicts.push(Note { workload: id.clone(), kind: Kind::HostConflict, text });
                 }
-                Who::Ingress(_) => {
-                    let ingress = &resolved[lost.loser - adopted.len()];
-                    told.push(ingress.note(Kind::HostConflict, text));
-                }
+                _ => told.extend(planned[lost.loser - adopted.len()].note(Kind::HostConflict, text)),
             }
         }
-        let (of_workloads, of_ingresses) = granted.split_at(adopted.len());
+        let (of_workloads, of_others) = granted.split_at(adopted.len());
         let hosts = adopted.iter().zip(of_workloads).map(|((_, piece, _), granted)| {
             let hosts = piece.claims.iter().zip(granted).filter(|(_, granted)| **granted);
             hosts.map(|(host, _)| host.clone()).collect()
         });
         let hosts = hosts.collect();
-        let routes = resolved.iter().zip(of_ingresses);
-        let routes = routes.flat_map(|(ingress, granted)| ingress.routes(granted)).collect();
-        told.extend(resolved.iter().flat_map(serve::Resolved::told));
+        told.extend(planned.iter().flat_map(Planned::told));
         told.sort();
         told.dedup();
-        let mut by_age: Vec<_> = resolved.iter().collect();
-        by_age.sort_by_key(|ingress| (ingress.ingress.created, ingress.name));
-        let served: Arc<[Served]> = by_age.iter().map(|ingress| ingress.served()).collect();
         drop(claimants);
-        (self.conflicts, self.ingress_notes, self.served) = (conflicts, told.into(), served);
+        let routes = planned.into_iter().zip(of_others).flat_map(|(one, granted)| {
+            one.plans.into_iter().zip(granted).filter(|(_, granted)| **granted).map(|(plan, _)| plan)
+        });
+        let routes = routes.collect();
+        (self.conflicts, self.object_notes, self.served) = (conflicts, told.into(), served.into());
+        if self.state.states {
+            self.statuses.want(wanted.into_iter().chain(others.wanted).collect());
+        }
         (hosts, routes)
     }
 
     /// Keeps the backends that `routes` lead to, and no others.
-    fn keep_backends(&mut self, routes: &[Granted]) {
+    fn keep_backends(&mut self, routes: &[Plan]) {
         if !self.wants_backends {
             return;
         }
-        let wanted = serve::backends(routes);
+        let wanted = plan::backends(routes);
         let gone: Vec<WorkloadId> = self.plain.keys().filter(|id| !wanted.contains(*id)).cloned().collect();
         for id in gone {
             self.plain.remove(&id);
@@ -344,14 +356,16 @@ impl Picture {
         all.extend(self.built.values().filter_map(|piece| self.alone(piece.workload.as_deref()?)));
         all.sort();
         let invalid = self.built.values().filter(|piece| !piece.entry.invalid.is_empty()).count();
-        Notes { all: all.into(), invalid, ingresses: self.ingress_notes.clone() }
+        Notes { all: all.into(), invalid, objects: self.object_notes.clone() }
     }
 }
 
 /// What a workload claims by its annotations.
 fn own<'p>(id: &'p WorkloadId, piece: &'p Piece, path: &'p str) -> Claimant<'p> {
-    let claim =
-        |host: &'p HostPattern| Claim { host, matching: Matching::Prefix, path, target: id, quiet: false };
+    let claim = |host: &'p HostPattern| {
+        let (matching, over, when, target) = (Matching::Prefix, Over::Either, None, Some(id));
+        Claim { host, matching, path, is_pattern: false, over, when, target, quiet: false }
+    };
     let claims = piece.claims.iter().map(claim).collect();
     Claimant { who: Who::Deployment(id), created: piece.created, claims }
 }
@@ -361,12 +375,6 @@ fn put(known: &mut Arc<Workload>, new: Workload) {
     if !equal(known, &new) {
         *known = Arc::new(new);
     }
-}
-
-/// What has its count, as what HorizontalPodAutoscalers scale.
-fn target(deployment: &Deployment) -> Target {
-    let named = deployment.annotation(annotation::SCALE_TARGET).and_then(ScaleTarget::parse);
-    Target::of(deployment.controller, deployment.id.name(), named.as_ref())
 }
 
 /// Whether two pictures of one workload say the same.

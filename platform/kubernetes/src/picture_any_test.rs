@@ -1,12 +1,13 @@
 //! Whatever comes in whatever order: what was built piece by piece is what is built from nothing.
 
+use kaos_core::condition::Unasked;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
 use crate::controller::Controller;
 use crate::fixture::{Scene, deployment, service, slice};
-use crate::state::Part;
+use crate::news::Part;
 
 /// An object as it is from here on, or that it is gone.
 #[derive(Clone, Debug)]
@@ -125,8 +126,9 @@ fn step() -> impl Strategy<Value = Step> {
 fn shown(scene: &mut Scene) -> Value {
     let published = scene.at(1);
     let find = |host: &str, path: &str| {
-        let route = published.snapshot.routes.route(host, path)?;
-        Some(format!("{} {:?}", published.snapshot.workloads[route.workload].id, route.rule))
+        let route = published.snapshot.routes.route(host, path, &Unasked)?;
+        let at = route.leads.pick(|| 0)?;
+        Some(format!("{} {:?}", published.snapshot.workloads[at].id, route.rule))
     };
     let mut routes = Vec::new();
     for host in ["a.shop.test", "b.shop.test", "c.test", "one.prod.example.com", "one.prod", "two.prod.svc"] {
@@ -139,7 +141,7 @@ fn shown(scene: &mut Scene) -> Value {
         .collect();
     pods.sort();
     let notes: Vec<String> = published.notes.all.iter().map(|note| format!("{note:?}")).collect();
-    let served = format!("{:?} {:?}", published.served, published.notes.ingresses);
+    let served = format!("{:?} {:?}", published.served, published.notes.objects);
     json!([published.snapshot.workloads, routes, pods, notes, published.notes.invalid, served])
 }
 

@@ -4,8 +4,10 @@
 //! and names that contradict each other are left out. How objects are read is `wire`'s to know.
 
 mod deployment;
+mod gateway;
 mod ingress;
 mod pod;
+mod route;
 mod slice;
 
 pub(crate) use deployment::StatefulSet;

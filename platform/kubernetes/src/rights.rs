@@ -29,7 +29,7 @@ const fn right(verb: &'static str, group: &'static str, resource: &'static str) 
 }
 
 /// What the cluster is read by: every proxy and every autoscaler. What is watched is listed first.
-pub const READ: [Right; 14] = [
+pub const READ: [Right; 24] = [
     right("list", "apps", "deployments"),
     right("watch", "apps", "deployments"),
     right("list", "apps", "statefulsets"),
@@ -42,14 +42,31 @@ pub const READ: [Right; 14] = [
     right("watch", "discovery.k8s.io", "endpointslices"),
     right("list", "networking.k8s.io", "ingresses"),
     right("watch", "networking.k8s.io", "ingresses"),
+    right("list", GATEWAY, "gateways"),
+    right("watch", GATEWAY, "gateways"),
+    right("list", GATEWAY, "httproutes"),
+    right("watch", GATEWAY, "httproutes"),
+    right("list", GATEWAY, "referencegrants"),
+    right("watch", GATEWAY, "referencegrants"),
     LIST_CLASSES,
     WATCH_CLASSES,
+    LIST_GATEWAY_CLASSES,
+    WATCH_GATEWAY_CLASSES,
+    LIST_NAMESPACES,
+    WATCH_NAMESPACES,
 ];
 
-/// Those of [`READ`] that are about no namespace: a role of one can't give them, and who is told an Ingress class needs none.
-pub const READ_CLASSES: [Right; 2] = [LIST_CLASSES, WATCH_CLASSES];
+/// Those of [`READ`] that are about no namespace: a role of one can't give them, and who is told the classes needs none.
+pub const READ_CLASSES: [Right; 6] = [
+    LIST_CLASSES,
+    WATCH_CLASSES,
+    LIST_GATEWAY_CLASSES,
+    WATCH_GATEWAY_CLASSES,
+    LIST_NAMESPACES,
+    WATCH_NAMESPACES,
+];
 
-/// What autoscalers find out by where requests come in: the proxies' Service, by its name.
+/// What is found out by where requests come in: the proxies' Service, by its name, in Kaos's own namespace. Proxies and autoscalers.
 pub const ENTRY: [Right; 2] = [right("list", "", "services"), right("watch", "", "services")];
 
 /// What proxies are found by, in Kaos's own namespace: proxies and autoscalers.
@@ -58,7 +75,7 @@ pub const PEERS: [Right; 2] = [
     right("watch", "discovery.k8s.io", "endpointslices"),
 ];
 
-/// What proxies read the certificates by that they are told to, each Secret by its name. Where none is named there is no
+/// What proxies read the certificates by that they are told to, and autoscalers those that Gateways name; each Secret by its name. Where none is named there is no
 /// right to any.
 pub const SECRETS: [Right; 2] = [right("list", "", "secrets"), right("watch", "", "secrets")];
 
@@ -66,8 +83,8 @@ pub const SECRETS: [Right; 2] = [right("list", "", "secrets"), right("watch", ""
 pub const READ_SCALERS: [Right; 2] =
     [LIST_SCALERS, right("watch", "autoscaling", "horizontalpodautoscalers")];
 
-/// What autoscalers do to workloads and Ingresses, beside reading.
-pub const SCALE: [Right; 10] = [
+/// What autoscalers do to workloads and routes, beside reading.
+pub const SCALE: [Right; 12] = [
     GET_DEPLOYMENT,
     GET_SCALE,
     PATCH_SCALE,
@@ -78,7 +95,12 @@ pub const SCALE: [Right; 10] = [
     PATCH_STATEFULSET_STATUS,
     CREATE_EVENT,
     PATCH_INGRESS_STATUS,
+    PATCH_GATEWAY_STATUS,
+    PATCH_ROUTE_STATUS,
 ];
+
+/// What autoscalers do to classes of Gateways, which are in no namespace.
+pub const TELL_CLASSES: [Right; 1] = [PATCH_GATEWAY_CLASS_STATUS];
 
 /// What autoscalers choose the pods that go by. It can be left out.
 pub const CHOOSE: [Right; 1] = [PATCH_POD_STATUS];
@@ -89,8 +111,16 @@ pub const LEAD: [Right; 2] = [GET_LEASE, UPDATE_LEASE];
 /// What autoscalers do to the ConfigMaps where counts and what was learned are kept, by their names.
 pub const KEEP: [Right; 2] = [GET_CONFIGMAP, PATCH_CONFIGMAP];
 
+const GATEWAY: &str = "gateway.networking.k8s.io";
 const LIST_CLASSES: Right = right("list", "networking.k8s.io", "ingressclasses");
 const WATCH_CLASSES: Right = right("watch", "networking.k8s.io", "ingressclasses");
+const LIST_GATEWAY_CLASSES: Right = right("list", GATEWAY, "gatewayclasses");
+const WATCH_GATEWAY_CLASSES: Right = right("watch", GATEWAY, "gatewayclasses");
+const LIST_NAMESPACES: Right = right("list", "", "namespaces");
+const WATCH_NAMESPACES: Right = right("watch", "", "namespaces");
+pub(crate) const PATCH_GATEWAY_CLASS_STATUS: Right = right("patch", GATEWAY, "gatewayclasses/status");
+pub(crate) const PATCH_GATEWAY_STATUS: Right = right("patch", GATEWAY, "gateways/status");
+pub(crate) const PATCH_ROUTE_STATUS: Right = right("patch", GATEWAY, "httproutes/status");
 pub(crate) const PATCH_INGRESS_STATUS: Right = right("patch", "networking.k8s.io", "ingresses/status");
 pub(crate) const LIST_PODS: Right = right("list", "", "pods");
 pub(crate) const PATCH_POD_STATUS: Right = right("patch", "", "pods/status");

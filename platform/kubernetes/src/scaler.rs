@@ -3,11 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kaos_core::annotation::ScaleTarget;
+use kaos_core::annotation::{self, ScaleTarget};
 use serde::Deserialize;
 
 use crate::controller::Controller;
-use crate::object::Name;
+use crate::object::{Deployment, Name};
 use crate::protobuf::Message;
 use crate::wire::{Meta, Parts, Watched, line};
 
@@ -34,6 +34,12 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// What has the count of `deployment`.
+    pub(crate) fn of_deployment(deployment: &Deployment) -> Self {
+        let named = deployment.annotation(annotation::SCALE_TARGET).and_then(ScaleTarget::parse);
+        Target::of(deployment.controller, deployment.id.name(), named.as_ref())
+    }
+
     /// What has the count of the Deployment or StatefulSet `name`: itself, or what its `scale-target` names.
     pub(crate) fn of(controller: Controller, name: &str, named: Option<&ScaleTarget>) -> Self {
         match named {

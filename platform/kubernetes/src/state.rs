@@ -4,74 +4,27 @@
 //! that it touches only what differs.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use kaos_core::WorkloadId;
 use kaos_core::annotation::SCALE_TARGET;
 
 use crate::controller::Controller;
+use crate::entry::Entrance;
+use crate::gateway::{Gateway, GatewayClass, Gateways, Grant, HttpRoute, Space};
 use crate::infer;
 use crate::ingress::{Class, Classes, Ingress};
-use crate::object::{Deployment, Name, Pod, Service, Slice};
+use crate::kept::{Kept, Stated};
+use crate::news::Part;
+use crate::object::{Deployment, Name, Service, Slice};
 use crate::scaler::{Scaler, Scalers};
+use crate::secret::SecretName;
+
+/// What is wrong with each Secret that was looked at, if something is.
+pub type Verdicts = Arc<BTreeMap<SecretName, Result<(), String>>>;
 
 /// More Services than this that change together touch every workload.
 const MANY: usize = 100;
-
-/// What a watch has to say of objects of one kind.
-#[derive(Debug)]
-pub(crate) enum Part<T> {
-    /// These are all there are in this namespace (`None`: in the cluster). One that can't be read is `None`: it stays as
-    /// it is known.
-    All(Option<Box<str>>, Vec<(Name, Option<T>)>),
-    /// This one is as given; `None`: gone, or of no concern.
-    One(Name, Option<T>),
-}
-
-/// One change of the cluster.
-#[derive(Debug)]
-pub(crate) enum Change {
-    /// Deployments or StatefulSets: each kind has a watch of its own.
-    Deployments(Controller, Part<Deployment>),
-    Services(Part<Service>),
-    Slices(Part<Slice>),
-    Ingresses(Part<Ingress>),
-    Scalers(Part<Scaler>),
-    Classes(Part<Class>),
-    /// Pods of a waking workload, from its watch of this number.
-    Pods(WorkloadId, u64, Pods),
-}
-
-/// Pods of a waking workload, by name.
-#[derive(Debug)]
-pub(crate) enum Pods {
-    /// One that can't be read is `None`: it stays as it is known.
-    All(HashMap<Box<str>, Option<Pod>>),
-    One(Box<str>, Option<Box<Pod>>),
-}
-
-impl Pods {
-    /// Puts them into `known`. Whether that changed anything.
-    pub(crate) fn put(self, known: &mut HashMap<Box<str>, Pod>) -> bool {
-        match self {
-            Pods::All(all) => {
-                let read = |(name, pod): (Box<str>, Option<Pod>)| {
-                    let pod = pod.or_else(|| known.get(&name).cloned())?;
-                    Some((name, pod))
-                };
-                let all = all.into_iter().filter_map(read).collect();
-                let changed = *known != all;
-                *known = all;
-                changed
-            }
-            Pods::One(name, Some(pod)) => {
-                let same = known.get(&name) == Some(&*pod);
-                known.insert(name, *pod);
-                !same
-            }
-            Pods::One(name, None) => known.remove(&name).is_some(),
-        }
-    }
-}
 
 /// The cluster, reduced.
 #[derive(Debug, Default)]
@@ -89,12 +42,21 @@ pub(crate) struct State {
     owners: HashMap<Name, Box<str>>,
     /// Which workloads are reached by a Service.
     users: HashMap<Name, HashSet<WorkloadId>>,
-    pub(crate) ingresses: BTreeMap<Name, Box<Ingress>>,
+    pub(crate) ingresses: Kept<Stated<Ingress>>,
     pub(crate) classes: Classes,
+    pub(crate) gateways: Gateways,
+    /// Where requests come in.
+    pub(crate) entrance: Entrance,
+    /// What is known of the Secrets that Gateways name. `None`: it isn't judged here.
+    pub(crate) verdicts: Option<Verdicts>,
+    /// What statuses say is of concern, and kept.
+    pub(crate) states: bool,
     /// Workloads to be built again.
     pub(crate) touched: HashSet<WorkloadId>,
-    /// Ingresses, or what they may lead to, are others than before.
+    /// Ingresses, HTTPRoutes, or what they may lead to, are others than before.
     pub(crate) rerouted: bool,
+    /// The status of one of them is another than before.
+    pub(crate) restated: bool,
 }
 
 impl State {
@@ -111,7 +73,12 @@ impl State {
 
     /// Whether there is something to be made of what was heard.
     pub(crate) fn has_changed(&self) -> bool {
-        self.rerouted || !self.touched.is_empty()
+        self.rerouted || self.restated || !self.touched.is_empty()
+    }
+
+    /// Whether there are routes that objects ask for beside Deployments.
+    pub(crate) fn has_routes(&self) -> bool {
+        !self.ingresses.is_empty() || !self.gateways.routes.is_empty()
     }
 
     /// The slices of a Service.
@@ -227,7 +194,7 @@ impl State {
             }
         }
         // What leads to a Service may be led elsewhere.
-        self.rerouted |= !changed.is_empty() && !self.ingresses.is_empty();
+        self.rerouted |= !changed.is_empty() && self.has_routes();
         // To find out whom each of ten thousand Services concerns costs more than to build everything again.
         if changed.len() > MANY {
             self.touched.extend(self.users.values().flatten().cloned());
@@ -243,23 +210,78 @@ impl State {
         }
     }
 
-    /// Takes what a watch of Ingresses says.
-    pub(crate) fn take_ingresses(&mut self, part: Part<Ingress>) {
-        let known = |state: &State, scope: Option<&str>| {
-            let in_scope = |name: &&Name| scope.is_none_or(|scope| *name.0 == *scope);
-            state.ingresses.keys().filter(in_scope).cloned().collect()
-        };
-        for (name, ingress) in self.each(part, known) {
-            let served = |ingress: &Ingress| self.classes.serve(ingress);
-            let before = self.ingresses.get(&name).map(Box::as_ref);
-            // Those of others change nothing.
-            let concerns = before.is_some_and(served) || ingress.as_ref().is_some_and(served);
-            self.rerouted |= concerns && before != ingress.as_ref();
-            match ingress {
-                Some(ingress) => drop(self.ingresses.insert(name, Box::new(ingress))),
-                None => drop(self.ingresses.remove(&name)),
+    /// As it is kept: what nobody asks for is neither kept nor a change.
+    fn stated<T>(&self, part: Part<Stated<T>>) -> Part<Stated<T>> {
+        if self.states {
+            return part;
+        }
+        let without = |object: Option<Stated<T>>| object.map(Stated::without_status);
+        match part {
+            Part::One(name, object) => Part::One(name, without(object)),
+            Part::All(scope, all) => {
+                Part::All(scope, all.into_iter().map(|(name, object)| (name, without(object))).collect())
             }
         }
+    }
+
+    /// Takes what a watch of Ingresses says.
+    pub(crate) fn take_ingresses(&mut self, part: Part<Stated<Ingress>>) {
+        let part = self.stated(part);
+        let (classes, rerouted, restated) = (&self.classes, &mut self.rerouted, &mut self.restated);
+        // Those of others change nothing.
+        let served = |ingress: &Stated<Ingress>| classes.serve(&ingress.object);
+        self.ingresses.take(part, |before, after| {
+            if before.is_some_and(served) || after.is_some_and(served) {
+                note(before, after, rerouted, restated);
+            }
+        });
+    }
+
+    /// Takes what a watch of GatewayClasses says.
+    pub(crate) fn take_gateway_classes(&mut self, part: Part<Stated<GatewayClass>>) {
+        let part = self.stated(part);
+        let (rerouted, restated) = (&mut self.rerouted, &mut self.restated);
+        self.gateways.classes.take(part, |before, after| note(before, after, rerouted, restated));
+        if !self.gateways.are_wanted() {
+            let Gateways { all, routes, grants, spaces, .. } = &mut self.gateways;
+            all.clear();
+            routes.clear();
+            grants.clear();
+            spaces.clear();
+        }
+    }
+
+    /// Takes what a watch of Gateways says.
+    pub(crate) fn take_gateways(&mut self, part: Part<Stated<Gateway>>) {
+        let part = self.stated(part);
+        let (rerouted, restated) = (&mut self.rerouted, &mut self.restated);
+        self.gateways.all.take(part, |before, after| note(before, after, rerouted, restated));
+    }
+
+    /// Takes what a watch of HTTPRoutes says.
+    pub(crate) fn take_routes(&mut self, part: Part<Stated<HttpRoute>>) {
+        let part = self.stated(part);
+        let (rerouted, restated) = (&mut self.rerouted, &mut self.restated);
+        self.gateways.routes.take(part, |before, after| note(before, after, rerouted, restated));
+    }
+
+    /// Takes what a watch of ReferenceGrants says.
+    pub(crate) fn take_grants(&mut self, part: Part<Grant>) {
+        let rerouted = &mut self.rerouted;
+        self.gateways.grants.take(part, |before, after| *rerouted |= before != after);
+    }
+
+    /// Takes what a watch of Namespaces says.
+    pub(crate) fn take_spaces(&mut self, part: Part<Space>) {
+        let rerouted = &mut self.rerouted;
+        self.gateways.spaces.take(part, |before, after| *rerouted |= before != after);
+    }
+
+    /// Takes what is said of the proxies' Service. One that is gone is being made anew: what was known of it stays.
+    pub(crate) fn take_entrance(&mut self, entrance: Option<Entrance>) {
+        let Some(entrance) = entrance else { return };
+        self.rerouted |= self.entrance != entrance;
+        self.entrance = entrance;
     }
 
     /// Takes what a watch of IngressClasses says.
@@ -358,4 +380,20 @@ impl State {
         let read = there.into_iter().filter(|(_, object)| object.is_some());
         gone.into_iter().map(|name| (name, None)).chain(read)
     }
+}
+
+/// Notes what has changed with an object.
+fn note<T: PartialEq>(
+    before: Option<&Stated<T>>,
+    after: Option<&Stated<T>>,
+    rerouted: &mut bool,
+    restated: &mut bool,
+) {
+    // A new one under an old name is older or younger than the one before; a new generation is to be said again.
+    let said =
+        |stated: Option<&Stated<T>>| stated.map(|stated| (stated.stand.uid.clone(), stated.stand.generation));
+    let same = said(before) == said(after)
+        && before.map(|before| &before.object) == after.map(|after| &after.object);
+    *rerouted |= !same;
+    *restated |= before.map(|before| &before.stand) != after.map(|after| &after.stand);
 }

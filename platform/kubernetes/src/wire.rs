@@ -5,6 +5,7 @@
 //! each kind, and why, is said in `reduce`.
 
 mod deployment;
+pub(crate) mod gateway;
 mod ingress;
 mod meta;
 mod pod;
@@ -43,6 +44,9 @@ pub(crate) trait Watched: Clone + Debug + Send + Sized + 'static {
     /// Whether its objects are in namespaces. Else they have names alone.
     const NAMESPACED: bool = true;
 
+    /// Whether a cluster needn't know the kind: then there are none.
+    const OPTIONAL: bool = false;
+
     /// What is kept of an object. `None`: nothing, for it is of no concern. `Err`: what couldn't be read, and why.
     fn reduce(meta: Meta<'_>, parts: &Parts<'_>) -> Result<Option<Self>, String>;
 }
@@ -78,6 +82,11 @@ impl<'a> Parts<'a> {
     /// The part `status`, if there is one.
     pub(crate) fn status<P: Deserialize<'a>>(&self) -> Result<Option<P>, String> {
         part("status", self.status)
+    }
+
+    /// The part `status` as it was sent; empty, if there is none.
+    pub(crate) fn status_text(&self) -> &'a str {
+        self.status.map(RawValue::get).filter(|text| *text != "null").unwrap_or_default()
     }
 
     /// The kind of addresses of an EndpointSlice.

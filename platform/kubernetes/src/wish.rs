@@ -2,7 +2,10 @@
 //!
 //! Pure. What can't be done as it is written is left out, and said.
 
+use std::collections::HashSet;
+
 use kaos_core::host::HostPattern;
+use kaos_core::pattern::Pattern;
 use kaos_core::route::Matching;
 use kaos_core::rule::Rewrite;
 
@@ -11,6 +14,7 @@ use crate::ingress::{Backend, HostRule, Ingress};
 use crate::nginx::{self, Tuning};
 use crate::note::Kind;
 use crate::object::Name;
+use crate::patterns::Patterns;
 use crate::wire::line;
 
 /// One host and path, and where its requests are to go.
@@ -19,6 +23,8 @@ pub(crate) struct Wish {
     pub(crate) host: HostPattern,
     pub(crate) matching: Matching,
     pub(crate) path: Box<str>,
+    /// The path as a pattern, if it is one.
+    pub(crate) pattern: Option<Pattern>,
     pub(crate) backend: Backend,
     /// It is for what nobody else claims.
     pub(crate) fallback: bool,
@@ -37,8 +43,25 @@ pub(crate) struct Wishes {
     pub(crate) tuning: Tuning,
 }
 
-/// What `ingress`, of this name, asks for; `rules` say which hosts it may have.
-pub(crate) fn read(name: &Name, ingress: &Ingress, rules: &HostRules) -> Wishes {
+/// The hosts whose paths `ingress`, of this name, makes patterns of: its own, and those of everybody else.
+pub(crate) fn patterned(name: &Name, ingress: &Ingress, rules: &HostRules) -> Vec<HostPattern> {
+    if !nginx::has_patterns(&ingress.annotations) {
+        return Vec::new();
+    }
+    let tuning = nginx::read(&ingress.annotations, &mut Vec::new());
+    let made = |rule: &&HostRule| tuning.makes_patterns(rule.paths.iter().map(|path| written(&path.path)));
+    let hosts = ingress.rules.iter().filter(made);
+    hosts.filter_map(|rule| host(&name.0, &rule.host, rules).ok()).collect()
+}
+
+/// What `ingress`, of this name, asks for; `rules` say which hosts it may have, and `patterned` are those whose paths are patterns.
+pub(crate) fn read(
+    name: &Name,
+    ingress: &Ingress,
+    rules: &HostRules,
+    patterned: &HashSet<HostPattern>,
+    patterns: &mut Patterns,
+) -> Wishes {
     let mut notes = Vec::new();
     let tuning = nginx::read(&ingress.annotations, &mut notes);
     let mut wishes = Wishes { notes, tuning, ..Wishes::default() };
@@ -46,7 +69,7 @@ pub(crate) fn read(name: &Name, ingress: &Ingress, rules: &HostRules) -> Wishes 
     for rule in &ingress.rules {
         match host(&name.0, &rule.host, rules) {
             Ok(host) => {
-                wishes.take(&host, rule);
+                wishes.take(&host, rule, patterned.contains(&host).then_some(&mut *patterns));
                 hosts.push(host);
             }
             Err(wrong) => wishes.notes.push((Kind::Invalid, wrong)),
@@ -100,33 +123,58 @@ fn described(host: &HostPattern) -> String {
     }
 }
 
+/// A path as it is meant.
+fn written(path: &str) -> &str {
+    if path.is_empty() { "/" } else { path }
+}
+
 impl Wishes {
-    fn take(&mut self, host: &HostPattern, rule: &HostRule) {
+    /// Takes the paths of one host; with `patterns` they are such.
+    fn take(&mut self, host: &HostPattern, rule: &HostRule, mut patterns: Option<&mut Patterns>) {
         for path in &rule.paths {
-            let written = if path.path.is_empty() { "/".into() } else { path.path.clone() };
-            if !written.starts_with('/') {
-                let wrong = format!("path {:?}: allowed is what begins with a slash", line(&path.path));
-                self.notes.push((Kind::Invalid, wrong));
-                continue;
-            }
-            let (prefix, rewrite) = match nginx::path(&written, &self.tuning, path.matching.is_none()) {
-                Ok(read) => read,
+            let written = written(&path.path);
+            match self.path(written, patterns.as_deref_mut()) {
+                Ok((pattern, rewrite)) => self.all.push(Wish {
+                    host: host.clone(),
+                    matching: path.matching.unwrap_or(if written == "/" {
+                        Matching::Prefix
+                    } else {
+                        Matching::Text
+                    }),
+                    path: written.into(),
+                    pattern,
+                    backend: path.backend.clone(),
+                    fallback: false,
+                    rewrite,
+                }),
                 Err(wrong) => {
-                    self.notes.push((Kind::Invalid, wrong));
-                    continue;
+                    self.notes
+                        .push((Kind::Invalid, format!("path {:?} is left out: {wrong}", line(written))));
                 }
-            };
-            // A pattern is for all that it matches, whatever is said beside it.
-            let exact = path.matching.filter(|_| prefix == written);
-            self.all.push(Wish {
-                host: host.clone(),
-                matching: exact.unwrap_or(Matching::Prefix),
-                path: prefix,
-                backend: path.backend.clone(),
-                fallback: false,
-                rewrite,
-            });
+            }
         }
+    }
+
+    /// What a path is, and becomes. `Err`: why it can't be had.
+    fn path(
+        &self,
+        path: &str,
+        patterns: Option<&mut Patterns>,
+    ) -> Result<(Option<Pattern>, Option<Rewrite>), String> {
+        if !path.starts_with('/') {
+            return Err("allowed is what begins with a slash".to_owned());
+        }
+        if self.tuning.rewrite.as_deref() == Some("") {
+            return Err("what it is to become can't be said".to_owned());
+        }
+        let Some(pattern) = patterns.map(|patterns| patterns.read(path)).transpose()? else {
+            return Ok((None, None));
+        };
+        let rewrite = self
+            .tuning
+            .rewrites(path)
+            .map(|target| Rewrite::Pattern { pattern: pattern.clone(), target: target.to_owned() });
+        Ok((Some(pattern), rewrite))
     }
 
     /// What no path of these hosts is for goes to `backend`.
@@ -140,6 +188,7 @@ impl Wishes {
                     host,
                     matching,
                     path,
+                    pattern: None,
                     backend: backend.clone(),
                     fallback,
                     rewrite: None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::admit::Permit;
+use crate::permit::Permit;
 use crate::sabotage::{Rule, is_off};
 use crate::upstream::link::Link;
 

@@ -1,9 +1,9 @@
 //! Sends a request to a replica by HTTP/2, and brings back the head of its answer. What is safe to try again is what the
 //! replica says it hasn't looked at, and what is idempotent, as long as its whole body is kept.
 
-use crate::admit::Permit;
 use crate::forward::feed::{Feed, Upload};
 use crate::forward::{Begun, ENDED, Streamed, Tries, Trip};
+use crate::permit::Permit;
 use crate::refuse::{Ended, Refusal};
 use crate::rounds::Alarm;
 use crate::sabotage::{Rule, is_off};

@@ -306,7 +306,7 @@ fn open(
     let (encoding, delimited) = respond::framing(head, answer);
     let keep = delimited && head.keep_alive && feed.finished && worker.keeps_connections();
     let mut out = worker.buffers.take();
-    respond::answer(head, answer, &record.request_id, &routed.wait, routed.extra.as_ref(), keep, &mut out);
+    respond::answer(head, answer, &record.request_id, &routed.wait, routed.told.as_ref(), keep, &mut out);
     Opening { out, encoding, delimited, keep }
 }
 

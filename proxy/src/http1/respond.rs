@@ -10,7 +10,7 @@ use crate::http1::write::{decimal, field};
 use crate::ledger::Phases;
 use crate::pump::Encoding;
 use crate::refuse::{Detail, Refusal};
-use crate::rule::{Extra, replaces};
+use crate::rule::{Told, fields, replaces};
 use crate::sabotage::{Rule, is_off};
 use crate::subrequest::Go;
 use crate::upstream::answer::Answer;
@@ -30,7 +30,7 @@ pub(crate) fn answer(
     answer: &Answer,
     request_id: &str,
     wait: &Wait,
-    extra: Option<&Extra>,
+    told: Option<&Told>,
     keep: bool,
     out: &mut Vec<u8>,
 ) {
@@ -45,7 +45,7 @@ pub(crate) fn answer(
     for known in answer.fields.iter() {
         match known.kind {
             Name::Trailer if chunked && head.takes_trailers => field(out, known.name, known.value),
-            _ if replaces(extra, known.name) => {}
+            _ if replaces(told, known.name) => {}
             _ if passes_back(known.kind, wait) && !(listed && answer.fields.is_listed(&known)) => {
                 field(out, known.name, known.value);
             }
@@ -71,7 +71,7 @@ pub(crate) fn answer(
         None => persistence(head, keep, out),
     }
     field(out, b"X-Request-Id", request_id.as_bytes());
-    extra.into_iter().flatten().for_each(|(name, value)| field(out, name.as_bytes(), value.as_bytes()));
+    fields(told).for_each(|(name, value)| field(out, name.as_bytes(), value.as_bytes()));
     if let Some((span, phases)) = wait.cold {
         cold(span, phases, out);
     }

@@ -20,6 +20,7 @@ use crate::rounds::{Alarm, Watched};
 use crate::sabotage::{Rule, is_off};
 use crate::socket::Socket;
 use crate::subrequest;
+use crate::upstream::send;
 use crate::worker::Worker;
 
 /// After the last answer: how long, and for how many bytes, a client that goes on sending is listened to, so that the
@@ -125,7 +126,9 @@ impl Connection {
         let asked = self.head.fields.values(Name::RequestId).next();
         let mut record = Record::for_request(&self.worker, asked);
         self.watch.rest(None);
-        self.head.passed = self.passed_on();
+        let passed = self.passed_on();
+        self.head.passed = passed.map(|(wait, _)| wait);
+        self.head.secure = passed.map_or(self.client.secure, |(_, secure)| secure);
         record.begin_entry(self.client, Some(&self.head));
         if self.client.asks {
             return self.answer_ask(record).await;
@@ -197,15 +200,20 @@ impl Connection {
         }
     }
 
-    /// How long a request may wait that another proxy has passed on. Anybody else may say what they like.
-    fn passed_on(&self) -> Option<Duration> {
+    /// How long a request may wait that another proxy has passed on, and whether it came to that over TLS. Anybody else may say
+    /// what they like.
+    fn passed_on(&self) -> Option<(Duration, bool)> {
         let believed = &self.worker.shared.believed;
         if believed.is_empty() {
             return None;
         }
         let said = self.head.fields.values(Name::Passed).next()?;
+        let (said, secure) = match said.strip_suffix(send::OVER_TLS) {
+            Some(said) => (said, true),
+            None => (said, false),
+        };
         let millis = length(said).filter(|_| believed.contains(self.client.address))?;
-        Some(Duration::from_millis(millis))
+        Some((Duration::from_millis(millis), secure))
     }
 
     /// Answers a request whose head could not be read.

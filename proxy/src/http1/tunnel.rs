@@ -32,7 +32,7 @@ pub(crate) async fn run(
         &sent.answer,
         &record.request_id,
         &routed.wait,
-        routed.extra.as_ref(),
+        routed.told.as_ref(),
         true,
         &mut out,
     );

@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes};
 use kaos_core::Moment;
 use tokio::task::AbortHandle;
 
-use crate::admit::{Permit, Record, Routed};
+use crate::admit::{Record, Routed};
 use crate::buffer::{LARGE, READ_SIZE};
 use crate::forward::{abort, give_back};
 use crate::http1::framing::{Framing, Piece};
@@ -16,6 +16,7 @@ use crate::mux::frame::Reason;
 use crate::mux::{Cut, Sender};
 use crate::pace::Pace;
 use crate::part::Part;
+use crate::permit::Permit;
 use crate::pour::Parts;
 use crate::rounds::Watched;
 use crate::sabotage::{Rule, is_off};

@@ -14,7 +14,7 @@ use crate::mux::frame::Reason;
 use crate::pace::PATIENCE;
 use crate::refuse::Refusal;
 use crate::rounds::Watched;
-use crate::rule::replaces;
+use crate::rule::{fields, replaces};
 use crate::subrequest::Go;
 use crate::upstream::answer::Answer;
 use crate::worker::Worker;
@@ -25,10 +25,10 @@ pub(super) fn begin(sender: &Sender, answer: &Answer, record: &mut Record, route
     sender.head(ended, |out| {
         status(out, answer.status);
         let listed = answer.fields.lists_more();
-        let extra = routed.extra.as_ref();
+        let told = routed.told.as_ref();
         for known in answer.fields.iter().filter(|known| passes_back(known.kind, &routed.wait)) {
             let ends_here = listed && answer.fields.is_listed(&known);
-            if !(ends_here || replaces(extra, known.name)) {
+            if !(ends_here || replaces(told, known.name)) {
                 field(out, known.name, known.value);
             }
         }
@@ -36,7 +36,7 @@ pub(super) fn begin(sender: &Sender, answer: &Answer, record: &mut Record, route
             number(out, b"content-length", length);
         }
         field(out, b"x-request-id", record.request_id.as_bytes());
-        extra.into_iter().flatten().for_each(|(name, value)| field(out, name.as_bytes(), value.as_bytes()));
+        fields(told).for_each(|(name, value)| field(out, name.as_bytes(), value.as_bytes()));
         if let Some((span, phases)) = routed.wait.cold {
             field(out, b"x-kaos-cold-start", b"true");
             field(out, b"server-timing", server_timing(span, phases).as_bytes());

@@ -156,7 +156,7 @@ async fn stream(
             return None;
         }
         Err(Wrong::Refused(refusal)) => Err(refusal),
-        Ok(head) => Ok(head),
+        Ok(head) => Ok(Head { secure: client.secure, ..head }),
     };
     let fields = head.as_ref().map_or(&block.fields, |head| &head.fields);
     let mut record = Record::for_request(&worker, fields.values(Name::RequestId).next());

@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use kaos_core::Moment;
 
-use crate::admit::{Permit, Record, Routed, admit, route_asked};
+use crate::admit::{Record, Routed, admit, route_asked};
 use crate::head::Head;
 use crate::ledger::Phases;
+use crate::permit::Permit;
 use crate::refuse::{Ended, Refusal};
 use crate::rounds::{Alarm, Watch};
 
@@ -39,11 +40,11 @@ pub(crate) async fn decide(head: &Head, record: &mut Record, watch: &Watch) -> R
     let found = match &subject {
         Subject::Place(place) => {
             let host = place.routed_host().ok_or(Refusal::BadRequest("what is asked for names no host"))?;
-            record.worker.find(&host, &place.routed_path())
+            record.worker.find(&host, &place.routed_path(), place, &record.request_id)
         }
         Subject::Workload(id, place) => record.worker.find_workload(id, &place.routed_path()),
     };
-    let mut routed = route_asked(found.ok_or(Refusal::NoRoute)?, record);
+    let mut routed = route_asked(found.ok_or(Refusal::NoRoute)?, record)?;
     let permit = match admitted(&mut routed, record, watch).await {
         Err(Ended::Refused(refusal)) => return Err(Ended::Refused(refusal.asked())),
         admitted => admitted?,

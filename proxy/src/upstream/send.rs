@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use kaos_core::rule::Edits;
+
 use crate::clients::Client;
 use crate::field::Name;
 use crate::head::Head;
@@ -12,12 +14,19 @@ use crate::http1::write::{decimal, field};
 use crate::sabotage::{Rule, is_off};
 use crate::upstream::forwarded::{self, Dropped};
 
+/// Behind the time that a request may wait at another proxy: it came over TLS.
+pub(crate) const OVER_TLS: &[u8] = b";tls";
+
 /// What the proxy says of itself and the client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hop<'a> {
     pub(crate) client: Client,
     /// What is asked for.
     pub(crate) target: &'a [u8],
+    /// Of which host. Empty: of none.
+    pub(crate) host: &'a [u8],
+    /// What becomes of the client's fields.
+    pub(crate) edits: Option<&'a Edits>,
     pub(crate) request_id: &'a str,
     /// For a request that names no host.
     pub(crate) replica: SocketAddr,
@@ -31,12 +40,12 @@ pub(crate) fn head(head: &Head, hop: &Hop<'_>, out: &mut Vec<u8>) -> Result<(), 
     out.push(b' ');
     out.extend_from_slice(hop.target);
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    if head.host.is_empty() {
+    if hop.host.is_empty() {
         field(out, b"Host", hop.replica.to_string().as_bytes());
     } else {
-        field(out, b"Host", &head.host);
+        field(out, b"Host", hop.host);
     }
-    let speaks_for_others = fields(head, out);
+    let speaks_for_others = fields(head, hop.edits, out);
     match &head.body {
         Framing::Length(0) if head.fields.values(Name::ContentLength).next().is_none() => {}
         Framing::Length(length) => {
@@ -58,19 +67,23 @@ pub(crate) fn head(head: &Head, hop: &Hop<'_>, out: &mut Vec<u8>) -> Result<(), 
     if let Some(wait) = hop.pass {
         out.extend_from_slice(b"X-Kaos-Hop: ");
         decimal(out, wait.as_millis() as u64);
+        if head.secure {
+            out.extend_from_slice(OVER_TLS);
+        }
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
     written
 }
 
-/// Writes the fields that go from end to end. Returns whether the client speaks for others.
-pub(crate) fn fields(head: &Head, out: &mut Vec<u8>) -> bool {
+/// Writes the fields that go from end to end, as their route has them. Returns whether the client speaks for others.
+pub(crate) fn fields(head: &Head, edits: Option<&Edits>, out: &mut Vec<u8>) -> bool {
     let listed = head.fields.lists_more();
     let mut speaks_for_others = false;
     for known in head.fields.iter() {
         match known.kind {
             Name::Other | Name::Cookie if listed && head.fields.is_listed(&known) => {}
+            Name::Other | Name::Cookie if edits.is_some_and(|edits| edits.drops(known.name)) => {}
             Name::Other | Name::Cookie => field(out, known.name, known.value),
             Name::Forwarding => speaks_for_others = true,
             Name::HopByHop | Name::Te | Name::Connection if is_off(Rule::HopByHop) => {
@@ -80,6 +93,9 @@ pub(crate) fn fields(head: &Head, out: &mut Vec<u8>) -> bool {
             Name::Trailer if matches!(head.body, Framing::Chunked(_)) => field(out, known.name, known.value),
             _ => {}
         }
+    }
+    for (name, value) in edits.into_iter().flat_map(Edits::added) {
+        field(out, name.as_bytes(), value.as_bytes());
     }
     speaks_for_others
 }

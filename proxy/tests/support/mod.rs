@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kaos_core::host::HostPattern;
-use kaos_core::route::{Claim, Matching, Route, RouteTable};
+use kaos_core::route::{Claim, Leads, Matching, Route, RouteTable};
 use kaos_core::rule::Rule;
 use kaos_core::snapshot::{Hold, Phase, Replicas, StartFailure, StartTimes};
 use kaos_core::{Endpoint, EndpointUid, Moment, Policy, ProxyId, Report, Snapshot, Workload, WorkloadId};
@@ -350,7 +350,7 @@ fn picture(version: u64, workloads: Vec<Workload>, rule: Option<Arc<Rule>>) -> A
     let mut routes = RouteTable::build(&claims).0;
     if rule.is_some() {
         routes = RouteTable::default();
-        routes.add(&HostPattern::Any, Matching::Prefix, "/", Route { workload: 0, rule }).unwrap();
+        routes.add(&HostPattern::Any, Matching::Prefix, "/", Route { leads: Leads::To(0), rule }).unwrap();
     }
     let routes = Arc::new(routes);
     let workloads = workloads.into_iter().map(Arc::new).collect();

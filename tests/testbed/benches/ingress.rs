@@ -1,7 +1,7 @@
 //! From a change of an Ingress, beside thousands of others, until requests are led by it: a proxy as a process of its own, over
-//! HTTPS, with the rights that `kaos install` gives it.
+//! HTTPS, with the rights that `kaos install` gives it. Or from a change of an HTTPRoute.
 //!
-//! `cargo bench -p kaos-testbed --bench ingress -- 2000 300` (Ingresses, changes) after `cargo build --release -p kaos`. Prints;
+//! `cargo bench -p kaos-testbed --bench ingress -- 2000 300` (Ingresses, changes; with `routes` behind it HTTPRoutes) after `cargo build --release -p kaos`. Prints;
 //! asserts nothing of time.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
@@ -15,7 +15,7 @@ use futures::{StreamExt, stream};
 use kaos_testbed::{ControlPlane, eventually};
 use kube::Client;
 use serde_json::{Value, json};
-use support::kaos::{Kaos, apply};
+use support::kaos::{Kaos, apply, gateway_api, gateway_class};
 
 /// Objects that are made at one time.
 const AT_ONCE: usize = 16;
@@ -31,7 +31,37 @@ fn ingress(namespace: &str, at: usize, path: &str) -> Value {
     })
 }
 
-async fn make(client: &Client, namespace: &str, at: usize) {
+fn route(namespace: &str, at: usize, path: &str) -> Value {
+    let backend = json!({"name": format!("web-{at}"), "port": 80});
+    json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+        "metadata": {"name": format!("web-{at}"), "namespace": namespace},
+        "spec": {
+            "parentRefs": [{"name": "front"}], "hostnames": [format!("web-{at}.{namespace}.test")],
+            "rules": [{"matches": [{"path": {"type": "PathPrefix", "value": path}}], "backendRefs": [backend]}]},
+    })
+}
+
+/// The Gateway that the routes are attached to.
+async fn gateway(client: &Client, namespace: &str) {
+    gateway_api(client).await;
+    gateway_class(client).await;
+    let listeners = json!([{"name": "http", "port": 80, "protocol": "HTTP"}]);
+    apply(
+        client,
+        &json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
+            "metadata": {"name": "front", "namespace": namespace},
+            "spec": {"gatewayClassName": "kaos", "listeners": listeners},
+        }),
+    )
+    .await;
+}
+
+/// What leads to one Service, by its number and path.
+type Made = fn(&str, usize, &str) -> Value;
+
+async fn make(client: &Client, namespace: &str, at: usize, made: Made) {
     apply(
         client,
         &json!({
@@ -41,7 +71,7 @@ async fn make(client: &Client, namespace: &str, at: usize) {
         }),
     )
     .await;
-    apply(client, &ingress(namespace, at, "/")).await;
+    apply(client, &made(namespace, at, "/")).await;
 }
 
 #[tokio::main]
@@ -51,25 +81,41 @@ async fn main() {
     let plane = ControlPlane::shared().await;
     let client = plane.client(plane.admin()).await.unwrap();
     let namespace = plane.namespace("routes").await.unwrap();
-    stream::iter(0..count).for_each_concurrent(AT_ONCE, |at| make(&client, &namespace, at)).await;
-    let kaos = Kaos::start(plane, &namespace, 1, 0).await;
+    let routes = std::env::args().any(|word| word == "routes");
+    let (made, kind): (Made, &str) = if routes { (route, "HTTPRoutes") } else { (ingress, "Ingresses") };
+    if routes {
+        gateway(&client, &namespace).await;
+    }
+    stream::iter(0..count).for_each_concurrent(AT_ONCE, |at| make(&client, &namespace, at, made)).await;
+    // With routes somebody writes their statuses, as in a cluster.
+    let kaos = Kaos::start(plane, &namespace, 1, usize::from(routes)).await;
     // Nobody is behind any of them: what is led somewhere is answered 503, what isn't 404.
     let status = async |at: usize, path: &str| {
         Some(kaos.get(0, &format!("web-{at}.{namespace}.test"), path).await?.status)
     };
     eventually("all are known", async || (status(count - 1, "/").await? == 503).then_some(())).await;
+    if routes {
+        let path =
+            format!("/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/httproutes/web-{}", count - 1);
+        eventually("the last is told", async || {
+            let route: Value =
+                client.request(http::Request::get(&path).body(Vec::new()).unwrap()).await.ok()?;
+            (route["status"]["parents"][0]["conditions"][0]["status"] == "True").then_some(())
+        })
+        .await;
+    }
     let (mut sent, mut written) = (Vec::new(), Vec::new());
     for change in 0..changes {
         let (at, path) = (fastrand::usize(..count), format!("/change-{change}"));
         let begun = Instant::now();
-        apply(&client, &ingress(&namespace, at, &path)).await;
+        apply(&client, &made(&namespace, at, &path)).await;
         let done = Instant::now();
         // What was there before is left no more.
         while status(at, "/").await != Some(404) || status(at, &path).await != Some(503) {}
         sent.push(begun.elapsed());
         written.push(done.elapsed());
     }
-    println!("{changes} changes among {count} Ingresses; milliseconds   p50     p90     p99     max");
+    println!("{changes} changes among {count} {kind}; milliseconds   p50     p90     p99     max");
     print("change sent → requests are led by it     ", &mut sent);
     print("change answered → requests are led by it ", &mut written);
 }

@@ -17,7 +17,7 @@ struct Module {
     folder: &'static str,
     package: &'static str,
     go_mod: &'static str,
-    /// The name of each, and the package within the module.
+    /// The name of each, and the package within the module; `.` is what is in the folder itself.
     commands: &'static [(&'static str, &'static str)],
 }
 
@@ -75,7 +75,14 @@ const KUSTOMIZE: Module = Module {
     commands: &[("kustomize", "")],
 };
 
-const MODULES: [&Module; 7] = [&KUBERNETES, &ETCD, &GRPC, &H2SPEC, &WEBSOCKET, &HELM, &KUSTOMIZE];
+const GATEWAY: Module = Module {
+    folder: "gateway",
+    package: "sigs.k8s.io/gateway-api/conformance",
+    go_mod: include_str!("../build/gateway/go.mod"),
+    commands: &[("gateway-conformance", ".")],
+};
+
+const MODULES: [&Module; 8] = [&KUBERNETES, &ETCD, &GRPC, &H2SPEC, &WEBSOCKET, &HELM, &KUSTOMIZE, &GATEWAY];
 
 /// The folders that hold programs, by the names of these.
 pub(crate) struct Binaries(Vec<(String, PathBuf)>);
@@ -166,7 +173,10 @@ impl Module {
 
     /// Builds the command `name` to the file `to`.
     fn go_build(&self, name: &str, to: &Path) -> Result<(), Failure> {
-        let package = format!("{}{}", self.package, self.path(name).unwrap_or_default());
+        let package = match self.path(name).unwrap_or_default() {
+            "." => ".".to_owned(),
+            path => format!("{}{path}", self.package),
+        };
         let built = Command::new("go")
             .args(["build", "-mod=readonly", "-trimpath", "-ldflags", &self.linker_flags(), "-o"])
             .arg(to)
@@ -199,6 +209,20 @@ impl Module {
             "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
         )
     }
+}
+
+/// The files in the folder `within` of a Go module, as `build/`'s module in `folder` requires it.
+pub(crate) fn go_files(folder: &str, module: &str, within: &str) -> Result<Vec<PathBuf>, Failure> {
+    let what = format!("the files of the Go module {module}");
+    let list = ["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module];
+    let at = Path::new(env!("CARGO_MANIFEST_DIR")).join("build").join(folder);
+    let listed = Command::new("go").args(list).current_dir(at).stdin(Stdio::null()).output().trying(&what)?;
+    let root = PathBuf::from(String::from_utf8_lossy(&listed.stdout).trim());
+    let files = fs::read_dir(root.join(within)).trying(&what)?;
+    let mut files: Vec<PathBuf> =
+        files.map(|file| file.map(|file| file.path())).collect::<Result<_, _>>().trying(&what)?;
+    files.sort();
+    Ok(files)
 }
 
 /// Cargo's target folder: that of the running test.

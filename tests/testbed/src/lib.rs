@@ -55,4 +55,4 @@ pub use kubelet::Kubelet;
 pub use node::{ANSWER, Node};
 pub use plane::ControlPlane;
 pub use pod::{Behaviour, Fate};
-pub use suites::{h2spec, helm, kustomize, websocket_echo};
+pub use suites::{gateway_conformance, gateway_resources, h2spec, helm, kustomize, websocket_echo};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::pending;
-use k8s_openapi::api::core::v1::{Binding, Container, ObjectReference, Pod};
+use k8s_openapi::api::core::v1::{Binding, Container, EnvVar, ObjectReference, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -36,6 +36,8 @@ pub struct Behaviour {
     pub fate: Fate,
     /// Whether it gets the address that another pod gave back last, as late as possible otherwise.
     pub reuse_address: bool,
+    /// What it runs, if not the program that answers as told.
+    pub program: Option<PathBuf>,
 }
 
 /// What becomes of a pod.
@@ -180,16 +182,26 @@ impl Played {
     fn start(&self, container: &Container) -> Result<Process, Failure> {
         let port = container.ports.iter().flatten().next().map_or(8080, |port| port.container_port);
         let address = self.lease.as_ref().map(Lease::address).ok_or_else(|| Failure::new("no address"))?;
-        let mut command = Command::new(&self.station.program);
+        let mut command = Command::new(self.behaviour.program.as_ref().unwrap_or(&self.station.program));
         command.args(container.args.iter().flatten());
         if self.behaviour.fate == Fate::Crashes {
             command.args(["--exit", "1"]);
         }
         for variable in container.env.iter().flatten() {
-            command.env(&variable.name, variable.value.as_deref().unwrap_or_default());
+            let said = variable.value.as_deref().or_else(|| self.field(variable)).unwrap_or_default();
+            command.env(&variable.name, said);
         }
         command.env("HOST", address.to_string()).env("PORT", port.to_string());
         Process::start(self.name(), &command, &self.station.folder.join(format!("{}.log", self.name())))
+    }
+
+    /// The field of its pod that a variable is to have, of those that are known here.
+    fn field(&self, variable: &EnvVar) -> Option<&str> {
+        match variable.value_from.as_ref()?.field_ref.as_ref()?.field_path.as_str() {
+            "metadata.name" => self.pod.metadata.name.as_deref(),
+            "metadata.namespace" => self.pod.metadata.namespace.as_deref(),
+            _ => None,
+        }
     }
 
     /// Probes until the program ends. Its exit code.

@@ -118,8 +118,7 @@ impl<'a> Scene<'a> {
             snapshots: self.snapshots.subscribe(),
             synced: self.synced.subscribe(),
             notes: self.notes.subscribe(),
-            served: watch::channel(Arc::default()).1,
-            entry: watch::channel(Arc::default()).1,
+            statuses: watch::channel(Arc::default()).1,
         };
         let settings = Settings {
             namespace: self.namespace.clone(),

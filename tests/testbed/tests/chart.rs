@@ -117,6 +117,16 @@ fn class_called(name: &str) -> Value {
     }})
 }
 
+/// The GatewayClass under this name.
+fn gateway_class(name: &str) -> Value {
+    let labels = json!({"app.kubernetes.io/component": "proxy", "app.kubernetes.io/name": "kaos",
+        "app.kubernetes.io/part-of": "kaos"});
+    json!({ format!("GatewayClass {name}"): {
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass",
+        "metadata": {"name": name, "labels": labels}, "spec": {"controllerName": "kaos.dev/gateway"},
+    }})
+}
+
 /// What is said, the value that it is about first; and what becomes otherwise, where `null` is what is gone.
 type Case = (Vec<Set>, Value);
 
@@ -168,6 +178,11 @@ fn common() -> Vec<Case> {
         (
             vec![set("ingressClass.default", json!(true))],
             json!({ format!("IngressClass kaos {default}"): "true" }),
+        ),
+        (vec![set("gatewayClass.enabled", json!(true))], gateway_class("kaos")),
+        (
+            vec![set("gatewayClass", json!({"enabled": true, "name": "edge"}))],
+            all([env("KAOS_GATEWAY_CLASS", "edge"), gateway_class("edge")]),
         ),
         (vec![set("logLevel", json!("debug"))], env("KAOS_LOG_LEVEL", "debug")),
         (vec![set("accessLog", json!("json"))], variable("proxy", 4, "KAOS_ACCESS_LOG", "json")),

@@ -49,7 +49,11 @@ impl Scene {
             hosts,
             ingress_class: Some("kaos".to_owned()),
             scalers: true,
+            gateway_class: Some("kaos".to_owned()),
+            entry: (namespace.clone(), "kaos-proxy".to_owned()),
+            verdicts: None,
             backends: true,
+            statuses: false,
             origin: Instant::now(),
             originals: None,
         };

@@ -17,7 +17,7 @@ use kaos_testbed::{AuditEntry, Behaviour, ControlPlane, Kubelet, eventually};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use support::kaos::{Kaos, annotate, apply, install, printed, program, wanted};
+use support::kaos::{Kaos, annotate, apply, gateway_api, gateway_class, install, printed, program, wanted};
 use support::{pods, ready, shop};
 
 /// A namespace with `shop`, whose pods are played.
@@ -98,6 +98,7 @@ async fn live(kaos: &Kaos, client: &Client, namespace: &str) {
     ready(client, namespace, 2).await;
     annotate(client, namespace, json!({"kaos.dev/min-scale": "1"})).await;
     ingress(client, namespace).await;
+    gateway(client, namespace).await;
     wanted(client, namespace, 1).await;
     annotate(client, namespace, json!({"kaos.dev/enabled": "false"})).await;
 }
@@ -141,20 +142,42 @@ async fn ingress(client: &Client, namespace: &str) {
     .await;
 }
 
+/// An HTTPRoute that is told what becomes of it.
+async fn gateway(client: &Client, namespace: &str) {
+    let object = |kind: &str, spec: Value| {
+        json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": kind, "spec": spec,
+            "metadata": {"name": "front", "namespace": namespace}})
+    };
+    let listeners = json!([{"name": "http", "port": 80, "protocol": "HTTP"}]);
+    apply(client, &object("Gateway", json!({"gatewayClassName": "kaos", "listeners": listeners}))).await;
+    let rules = json!([{"backendRefs": [{"name": "shop", "port": 80}]}]);
+    let hosts = json!([format!("gate.{namespace}.test")]);
+    let spec = json!({"parentRefs": [{"name": "front"}], "hostnames": hosts, "rules": rules});
+    apply(client, &object("HTTPRoute", spec)).await;
+    eventually("the HTTPRoute is told what becomes of it", async || {
+        let path = format!("/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/httproutes/front");
+        let route: Value = client.request(http::Request::get(path).body(Vec::new()).unwrap()).await.ok()?;
+        (route["status"]["parents"][0]["conditions"][0]["status"] == "True").then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn every_right_that_is_granted_is_used_and_none_is_missing() {
     let plane = ControlPlane::shared().await;
     let (client, namespace, _kubelet) = scene(plane, "rights").await;
+    gateway_api(&client).await;
+    gateway_class(&client).await;
     let kaos = Kaos::start(plane, &namespace, 2, 2).await;
     let system = kaos.system();
     let _proxy = ByService::start(plane, "proxy", system, &namespace).await;
     let _autoscaler = ByService::start(plane, "autoscaler", system, &namespace).await;
     live(&kaos, &client, &namespace).await;
     let reads = granted(&rights::READ, false);
-    let proxy = &reads | &granted(&rights::PEERS, true);
-    let autoscaler = [&rights::READ_SCALERS[..], &rights::SCALE, &rights::CHOOSE];
+    let proxy = &(&reads | &granted(&rights::PEERS, true)) | &granted(&rights::ENTRY, true);
+    let autoscaler = [&rights::READ_SCALERS[..], &rights::SCALE, &rights::CHOOSE, &rights::TELL_CLASSES];
     let autoscaler = autoscaler.map(|rights| granted(rights, false));
-    let own = [&rights::LEAD, &rights::KEEP, &rights::ENTRY].map(|rights| granted(rights, true));
+    let own = [&rights::LEAD, &rights::KEEP].map(|rights| granted(rights, true));
     let autoscaler = autoscaler.iter().chain(&own).fold(proxy.clone(), |all, some| &all | some);
     for (account, expected) in [("kaos-proxy", proxy), ("kaos-autoscaler", autoscaler)] {
         let user = user(system, account);
@@ -278,6 +301,8 @@ async fn one_namespace_is_served_without_a_right_in_another() {
     wanted(&client, &namespace, 0).await;
     assert_eq!(kaos.get(0, &host, "/").await.unwrap().status, 200);
     ingress(&client, &namespace).await;
+    gateway_api(&client).await;
+    gateway(&client, &namespace).await;
     let app = format!("app.{namespace}.test");
     eventually("it leads to shop", async || (kaos.get(0, &app, "/").await?.status == 200).then_some(()))
         .await;

@@ -53,7 +53,11 @@ fn settings() -> ReadSettings {
         hosts,
         ingress_class: None,
         scalers: true,
+        gateway_class: None,
+        entry: ("kaos-system".into(), "kaos-proxy".into()),
+        verdicts: None,
         backends: true,
+        statuses: false,
         origin: Instant::now(),
         originals: None,
     }

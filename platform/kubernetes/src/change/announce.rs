@@ -17,9 +17,9 @@ use super::clock::Clock;
 use super::events::{Events, Notice, Of, Reason};
 use super::lead::Leadership;
 use crate::directory::Entry;
-use crate::note::{IngressNote, Kind, Note};
+use crate::note::{Kind, Note, ObjectNote};
 
-/// So many things are told of Ingresses at once, and more after [`PAUSE`]: half of the rate at which events are sent.
+/// So many things are told of Ingresses and HTTPRoutes at once, and more after [`PAUSE`]: half of the rate at which events are sent.
 const AT_ONCE: usize = 10;
 /// See [`AT_ONCE`].
 const PAUSE: Duration = Duration::from_secs(4);
@@ -33,7 +33,7 @@ pub(crate) struct Announcer {
     /// Those of them that each leader tells, and that we have told.
     again: BTreeSet<Note>,
     /// Those of Ingresses that we have told.
-    told: BTreeSet<IngressNote>,
+    told: BTreeSet<ObjectNote>,
 }
 
 #[derive(Debug, Default)]
@@ -77,22 +77,22 @@ impl Announcer {
         if leads { told } else { Vec::new() }
     }
 
-    /// What there is to tell of Ingresses. The next leader tells it again: all of it is somebody's to act on, or there is
+    /// What there is to tell of Ingresses and HTTPRoutes. The next leader tells it again: all of it is somebody's to act on, or there is
     /// nobody else to ask.
     ///
     /// Some at a time, for nothing of it is to be dropped: whether there is more.
-    pub(crate) fn saw_ingresses(&mut self, notes: &[IngressNote], leads: bool) -> (Vec<Notice>, bool) {
+    pub(crate) fn saw_objects(&mut self, notes: &[ObjectNote], leads: bool) -> (Vec<Notice>, bool) {
         if !leads {
             self.told.clear();
             return (Vec::new(), false);
         }
         self.told.retain(|note| notes.binary_search(note).is_ok());
         let mut left = notes.iter().filter(|note| !self.told.contains(*note));
-        let fresh: Vec<IngressNote> = left.by_ref().take(AT_ONCE).cloned().collect();
+        let fresh: Vec<ObjectNote> = left.by_ref().take(AT_ONCE).cloned().collect();
         let more = left.next().is_some();
         self.told.extend(fresh.iter().cloned());
-        let notice = |note: IngressNote| Notice {
-            of: Of::Ingress,
+        let notice = |note: ObjectNote| Notice {
+            of: Of::Object(note.of),
             workload: WorkloadId::new(&note.namespace, &note.name),
             uid: note.uid.to_string(),
             reason: reason(note.kind),
@@ -201,8 +201,8 @@ pub(crate) async fn announce(mut sources: Sources, leadership: Leadership, event
         let mut told = announcer.saw(&entries, &snapshot, &notes.all, leadership.leads(), clock.now());
         let now = Instant::now();
         if soonest.is_none_or(|soonest| now >= soonest) {
-            let (of_ingresses, more) = announcer.saw_ingresses(&notes.ingresses, leadership.leads());
-            told.extend(of_ingresses);
+            let (of_objects, more) = announcer.saw_objects(&notes.objects, leadership.leads());
+            told.extend(of_objects);
             soonest = more.then(|| now + PAUSE);
         }
         told.into_iter().for_each(|notice| events.tell(notice));

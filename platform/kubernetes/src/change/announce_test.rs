@@ -11,7 +11,7 @@ use super::announce::Announcer;
 use super::events::Of;
 use crate::controller::Controller;
 use crate::directory::Entry;
-use crate::note::{IngressNote, Kind, Note};
+use crate::note::{Kind, Note, Object, ObjectNote};
 
 struct Town {
     announcer: Announcer,
@@ -163,7 +163,8 @@ fn who_was_there_before_the_first_look_or_is_made_anew_contests_nothing() {
 /// What is told of Ingresses is for somebody to act on: none of it is lost in a crowd, and the next leader says it again.
 #[test]
 fn of_many_ingresses_some_are_told_at_a_time_and_each_in_the_end() {
-    let note = |at: usize, text: &str| IngressNote {
+    let note = |at: usize, text: &str| ObjectNote {
+        of: Object::Ingress,
         namespace: "shop".into(),
         name: format!("i{at:02}").into(),
         uid: "u".into(),
@@ -171,19 +172,17 @@ fn of_many_ingresses_some_are_told_at_a_time_and_each_in_the_end() {
         text: text.to_owned(),
     };
     let mut announcer = Announcer::default();
-    let mut notes: Vec<IngressNote> = (0..25).map(|at| note(at, "x")).collect();
-    assert_eq!(announcer.saw_ingresses(&notes, false), (vec![], false));
-    let told: Vec<(usize, bool)> = (0..4)
-        .map(|_| announcer.saw_ingresses(&notes, true))
-        .map(|(told, more)| (told.len(), more))
-        .collect();
+    let mut notes: Vec<ObjectNote> = (0..25).map(|at| note(at, "x")).collect();
+    assert_eq!(announcer.saw_objects(&notes, false), (vec![], false));
+    let told: Vec<(usize, bool)> =
+        (0..4).map(|_| announcer.saw_objects(&notes, true)).map(|(told, more)| (told.len(), more)).collect();
     assert_eq!(told, [(10, true), (10, true), (5, false), (0, false)]);
     notes[3] = note(3, "y");
-    let (told, more) = announcer.saw_ingresses(&notes, true);
+    let (told, more) = announcer.saw_objects(&notes, true);
     assert_eq!((told.len(), &*told[0].note, told[0].workload.name(), more), (1, "y", "i03", false));
     assert_eq!(told[0].reason.word(), "UnsupportedAnnotation");
-    announcer.saw_ingresses(&notes, false);
-    assert_eq!(announcer.saw_ingresses(&notes, true).0.len(), 10);
+    announcer.saw_objects(&notes, false);
+    assert_eq!(announcer.saw_objects(&notes, true).0.len(), 10);
 }
 
 #[test]

@@ -48,12 +48,18 @@ pub(crate) fn stamp() -> String {
     format!("{:.6}", jiff::Timestamp::now())
 }
 
+/// The same in whole seconds: Kubernetes' `Time`.
+pub(crate) fn second() -> String {
+    format!("{:.0}", jiff::Timestamp::now())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_stamp_is_a_micro_time() {
+        assert_eq!(second().len(), "2026-11-21T10:00:00Z".len(), "{}", second());
         let stamp = stamp();
         assert_eq!(stamp.len(), "2026-11-21T10:00:00.000000Z".len(), "{stamp}");
         assert!(stamp.ends_with('Z'), "{stamp}");

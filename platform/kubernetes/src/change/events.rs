@@ -23,6 +23,7 @@ use super::clock::stamp;
 use super::fault::cut;
 use super::object::{encode, managed};
 use crate::controller::Controller;
+use crate::note::Object;
 use crate::rights;
 
 /// Most notices that wait to be sent.
@@ -161,7 +162,7 @@ impl Reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Of {
     Workload(Controller),
-    Ingress,
+    Object(Object),
 }
 
 impl Of {
@@ -169,7 +170,10 @@ impl Of {
     fn kind(self) -> (&'static str, &'static str) {
         match self {
             Of::Workload(controller) => ("apps/v1", controller.kind()),
-            Of::Ingress => ("networking.k8s.io/v1", "Ingress"),
+            Of::Object(object) => {
+                let (version, kind, _) = object.kind();
+                (version, kind)
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::ingress::{Backend, CONTROLLER, Class, HostRule, Ingress, PathRule, Tl
 use crate::nginx;
 use crate::object::Target;
 use crate::protobuf::{Message, schema};
-use crate::wire::{ClassSpec, IngressBackend, IngressSpec, IngressStatus, Meta, Parts, Watched, line};
+use crate::wire::{ClassSpec, IngressBackend, IngressSpec, Meta, Parts, Watched, line};
 
 /// How a class was named before `spec.ingressClassName`.
 const CLASS: &str = "kubernetes.io/ingress.class";
@@ -26,7 +26,6 @@ impl Watched for Ingress {
             return Ok(None);
         }
         let spec: IngressSpec = parts.spec()?.unwrap_or_default();
-        let status: IngressStatus = parts.status()?.unwrap_or_default();
         let before = || meta.annotation(CLASS).map(Into::into);
         let class = spec.ingress_class_name.filter(|class| !class.is_empty()).or_else(before);
         let rules = spec.rules.into_iter().flatten().map(|rule| HostRule {
@@ -39,14 +38,11 @@ impl Watched for Ingress {
         });
         let annotations = meta.annotations.iter().filter(|(name, _)| name.starts_with(nginx::PREFIX));
         Ok(Some(Ingress {
-            created: meta.creation_timestamp.as_ref().map_or(i64::MAX, |created| created.0.as_second()),
             class,
             annotations: annotations.cloned().collect(),
             default: spec.default_backend.map(|given| backend(Some(given))),
             rules: rules.collect(),
             tls: tls.collect(),
-            told: status.load_balancer.unwrap_or_default().points().collect(),
-            uid: meta.uid.unwrap_or_default().into(),
         }))
     }
 }

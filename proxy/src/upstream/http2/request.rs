@@ -15,7 +15,7 @@ pub(crate) fn head(head: &Head, hop: &Hop<'_>) -> Result<(Vec<u8>, Result<(), Dr
     let mut block = Vec::with_capacity(1024);
     address(head, hop, &mut block)?;
     let mut lines = Vec::with_capacity(1024);
-    let speaks_for_others = send::fields(head, &mut lines);
+    let speaks_for_others = send::fields(head, hop.edits, &mut lines);
     let written = send::said(head, hop, speaks_for_others, &mut lines);
     copy(&lines, &mut block);
     match &head.body {
@@ -44,14 +44,14 @@ fn copy(lines: &[u8], block: &mut Vec<u8>) {
 
 fn address(head: &Head, hop: &Hop<'_>, block: &mut Vec<u8>) -> Result<(), Refusal> {
     let replica;
-    let host = if head.host.is_empty() {
+    let host = if hop.host.is_empty() {
         replica = hop.replica.to_string().into_bytes();
-        &replica
+        &replica[..]
     } else {
-        &head.host
+        hop.host
     };
     let target = PathAndQuery::try_from(hop.target).ok();
-    let Some(target) = target.filter(|_| Authority::try_from(&host[..]).is_ok()) else {
+    let Some(target) = target.filter(|_| Authority::try_from(host).is_ok()) else {
         return Err(Refusal::BadRequest("the host or the target holds bytes that HTTP/2 can't carry"));
     };
     encode::request(block, head.method.as_str().as_bytes(), host, target.as_str().as_bytes());

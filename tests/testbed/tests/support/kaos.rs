@@ -89,7 +89,7 @@ pub struct Kaos {
     peers: [String; 2],
     /// What each proxy is told beside the usual.
     flags: Vec<String>,
-    /// The class of Ingresses that all are told to serve.
+    /// The class of Ingresses and of Gateways that all are told to serve.
     class: Option<String>,
 }
 
@@ -138,13 +138,23 @@ impl Kaos {
         parts: [usize; 2],
         flags: Vec<String>,
     ) -> Kaos {
-        Kaos::begin(plane, system, namespace, parts, flags, None).await
+        Kaos::begin(plane, system, namespace, parts, flags, (None, None)).await
+    }
+
+    /// A proxy that takes requests here, with these flags, and an autoscaler, for all namespaces.
+    pub async fn start_at(
+        plane: &ControlPlane,
+        system: String,
+        listen: SocketAddr,
+        flags: Vec<String>,
+    ) -> Kaos {
+        Kaos::begin(plane, system, "", [1, 1], flags, (None, Some(listen))).await
     }
 
     /// One proxy and one autoscaler in the namespace `system`, where Kaos is installed already, that are told the class of
-    /// the Ingresses they serve, as where they may read no classes.
+    /// the Ingresses and Gateways they serve, as where they may read no classes.
     pub async fn start_told(plane: &ControlPlane, system: String, namespace: &str, class: &str) -> Kaos {
-        Kaos::begin(plane, system, namespace, [1, 1], Vec::new(), Some(class.to_owned())).await
+        Kaos::begin(plane, system, namespace, [1, 1], Vec::new(), (Some(class.to_owned()), None)).await
     }
 
     async fn begin(
@@ -153,7 +163,7 @@ impl Kaos {
         namespace: &str,
         [proxies, autoscalers]: [usize; 2],
         flags: Vec<String>,
-        class: Option<String>,
+        (class, listen): (Option<String>, Option<SocketAddr>),
     ) -> Kaos {
         let mut accounts = BTreeMap::new();
         let parts = (0..proxies).map(|at| ("proxy", at)).chain((0..autoscalers).map(|at| ("autoscaler", at)));
@@ -162,7 +172,8 @@ impl Kaos {
             let kubeconfig = plane.kubeconfig(&token).unwrap();
             accounts.insert(format!("{kind}-{at}"), (token, kubeconfig));
         }
-        let places: Vec<[SocketAddr; 2]> = (0..proxies).map(|_| [free(), free()]).collect();
+        let places: Vec<[SocketAddr; 2]> =
+            (0..proxies).map(|_| [listen.unwrap_or_else(free), free()]).collect();
         let peers = [0, 1].map(|which| {
             let peer = |(at, places): (usize, &[SocketAddr; 2])| format!("proxy-{at}={}", places[which]);
             places.iter().enumerate().map(peer).collect::<Vec<_>>().join(",")
@@ -224,7 +235,7 @@ impl Kaos {
             command.args(["--namespace", namespace]);
         }
         if let Some(class) = &self.class {
-            command.args(["--ingress-class", class]);
+            command.args(["--ingress-class", class, "--gateway-class", class]);
         }
         match kind {
             "proxy" => {
@@ -276,8 +287,21 @@ pub struct Answer {
 
 /// GET on a connection of its own. `None`: no whole answer came.
 pub async fn ask(address: SocketAddr, host: &str, path: &str) -> Option<Answer> {
+    ask_for(address, "GET", host, path, "").await
+}
+
+/// The same by another method, and with a body unless it is empty.
+pub async fn ask_for(
+    address: SocketAddr,
+    method: &str,
+    host: &str,
+    path: &str,
+    body: &str,
+) -> Option<Answer> {
     let mut stream = TcpStream::connect(address).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{length}Connection: close\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
@@ -302,6 +326,28 @@ pub fn printed(program: &Path, arguments: &[&str]) -> Vec<Value> {
     let printed = Command::new(program).arg("install").args(arguments).output().unwrap();
     assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
     serde_saphyr::from_multiple(&String::from_utf8(printed.stdout).unwrap()).unwrap()
+}
+
+/// Installs Gateway API, and waits until it is served.
+pub async fn gateway_api(client: &Client) {
+    for text in kaos_testbed::gateway_resources().unwrap() {
+        apply(client, &serde_saphyr::from_str(&text).unwrap()).await;
+    }
+    // Each kind comes by itself.
+    for kind in ["v1/gatewayclasses", "v1/gateways", "v1/httproutes", "v1beta1/referencegrants"] {
+        eventually("Gateway API is served", async || {
+            let path = format!("/apis/gateway.networking.k8s.io/{kind}");
+            client.request::<Value>(http::Request::get(path).body(Vec::new()).unwrap()).await.ok()
+        })
+        .await;
+    }
+}
+
+/// The GatewayClass that Kaos serves.
+pub async fn gateway_class(client: &Client) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests/gatewayclass/gateway-class.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    apply(client, &serde_saphyr::from_str(&text).unwrap()).await;
 }
 
 /// Server-side apply of one object.

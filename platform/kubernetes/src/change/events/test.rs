@@ -40,7 +40,7 @@ fn the_same_warning_is_said_once_and_another_at_once() {
 #[test]
 fn an_event_keeps_within_what_the_api_takes() {
     let long = Notice {
-        of: Of::Ingress,
+        of: Of::Object(Object::Ingress),
         workload: WorkloadId::new("shop", &"x-".repeat(126)),
         uid: "u".into(),
         reason: Reason::StartFailed,

@@ -15,9 +15,8 @@ use super::{Answer, Jumping, Log, Seen, fake, no, ok};
 use crate::change::{Changing, Settings, Sources, shard_name};
 use crate::controller::Controller;
 use crate::directory::{Directory, Entry};
-use crate::entry::Addresses;
 use crate::note::Notes;
-use crate::serve::Served;
+use crate::status::Status;
 
 /// Something that is done to the objects when a line that contains this comes in.
 pub(crate) type Meanwhile = (&'static str, fn(&mut Objects));
@@ -131,7 +130,7 @@ impl Objects {
         if is_stale(&found, &seen.body) {
             return no(409);
         }
-        for (key, value) in seen.body["metadata"]["annotations"].as_object().unwrap() {
+        for (key, value) in seen.body["metadata"]["annotations"].as_object().into_iter().flatten() {
             let annotations = found["metadata"]["annotations"].as_object_mut().unwrap();
             if value.is_null() {
                 annotations.remove(key);
@@ -195,8 +194,7 @@ pub(crate) struct Stage {
     snapshots: watch::Sender<Arc<Snapshot>>,
     pub(crate) synced: watch::Sender<bool>,
     pub(crate) notes: watch::Sender<Notes>,
-    pub(crate) served: watch::Sender<Arc<[Served]>>,
-    pub(crate) entry: watch::Sender<Addresses>,
+    pub(crate) statuses: watch::Sender<Arc<[Status]>>,
 }
 
 /// The workload of most tests.
@@ -247,15 +245,13 @@ impl Stage {
         let (snapshots, shown) = watch::channel(Arc::default());
         let (synced, whole) = watch::channel(true);
         let (notes, noted) = watch::channel(Notes::default());
-        let (served, are_served) = watch::channel(Arc::default());
-        let (entry, entered) = watch::channel(Arc::default());
+        let (statuses, stated) = watch::channel(Arc::default());
         let sources = Sources {
             directory: directory.clone(),
             snapshots: shown,
             synced: whole,
             notes: noted,
-            served: are_served,
-            entry: entered,
+            statuses: stated,
         };
         let settings = Settings {
             namespace: "kaos-system".into(),
@@ -264,8 +260,7 @@ impl Stage {
             clock: clock.clock(),
         };
         let changing = Changing::start(client, sources, settings);
-        let stage =
-            Stage { objects, changing, directory, log, clock, snapshots, synced, notes, served, entry };
+        let stage = Stage { objects, changing, directory, log, clock, snapshots, synced, notes, statuses };
         stage.show(Mode::Scale);
         stage
     }
