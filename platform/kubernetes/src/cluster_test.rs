@@ -286,9 +286,9 @@ async fn an_api_server_away_for_an_hour_changes_nothing_and_is_seen_again_within
     assert!(!snapshots.has_changed().unwrap());
     assert!(*cluster.synced().borrow());
     assert_eq!(ready(&before), 1);
-    // Tried every 1 to 2 s by each of five watches.
+    // Tried every 1 to 2 s by each of nine watches.
     let tries = fake.asked("");
-    assert!((5 * 1800..5 * 3700).contains(&tries), "{tries}");
+    assert!((9 * 1800..9 * 3700).contains(&tries), "{tries}");
     fake.down(false);
     let back = Instant::now();
     let watches = fake.asked("endpointslices?&watch=true");
