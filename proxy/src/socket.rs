@@ -173,19 +173,24 @@ impl Socket {
 
     /// Whether a connection that should be silent has anything to say: bytes, an end, an error. Asks the kernel.
     pub(crate) fn has_news(&self) -> bool {
-        let mut probe = [0; 1];
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        !matches!(rustix::net::recv(&self.stream, &mut probe[..], flags), Err(Errno::AGAIN))
+        !matches!(self.peek(), Err(Errno::AGAIN))
+    }
+
+    /// The same as far as the event loop has heard: only of a connection that shows something the kernel is asked what that is.
+    pub(crate) fn shows_news(&self) -> bool {
+        let news = self.stream.try_io(Interest::READABLE, || Ok(self.peek()?));
+        !news.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Whether bytes have come that nobody has read. Asks the kernel.
     pub(crate) fn has_bytes(&self) -> bool {
-        if self.session.get().is_some_and(|session| session.has_bytes()) {
-            return true;
-        }
-        let mut probe = [0; 1];
+        self.session.get().is_some_and(|session| session.has_bytes()) || matches!(self.peek(), Ok(1..))
+    }
+
+    /// How many bytes of the next one are there: none at the end, `AGAIN` if that isn't known yet.
+    fn peek(&self) -> rustix::io::Result<usize> {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        matches!(rustix::net::recv(&self.stream, &mut probe[..], flags), Ok((1.., _)))
+        rustix::net::recv(&self.stream, &mut [0; 1][..], flags).map(|(count, _)| count)
     }
 
     /// Ends what stands between, so that a close that follows is no cut.

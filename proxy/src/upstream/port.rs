@@ -79,7 +79,7 @@ impl Port {
             let longest = self.longest(idle.len(), now);
             let candidate = idle.pop()?;
             drop(idle);
-            if age < longest && self.is_open(&candidate, age, now) {
+            if age < longest && self.is_open(&candidate, age, now, candidate.link.socket.has_news()) {
                 return Some(candidate.link);
             }
         }
@@ -102,7 +102,8 @@ impl Port {
         idle.push(Idle { link, since: now, seen_open: Duration::ZERO });
     }
 
-    /// Closes what is old, closed or useless, and learns from the rest. Called once a second.
+    /// Closes what is old, closed or useless, and learns from the rest. Called once a second, between requests that wait for it: the
+    /// kernel isn't asked of hundreds of connections that all have nothing to say.
     pub(crate) fn sweep(&self, now: Moment) {
         self.pool.sweep(now, IDLE, self.slot.is_gone());
         let mut idle = self.idle.borrow_mut();
@@ -111,7 +112,7 @@ impl Port {
         }
         idle.retain_mut(|kept| {
             let age = now.since(kept.since);
-            let open = self.is_open(kept, age, now);
+            let open = self.is_open(kept, age, now, kept.link.socket.shows_news());
             kept.seen_open = age;
             open
         });
@@ -135,9 +136,9 @@ impl Port {
         self.pool.count().unwrap_or_else(|| (self.idle.borrow().len(), self.active.get()))
     }
 
-    /// Asks whether `kept` is open at `age`, and remembers the answer.
-    fn is_open(&self, kept: &Idle, age: Duration, now: Moment) -> bool {
-        if kept.link.socket.has_news() {
+    /// Whether `kept` is open at `age`, which it isn't if it has `news`. Remembers the answer.
+    fn is_open(&self, kept: &Idle, age: Duration, now: Moment, news: bool) -> bool {
+        if news {
             let soonest = self.closed.get().map_or(kept.seen_open, |(age, _)| age.min(kept.seen_open));
             self.closed.set(Some((soonest, now)));
             return false;

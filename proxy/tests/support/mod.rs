@@ -15,10 +15,11 @@ pub mod http2;
 mod replica;
 pub mod replica_frames;
 mod request;
+mod sockets;
 pub mod tls;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,6 +60,8 @@ pub struct Rig {
     rule: Option<Arc<Rule>>,
     version: u64,
     replicas: Vec<u16>,
+    /// What was bound to its ports when it was told to stop: whoever is given a port that it has let go of is somebody else.
+    own: Option<BTreeSet<u64>>,
 }
 
 impl Rig {
@@ -143,6 +146,7 @@ impl Rig {
             rule: None,
             version: 0,
             replicas: Vec::new(),
+            own: None,
         }
     }
 
@@ -274,7 +278,15 @@ impl Rig {
 
     /// Whether a socket of the proxy is open: one that listens, to a client, or to a replica.
     pub fn holds_sockets(&self) -> bool {
-        are_held(self.address.port(), &self.replicas) || are_held(self.tls_address.port(), &[])
+        let mut bound = self.own_sockets();
+        if let Some(own) = &self.own {
+            bound.retain(|inode| own.contains(inode));
+        }
+        !bound.is_empty() || !sockets::connected_to(&self.replicas).is_empty()
+    }
+
+    fn own_sockets(&self) -> BTreeSet<u64> {
+        sockets::bound_to(&[self.address.port(), self.tls_address.port()])
     }
 
     /// Waits until nothing is in flight or waiting, sees that nothing has panicked, stops the proxy, and checks that it has let go of everything.
@@ -301,6 +313,7 @@ impl Rig {
         until("no connection to a replica is in use", || self.totals().upstream_active == 0);
         assert_eq!(self.totals().panics, panics, "panics");
         let proxy = self.proxy.take().unwrap();
+        self.own = Some(self.own_sockets());
         self.runtime.block_on(proxy.stop(Duration::from_secs(5)));
     }
 }
@@ -326,20 +339,4 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
         std::thread::park_timeout(Duration::from_millis(2));
     }
-}
-
-/// Whether a program still holds a TCP socket that is bound to `own`, or connected to one of `others`.
-fn are_held(own: u16, others: &[u16]) -> bool {
-    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
-    let held = |port: u16, column: usize| {
-        let port = format!(":{port:04X} ");
-        table.match_indices(&port).any(|(at, _)| {
-            let start = table[..at].rfind('\n').map_or(0, |end| end + 1);
-            let mut columns = table[start..].split_ascii_whitespace();
-            let is_there = columns.nth(column).is_some_and(|address| address.ends_with(port.trim_end()));
-            // A socket that only the kernel still knows (TIME_WAIT and the like) has no inode.
-            is_there && columns.nth(8 - column).is_some_and(|inode| inode != "0")
-        })
-    };
-    held(own, 1) || others.iter().any(|other| held(*other, 2))
 }

@@ -15,10 +15,10 @@ async fn those_that_are_named_wake_and_sleep_with_whom_names_them() {
     web["kaos.dev/wake-with"] = "api,cart".into();
     scene.deploy("api", 1, sleepy(), |_, _| {}).await;
     scene.deploy("web", 1, web, |_, _| {}).await;
-    // Whoever isn't there is told, and keeps nobody.
+    // Whoever isn't there is told with the adoption, as all that is true from its beginning, and keeps nobody.
     eventually("an Event names who isn't there", async || {
         let mut told = scene.told("web").await.into_iter();
-        told.find(|(reason, note)| reason == "Limited" && note.contains("wake-with names cart"))
+        told.find(|(reason, note)| reason == "Adopted" && note.contains("wake-with names cart"))
     })
     .await;
     scene.answers("web").await;
