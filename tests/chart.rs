@@ -125,7 +125,7 @@ fn every_value_has_an_effect_and_whatever_is_used_is_a_value() {
 fn what_has_no_place_in_the_manifests_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let copy = |change: (&str, &str, &str)| {
-        for name in ["base", "namespaced", "podmonitor"] {
+        for name in ["base", "namespaced", "podmonitor", "gatewayclass"] {
             std::fs::create_dir_all(folder.path().join(name)).unwrap();
             for entry in std::fs::read_dir(manifests().join(name)).unwrap() {
                 let path = entry.unwrap().path();

@@ -27,9 +27,9 @@ pub(crate) fn check(rule: &Rule, head: &Head, client: Client, clients: &Clients)
     if let Some(redirect) = &rule.redirect {
         return Err(Refusal::Redirect(redirect.status, elsewhere(redirect, head, client)?));
     }
-    let preflight = head.method == Method::OPTIONS && value(head, "access-control-request-method").is_some();
     match &rule.cors {
-        Some(cors) if preflight => Err(Refusal::Preflight(before(cors, head))),
+        // As ingress-nginx has it, whether a browser asks beforehand or somebody else asks.
+        Some(cors) if head.method == Method::OPTIONS => Err(Refusal::Preflight(shared(cors, head))),
         _ => Ok(()),
     }
 }
@@ -102,23 +102,16 @@ fn goes_on(path: &str, routed: &str, length: usize) -> bool {
         && !dots.iter().any(|dot| path.contains(dot))
 }
 
-/// What browsers are told with an answer.
-fn with_answer(cors: &Cors, head: &Head) -> Extra {
-    let mut extra = granted(cors, head);
-    if !extra.is_empty() && !cors.exposed.is_empty() {
-        extra.push(("Access-Control-Expose-Headers", cors.exposed.clone()));
-    }
-    vary(cors, &mut extra);
-    extra
-}
-
-/// What browsers are told before they ask.
-fn before(cors: &Cors, head: &Head) -> Extra {
+/// What browsers are told with every answer, those before they ask among them.
+fn shared(cors: &Cors, head: &Head) -> Extra {
     let mut extra = granted(cors, head);
     if !extra.is_empty() {
         extra.push(("Access-Control-Allow-Methods", cors.methods.clone()));
         extra.push(("Access-Control-Allow-Headers", cors.headers.clone()));
         extra.push(("Access-Control-Max-Age", cors.max_age.to_string()));
+        if !cors.exposed.is_empty() {
+            extra.push(("Access-Control-Expose-Headers", cors.exposed.clone()));
+        }
     }
     vary(cors, &mut extra);
     extra
@@ -157,7 +150,7 @@ pub(crate) struct Told {
 impl Told {
     /// In the answer to `head`; `None`: nothing.
     pub(crate) fn new(rule: &Arc<Rule>, head: &Head) -> Option<Told> {
-        let cors = rule.cors.as_ref().map(|cors| with_answer(cors, head));
+        let cors = rule.cors.as_ref().map(|cors| shared(cors, head));
         (cors.is_some() || !rule.response.is_empty()).then(|| Told { cors, rule: rule.clone() })
     }
 
@@ -285,17 +278,18 @@ mod tests {
             "Access-Control-Allow-Methods: GET",
             "Access-Control-Allow-Headers: X-A",
             "Access-Control-Max-Age: 7",
+            "Access-Control-Expose-Headers: X-B",
             "Vary: Origin",
         ];
         assert_eq!(ask("https://b.test"), expected);
         assert_eq!(ask("https://c.test"), ["Vary: Origin"]);
-        let extra = with_answer(&cors, &head(Method::GET, "/", &[("origin", "https://b.test")]));
+        let extra = shared(&cors, &head(Method::GET, "/", &[("origin", "https://b.test")]));
         assert!(extra.contains(&("Access-Control-Expose-Headers", "X-B".to_owned())));
         let told = Told { cors: Some(extra), rule: Arc::default() };
         assert!(
             replaces(Some(&told), b"Access-Control-Allow-Origin") && !replaces(None, b"access-control-x")
         );
         let open = Cors { origins: Box::default(), ..cors };
-        assert_eq!(with_answer(&open, &head(Method::GET, "/", &[]))[0].1, "*");
+        assert_eq!(shared(&open, &head(Method::GET, "/", &[]))[0].1, "*");
     }
 }

@@ -365,7 +365,7 @@ pub async fn apply_as(client: &Client, manager: &str, object: &Value) {
         None => String::new(),
     };
     let plural = match kind.to_lowercase() {
-        kind if kind.ends_with('y') => format!("{}ies", kind.trim_end_matches('y')),
+        kind if kind.ends_with('y') && !kind.ends_with("ay") => format!("{}ies", kind.trim_end_matches('y')),
         kind if kind.ends_with('s') => format!("{kind}es"),
         kind => format!("{kind}s"),
     };
