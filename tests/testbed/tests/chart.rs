@@ -56,6 +56,13 @@ fn with_tls_it_is_what_install_prints() {
 }
 
 #[test]
+fn with_the_gate_it_is_what_install_prints() {
+    let printed = without_namespace(kaos(&["--gate"]));
+    assert!(printed.contains_key(&format!("Service {SYSTEM}/kaos-gate")));
+    assert_eq!(changes(&printed, &rendered(&[set("gate", json!(true))])), json!({}));
+}
+
+#[test]
 fn with_secrets_for_tls_it_is_what_install_prints() {
     let secrets = ["shops/a.example.com", "shops/b", "kaos-system/1.5"];
     let flags = secrets.map(|secret| ["--tls-secret", secret]).concat();
@@ -245,7 +252,8 @@ fn every_value_changes_what_it_says_and_nothing_else() {
     let usual = rendered(&[]);
     // What is tried above, against other programs.
     let mut tried = BTreeSet::from(
-        ["namespaces", "tls", "tlsSecrets", "podMonitor.enabled", "podMonitor.labels"].map(str::to_owned),
+        ["namespaces", "tls", "tlsSecrets", "gate", "podMonitor.enabled", "podMonitor.labels"]
+            .map(str::to_owned),
     );
     for (said, becomes) in [common(), of_part("proxy"), of_part("autoscaler")].concat() {
         assert_eq!(changes(&usual, &rendered(&said)), becomes, "{said:?}");
