@@ -85,7 +85,8 @@ async fn reader(plane: &ControlPlane, admin: &Client, namespace: &str) -> Client
     let role = json!({"metadata": {"name": "reader"}, "rules": [
         rule("apps", json!(["deployments", "statefulsets"])), rule("", json!(["services", "pods"])),
         rule("autoscaling", json!(["horizontalpodautoscalers"])),
-        rule("discovery.k8s.io", json!(["endpointslices"])), rule("networking.k8s.io", json!(["ingresses"]))]});
+        rule("discovery.k8s.io", json!(["endpointslices"])), rule("networking.k8s.io", json!(["ingresses"])),
+        rule("gateway.networking.k8s.io", json!(["gateways", "httproutes", "referencegrants"]))]});
     let binding = json!({"metadata": {"name": "reader"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
         "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": namespace}]});
