@@ -188,7 +188,7 @@ fn common() -> Vec<Case> {
         ),
         (vec![set("gatewayClass.enabled", json!(true))], gateway_class("kaos")),
         (
-            vec![set("gatewayClass", json!({"enabled": true, "name": "edge"}))],
+            vec![set("gatewayClass.name", json!("edge")), set("gatewayClass.enabled", json!(true))],
             all([env("KAOS_GATEWAY_CLASS", "edge"), gateway_class("edge")]),
         ),
         (vec![set("logLevel", json!("debug"))], env("KAOS_LOG_LEVEL", "debug")),
