@@ -47,9 +47,11 @@ async fn a_stateful_set_sleeps_wakes_and_lets_its_last_pods_go() {
     annotate(json!({"kaos.dev/min-scale": "1"})).await;
     wanted(1).await;
     eventually("the last went first", async || (names().await == ["db-0"]).then_some(())).await;
-    let told = scene.told("db").await;
     for reason in ["Adopted", "ScaledToZero", "ScaledFromZero", "ScaledUp", "ScaledDown"] {
-        assert!(told.iter().any(|(told, _)| told == reason), "{reason}: {told:?}");
+        eventually(reason, async || {
+            scene.told("db").await.iter().any(|(told, _)| told == reason).then_some(())
+        })
+        .await;
     }
     annotate(json!({"kaos.dev/min-scale": null})).await;
     wanted(0).await;
