@@ -5,46 +5,13 @@
 mod support;
 
 use k8s_openapi::api::core::v1::Service;
-use kaos_testbed::{Behaviour, ControlPlane, Kubelet, eventually};
+use kaos_testbed::{ControlPlane, eventually};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use support::kaos::{Answer, Kaos, annotate, apply, gateway_api, gateway_class, wanted};
-use support::{ready, shop};
+use support::plain::beside_plain;
 
 const GROUP: &str = "gateway.networking.k8s.io";
-
-/// `shop` awake behind its Service, and `plain` beside it that leads to the same pods by another port.
-async fn scene(plane: &ControlPlane, name: &str) -> (Client, String, Kubelet) {
-    let client = plane.client(plane.admin()).await.unwrap();
-    let namespace = plane.namespace(name).await.unwrap();
-    let kubelet = Kubelet::start(plane, &namespace, Behaviour::default()).await.unwrap();
-    let probe = json!({"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 1});
-    shop(&client, &namespace, 1, json!({"readinessProbe": probe})).await;
-    let labels = json!({"app": "plain"});
-    let container = json!({"name": "plain", "image": "registry.local/answer:1", "readinessProbe": probe,
-        "ports": [{"containerPort": 8080, "name": "http"}]});
-    let meta = json!({"name": "plain", "namespace": namespace});
-    apply(
-        &client,
-        &json!({
-            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta,
-            "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": {
-                "metadata": {"labels": labels},
-                "spec": {"containers": [container], "terminationGracePeriodSeconds": 1}}},
-        }),
-    )
-    .await;
-    apply(
-        &client,
-        &json!({
-            "apiVersion": "v1", "kind": "Service", "metadata": meta,
-            "spec": {"selector": labels, "ports": [{"name": "web", "port": 80, "targetPort": "http"}]},
-        }),
-    )
-    .await;
-    ready(&client, &namespace, 1).await;
-    (client, namespace, kubelet)
-}
 
 /// An object of Gateway API.
 fn object(kind: &str, namespace: &str, name: &str, spec: Value) -> Value {
@@ -100,7 +67,7 @@ async fn answers(kaos: &Kaos, what: &str, host: &str, path: &str, is: impl Fn(&A
 #[tokio::test]
 async fn routes_lead_to_adopted_and_to_plain_backends_once_gateway_api_is_there() {
     let plane = ControlPlane::shared().await;
-    let (client, namespace, _kubelet) = scene(plane, "gateway").await;
+    let (client, namespace, _kubelet) = beside_plain(plane, "gateway").await;
     let kaos = Kaos::start(plane, &namespace, 1, 1).await;
     let user = format!("system:serviceaccount:{}:kaos-proxy", kaos.system());
     let asked = || plane.audit(|entry| entry.user.username == user && entry.request_uri.contains(GROUP));

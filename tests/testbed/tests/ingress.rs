@@ -9,46 +9,13 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::Ingress;
-use kaos_testbed::{Behaviour, ControlPlane, Kubelet, eventually};
+use kaos_testbed::{ControlPlane, eventually};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use support::kaos::{Answer, Kaos, annotate, apply, install, is_scaling, printed, program, wanted};
+use support::plain::beside_plain;
 use support::secure::{Cert, certificate::made};
-use support::{ready, shop};
-
-/// `shop`, and `plain` beside it, which nobody adopts; each awake behind its Service.
-async fn scene(plane: &ControlPlane, name: &str) -> (Client, String, Kubelet) {
-    let client = plane.client(plane.admin()).await.unwrap();
-    let namespace = plane.namespace(name).await.unwrap();
-    let kubelet = Kubelet::start(plane, &namespace, Behaviour::default()).await.unwrap();
-    let probe = json!({"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 1});
-    shop(&client, &namespace, 1, json!({"readinessProbe": probe})).await;
-    let labels = json!({"app": "plain"});
-    let container = json!({"name": "plain", "image": "registry.local/answer:1", "readinessProbe": probe,
-        "ports": [{"containerPort": 8080, "name": "http"}]});
-    let meta = json!({"name": "plain", "namespace": namespace});
-    apply(
-        &client,
-        &json!({
-            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta,
-            "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": {
-                "metadata": {"labels": labels},
-                "spec": {"containers": [container], "terminationGracePeriodSeconds": 1}}},
-        }),
-    )
-    .await;
-    apply(
-        &client,
-        &json!({
-            "apiVersion": "v1", "kind": "Service", "metadata": meta,
-            "spec": {"selector": labels, "ports": [{"name": "web", "port": 80, "targetPort": "http"}]},
-        }),
-    )
-    .await;
-    ready(&client, &namespace, 1).await;
-    (client, namespace, kubelet)
-}
 
 fn path(path: &str, kind: &str, service: &str) -> Value {
     json!({"path": path, "pathType": kind, "backend": {"service": {"name": service, "port": {"number": 80}}}})
@@ -75,7 +42,7 @@ async fn answers(kaos: &Kaos, what: &str, host: &str, path: &str, is: impl Fn(&A
 #[tokio::test]
 async fn an_ingress_leads_to_adopted_and_to_plain_backends() {
     let plane = ControlPlane::shared().await;
-    let (client, namespace, _kubelet) = scene(plane, "ingress").await;
+    let (client, namespace, _kubelet) = beside_plain(plane, "ingress").await;
     let (app, wild) = (format!("app.{namespace}.test"), format!("*.{namespace}.test"));
     let rules = json!([
         {"host": app, "http": {"paths": [path("/", "Prefix", "shop"), path("/status/204", "Exact", "plain")]}},
@@ -175,7 +142,7 @@ async fn annotations(client: &Client, kaos: &Kaos, namespace: &str, app: &str, r
 #[tokio::test]
 async fn a_namespace_brings_its_certificate_and_gives_the_right_to_it() {
     let plane = ControlPlane::shared().await;
-    let (client, namespace, _kubelet) = scene(plane, "certified").await;
+    let (client, namespace, _kubelet) = beside_plain(plane, "certified").await;
     let system = plane.namespace("kaos").await.unwrap();
     install(&client, printed(&program(), &["--namespace", &system, "--tls"])).await;
     let flags = vec!["--listen-tls=127.0.0.1:0".to_owned()];

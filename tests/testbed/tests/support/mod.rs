@@ -9,6 +9,7 @@ pub mod election;
 pub mod installed;
 pub mod kaos;
 pub mod people;
+pub mod plain;
 pub mod rules;
 pub mod scene;
 pub mod secure;
