@@ -31,27 +31,6 @@ fn may_go(answer: &Answer, replica: &Replica) {
     assert!(answer.field("x-request-id").is_some_and(|id| !id.is_empty()));
 }
 
-/// What is reported of the picture that was published last, when `wanted` likes it.
-#[track_caller]
-fn reported(rig: &mut Rig, wanted: impl Fn(&Reading) -> bool) -> Reading {
-    let version = rig.version();
-    let mut found = None;
-    until("it is reported", || {
-        while let Ok(report) = rig.reports.try_recv() {
-            let mut readings = report.workloads.into_iter().filter(|(id, _)| id.name() == "shop");
-            if let Some((_, reading)) = readings.next()
-                && reading.seen == version
-                && wanted(&reading)
-            {
-                found = Some(reading);
-                return true;
-            }
-        }
-        false
-    });
-    found.unwrap()
-}
-
 fn hold(id: &str, targets: Targets) -> Option<Hold> {
     Some(Hold { id: HoldId::new(id), by: "test".into(), targets })
 }
@@ -93,7 +72,7 @@ fn a_request_that_may_go_is_counted_and_presumed_to_be_under_way() {
     let running = rig.shop().counts.running;
     assert_eq!((running.started, running.open()), (4, 0));
     assert!(running.integral(0) >= 4 * 500_000, "each half a second and the time that it took");
-    let reading = reported(&mut rig, |reading| reading.presumed);
+    let reading = rig.reported(|reading| reading.presumed);
     assert!(reading.last_activity.is_some());
     rig.finish();
 }
@@ -104,10 +83,10 @@ fn nothing_is_presumed_for_longer_than_the_knob_says() {
     let replica = Replica::hello();
     rig.add("a", replica.address);
     may_go(&rig.connect_to_gate().get(ASK), &replica);
-    let reading = reported(&mut rig, |reading| reading.running.started == 1);
+    let reading = rig.reported(|reading| reading.running.started == 1);
     assert!(!reading.presumed && reading.last_activity.is_some());
     rig.hold(hold("one", Targets::All));
-    reported(&mut rig, |reading| state(reading) == Some(HoldState::Confirmed));
+    rig.reported(|reading| state(reading) == Some(HoldState::Confirmed));
     rig.finish();
 }
 
@@ -141,10 +120,10 @@ fn before_the_last_is_over_not_all_replicas_go() {
     let mut client = rig.connect_to_gate();
     (0..4).for_each(|_| assert_eq!(client.get(ASK).status(), 200));
     rig.hold(hold("some", Targets::Endpoints(vec![EndpointUid::new("one")])));
-    reported(&mut rig, |reading| state(reading) == Some(HoldState::Confirmed));
+    rig.reported(|reading| state(reading) == Some(HoldState::Confirmed));
     may_go(&client.get(ASK), &other);
     rig.hold(hold("all", Targets::All));
-    let reading = reported(&mut rig, |reading| state(reading).is_some());
+    let reading = rig.reported(|reading| state(reading).is_some());
     assert_eq!(state(&reading), Some(HoldState::Draining));
     assert!(reading.hold.unwrap().empty.is_empty());
     let mut client = asking(&rig);
@@ -164,7 +143,7 @@ fn what_is_presumed_outlives_the_replica_that_was_named() {
     rig.add("other", other.address);
     rig.remove("one");
     rig.hold(hold("all", Targets::All));
-    let reading = reported(&mut rig, |reading| state(reading).is_some());
+    let reading = rig.reported(|reading| state(reading).is_some());
     assert_eq!((state(&reading), reading.presumed), (Some(HoldState::Draining), true));
     rig.finish();
 }
@@ -276,7 +255,7 @@ fn paths_that_wake_nothing_dont_go_to_one_that_sleeps() {
     may_go(&client.get("/_kaos/gate/host/healthz"), &replica);
     let counts = rig.shop().counts;
     assert_eq!((counts.last_activity, counts.running.started), (None, 0));
-    assert!(!reported(&mut rig, |_| true).presumed);
+    assert!(!rig.reported(|_| true).presumed);
     rig.finish();
 }
 

@@ -22,22 +22,7 @@ fn hold(id: &str, targets: Targets) -> Option<Hold> {
 /// The next answer to a hold that the proxy reports of what was last published, and that `wanted` likes.
 #[track_caller]
 fn reported(rig: &mut Rig, wanted: impl Fn(&Option<HoldAnswer>) -> bool) -> Option<HoldAnswer> {
-    let version = rig.version();
-    let mut found = None;
-    until("it is reported", || {
-        while let Ok(report) = rig.reports.try_recv() {
-            let mut readings = report.workloads.into_iter().filter(|(id, _)| id.name() == "shop");
-            if let Some((_, reading)) = readings.next()
-                && reading.seen == version
-                && wanted(&reading.hold)
-            {
-                found = Some(reading.hold);
-                return true;
-            }
-        }
-        false
-    });
-    found.unwrap()
+    rig.reported(|reading| wanted(&reading.hold)).hold
 }
 
 fn state(answer: &Option<HoldAnswer>) -> Option<(&str, HoldState)> {

@@ -28,7 +28,9 @@ use kaos_core::host::HostPattern;
 use kaos_core::route::{Claim, Leads, Matching, Route, RouteTable};
 use kaos_core::rule::Rule;
 use kaos_core::snapshot::{Hold, Phase, Replicas, StartFailure, StartTimes};
-use kaos_core::{Endpoint, EndpointUid, Moment, Policy, ProxyId, Report, Snapshot, Workload, WorkloadId};
+use kaos_core::{
+    Endpoint, EndpointUid, Moment, Policy, ProxyId, Reading, Report, Snapshot, Workload, WorkloadId,
+};
 use kaos_proxy::{Access, Bound, Certificates, Config, Detail, Limits, Proxy, Totals, WorkloadTotals, bind};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
@@ -236,6 +238,27 @@ impl Rig {
             }
         }
         most
+    }
+
+    /// What is reported of the picture that was published last, when `wanted` likes it.
+    #[track_caller]
+    pub fn reported(&mut self, wanted: impl Fn(&Reading) -> bool) -> Reading {
+        let version = self.version;
+        let mut found = None;
+        until("it is reported", || {
+            while let Ok(report) = self.reports.try_recv() {
+                let mut readings = report.workloads.into_iter().filter(|(id, _)| id.name() == "shop");
+                if let Some((_, reading)) = readings.next()
+                    && reading.seen == version
+                    && wanted(&reading)
+                {
+                    found = Some(reading);
+                    return true;
+                }
+            }
+            false
+        });
+        found.unwrap()
     }
 
     /// Takes a replica away.
