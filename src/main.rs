@@ -14,6 +14,8 @@ mod clock;
 #[cfg(feature = "kubernetes")]
 mod cluster;
 mod config;
+#[cfg(feature = "kubernetes")]
+mod external;
 mod failure;
 mod hello;
 #[cfg(feature = "kubernetes")]

@@ -1,7 +1,7 @@
 //! Somebody else writes the same count, as timelines: what is a contest, and what is written in one.
 
 use kaos_core::report::{HoldAnswer, HoldState};
-use kaos_core::snapshot::Replicas;
+use kaos_core::snapshot::{HandedTo, Replicas};
 
 use crate::Action;
 use crate::desk::Desk;
@@ -116,7 +116,7 @@ fn who_overtakes_the_picture_of_our_write_is_counted_all_the_same() {
 #[test]
 fn what_was_handed_over_is_no_contest_above_zero_and_never_written_there() {
     let mut desk = Desk::new(1, 20, &[("idle-timeout", "30s"), ("container-concurrency", "1")]);
-    desk.workloads[0].handed_to = Some("HPA shop".into());
+    desk.workloads[0].handed_to = Some(HandedTo::above_zero("HPA shop"));
     desk.counts(0, 0, 0);
     let mut writes = Vec::new();
     let mut turn = |desk: &mut Desk| {
@@ -152,7 +152,7 @@ fn what_was_handed_over_is_no_contest_above_zero_and_never_written_there() {
 #[test]
 fn who_goes_on_from_our_wake_before_it_is_shown_contends_for_nothing() {
     let mut desk = Desk::new(1, 20, &[("idle-timeout", "2s")]);
-    desk.workloads[0].handed_to = Some("HPA shop".into());
+    desk.workloads[0].handed_to = Some(HandedTo::above_zero("HPA shop"));
     desk.counts(0, 0, 0);
     let mut writes = Vec::new();
     for second in 0..100 {

@@ -11,6 +11,7 @@ use foldhash::fast::FixedState;
 use kaos_core::decide::Verdict;
 use kaos_core::decision::Next;
 use kaos_core::learned::Prewarms;
+use kaos_core::window::Load;
 use kaos_core::{Decision, Memory, Moment, Observation, Policy, WorkloadId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -147,6 +148,7 @@ struct Pages {
     entries: VecDeque<Entry>,
     counts: Counts,
     next: Option<Next>,
+    load: Option<Load>,
     learned: Option<Arc<[u8]>>,
     forgotten: Option<Moment>,
     used: Used,
@@ -178,15 +180,17 @@ impl Book {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a decision down. `inputs` is asked only if it differs from the last one.
+    /// Writes a decision down, and the [load](kaos_core::load) then. `inputs` is asked only if it differs from the last one.
     pub(crate) fn decided(
         &self,
         verdict: Verdict,
+        load: Option<Load>,
         now: Moment,
         inputs: impl FnOnce() -> (Arc<Policy>, Observation, Memory),
     ) {
         let mut pages = self.pages();
         pages.next = verdict.next;
+        pages.load = load;
         if let Some(last) = pages.entries.back_mut().filter(|last| last.decision == verdict.decision) {
             last.until = now;
             last.count += 1;
@@ -269,6 +273,11 @@ impl Book {
         let mut counts = pages.counts.clone();
         pages.used.add(&mut counts, now);
         counts
+    }
+
+    /// The [load](kaos_core::load) at the last look. `None`: a proxy wasn't heard.
+    pub fn load(&self) -> Option<Load> {
+        self.pages().load
     }
 
     /// What comes next if nothing happens.
@@ -358,7 +367,7 @@ mod tests {
         let decision = Decision::Scale { to: 1, because: Because::Wake };
         let verdict = Verdict { decision, next: None };
         let inputs = || (Arc::new(Policy::default()), Observation::default(), Memory::default());
-        book.decided(verdict, Moment::ZERO, inputs);
+        book.decided(verdict, None, Moment::ZERO, inputs);
         book.came(Outcome::Asked);
         assert!(transitions.try_recv().is_err());
         book.came(Outcome::Done);

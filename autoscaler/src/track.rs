@@ -142,7 +142,7 @@ struct Belief {
 /// Whether a count that isn't ours, and was `before`, is somebody's who contends for it. Another autoscaler's is not, nor is
 /// one of starts that fail and that a platform gives up.
 fn contends(workload: &Workload, before: u32) -> bool {
-    let concerns = contest::concerns(before, workload.replicas.desired, workload.handed_to.is_some());
+    let concerns = contest::concerns(before, workload.replicas.desired, workload.handed_to.as_ref());
     concerns && workload.contender.is_some() && workload.failure.is_none()
 }
 

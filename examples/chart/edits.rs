@@ -1,7 +1,7 @@
 //! Where values stand in the manifests. Each edit names an object and a text that it has once.
 
 use super::values::{Setting, indented};
-use super::{CLASS, SYSTEM, VERSION, gate, tls};
+use super::{CLASS, SYSTEM, VERSION, external, gate, tls};
 
 /// `before`, which the object has once, becomes `after`.
 pub(crate) struct Edit {
@@ -36,6 +36,11 @@ pub(crate) fn edits(table: &[Setting]) -> Vec<Edit> {
     let listens =
         format!("            {{{{- if .Values.gate }}}}\n{}            {{{{- end }}}}\n", gate::listens());
     edits.push(edit(proxy, gate::ENV, gate::ENV.to_owned() + &listens));
+    let listens = format!(
+        "            {{{{- if .Values.externalMetrics }}}}\n{}            {{{{- end }}}}\n",
+        external::listens()
+    );
+    edits.push(edit(("Deployment", "kaos-autoscaler"), external::ENV, listens + external::ENV));
     let service = ("Service", "kaos-proxy");
     let kind = "  {{- if ne .Values.service.type \"ClusterIP\" }}\n  type: {{ .Values.service.type }}\n  {{- end }}\n";
     let annotations = with("service.annotations", 2, "annotations:\n  {{- toYaml . | nindent 4 }}");
@@ -177,6 +182,11 @@ fn secure() -> Vec<Edit> {
 /// Where other proxies ask, if they may.
 pub(crate) fn asked() -> String {
     format!("{{{{- if .Values.gate }}}}\n{}{{{{- end }}}}\n", gate::objects(SYSTEM))
+}
+
+/// Where autoscalers ask, if they may.
+pub(crate) fn told() -> String {
+    format!("{{{{- if .Values.externalMetrics }}}}\n{}{{{{- end }}}}\n", external::objects(SYSTEM))
 }
 
 /// The roles by which proxies read the Secrets that were named to them, one for each namespace.

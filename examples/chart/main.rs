@@ -1,11 +1,14 @@
 //! Writes `manifests/chart`, the Helm chart, from the other manifests: `cargo run --example chart`.
 //!
 //! What is installed is said once, in `manifests/base`, `namespaced` and `podmonitor`, for TLS in `src/install/tls.rs`, and
-//! for the gate in `src/install/gate.rs`. A template is such a file with a value in the place of what people set (`edits`); the values with
+//! for the gate in `src/install/gate.rs`, and for external metrics in `src/install/external.rs`. A template is such a file with a value in the place of what people set (`edits`); the values with
 //! their defaults, bounds and descriptions are a table (`values`). A default is what stands in the manifests: where it
 //! isn't found there, nothing is written. [`BY_HAND`] is what is written by hand.
 
 mod edits;
+#[path = "../../src/install/external.rs"]
+#[allow(dead_code, reason = "its texts are taken from it")]
+mod external;
 #[path = "../../src/install/gate.rs"]
 #[allow(dead_code, reason = "its texts are taken from it")]
 mod gate;

@@ -71,6 +71,7 @@ pub(crate) fn templates(manifests: &Path, table: &[Setting]) -> Result<BTreeMap<
     }
     put("tls.yaml".into(), "src/install/tls.rs", &released(&edits::secrets(), "$."))?;
     put("gate.yaml".into(), "src/install/gate.rs", &released(&edits::asked(), "."))?;
+    put("external-metrics.yaml".into(), "src/install/external.rs", &released(&edits::told(), "."))?;
     match edits.first() {
         None => Ok(templates),
         Some(Edit { kind, name, .. }) => Err(format!("there is no {kind} {name} in the manifests")),

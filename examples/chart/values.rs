@@ -215,6 +215,13 @@ fn told() -> Vec<Setting> {
             "Form of the line that a proxy writes for each request; empty: none is written.",
         ),
         setting(
+            "externalMetrics",
+            "false",
+            json!({"type": "boolean"}),
+            "Whether HorizontalPodAutoscalers may ask for the load of workloads: in clusters where nobody else serves external metrics. \
+             `kaos install --external-metrics`.",
+        ),
+        setting(
             "podMonitor.enabled",
             "false",
             json!({"type": "boolean"}),

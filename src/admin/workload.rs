@@ -34,7 +34,7 @@ pub(crate) fn shown(
         "url": url(&workload.hosts, &workload.path, reached),
         "state": state(workload, load.waiting),
         "replicas": workload.replicas,
-        "handed_to": workload.handed_to,
+        "handed_to": workload.handed_to.as_ref().map(|to| &to.who),
         "in_flight": load.in_flight,
         "waiting": load.waiting,
         "policy": policy(&workload.policy),

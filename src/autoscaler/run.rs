@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use kaos_autoscaler::{Inputs, ORDERS};
-use kaos_kubernetes::Verdicts;
+use kaos_autoscaler::{Inputs, Journal, ORDERS};
 use kaos_kubernetes::change::{self, Changing, Choices, Clients, Kubernetes};
+use kaos_kubernetes::{Front, Verdicts};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -18,6 +18,7 @@ use crate::cli::cluster::Autoscaler;
 use crate::clock::Clock;
 use crate::cluster::{self, Originals, Part, Watched};
 use crate::config::Settings;
+use crate::external;
 use crate::failure::Failure;
 use crate::instance::{Instance, VERSION};
 use crate::keeping::Keeping;
@@ -53,6 +54,10 @@ pub(crate) async fn run(args: &Autoscaler) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let name = daemon::name(&args.member)?;
     let listener = ports::admin(&Settings { admin: Some(args.admin), ..Settings::default() }).await?;
+    let metrics = match args.listen_external_metrics {
+        Some(address) => Some(external::bind(address).await?),
+        None => None,
+    };
     // Who reads must be told what those who write have on record, and begins before them.
     let (originals, on_record) = watch::channel(Originals::default());
     let (judge, verdicts) = watch::channel(Verdicts::default());
@@ -61,7 +66,7 @@ pub(crate) async fn run(args: &Autoscaler) -> Result<(), Failure> {
     tls::judge(&watched.client, watched.served(), judge);
     let (wakes, _) = cluster::reach(&args.member.kubeconfig).await?;
     let clients = Clients { others: watched.client.clone(), wakes: Some(wakes) };
-    let mut running = start(args, &name, clock, watched, clients, listener)?;
+    let mut running = start(args, &name, clock, watched, clients, (listener, metrics))?;
     tokio::spawn(pass_on(running.changing.originals(), originals));
     while signals.next().await == Told::Reload {
         tracing::info!("SIGHUP: there is no file to read again");
@@ -104,17 +109,28 @@ fn written(platform: Arc<Kubernetes>) -> impl Fn() -> Written {
     }
 }
 
+/// Answers autoscalers that ask the API server.
+fn tells(
+    listening: external::Listening,
+    fronts: watch::Receiver<Option<Front>>,
+    journal: Arc<Journal>,
+) -> Check {
+    let (_, runs) = vital("external metrics", external::serve(listening, fronts, journal));
+    Check::live("external metrics", runs)
+}
+
 fn start(
     args: &Autoscaler,
     name: &str,
     clock: Clock,
     watched: Watched,
     clients: Clients,
-    listener: TcpListener,
+    (listener, metrics): (TcpListener, Option<external::Listening>),
 ) -> Result<Running, Failure> {
     let admin = listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
     let instance = Arc::new(Instance::new([None, None, None], admin, &clock));
     tracing::info!(id = name, %admin, version = VERSION, "this autoscaler has begun");
+    let metrics = metrics.map(|metrics| (metrics, Front::follow(&clients.others)));
     let changing = Changing::start(
         clients,
         watched.sources(),
@@ -151,6 +167,7 @@ fn start(
     };
     let deciding = kaos_autoscaler::run(changing.platform(), inputs, journal.clone(), settings);
     let (deciding, decides) = vital("the autoscaler", deciding);
+    let told = metrics.map(|(listening, fronts)| tells(listening, fronts, journal.clone()));
     let draining = watch::Sender::new(false);
     let ends = draining.subscribe();
     let desk = Desk {
@@ -172,7 +189,10 @@ fn start(
             Check::live("writing", changing.runs()),
             Check::ready("cluster", watched.is_synced()),
             Check::ready("staying", move || !*ends.borrow()),
-        ],
+        ]
+        .into_iter()
+        .chain(told)
+        .collect(),
         followers: admin::followers(),
     };
     tokio::spawn(admin::serve(listener, Arc::new(desk)));

@@ -236,6 +236,9 @@ pub(crate) struct Autoscaler {
     /// Where metrics, health, state and the journal are read
     #[arg(long, env = "KAOS_ADMIN", value_name = "ADDR", default_value = "0.0.0.0:9090", value_parser = setting::address)]
     pub(crate) admin: SocketAddr,
+    /// Where autoscalers ask, through the API server, for the load of a workload: over TLS [default: nowhere]
+    #[arg(long, env = "KAOS_LISTEN_EXTERNAL_METRICS", value_name = "ADDR", value_parser = setting::address)]
+    pub(crate) listen_external_metrics: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) member: Member,
     /// Most replicas, of all workloads together, that start at once
@@ -258,6 +261,9 @@ pub(crate) struct Install {
     /// Let other proxies ask whether a request may go that they send on by themselves
     #[arg(long, env = "KAOS_INSTALL_GATE")]
     pub(crate) gate: bool,
+    /// Let HorizontalPodAutoscalers ask for the load of workloads: in clusters where nobody else serves external metrics
+    #[arg(long, env = "KAOS_INSTALL_EXTERNAL_METRICS")]
+    pub(crate) external_metrics: bool,
     /// Image to run [default: kaos:VERSION]
     #[arg(long, env = "KAOS_IMAGE", value_name = "IMAGE", value_parser = image)]
     pub(crate) image: Option<String>,

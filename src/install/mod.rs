@@ -1,9 +1,11 @@
 //! `kaos install`: prints what a cluster needs. What is printed is `manifests/base`, with the values that were asked for.
 //!
 //! The files there are the one source: they are built in, and the three values that people choose are put in place of
-//! the usual ones. Where TLS is asked for, or Secrets with certificates are named, `tls` adds what that needs, and `gate` what
-//! it needs to be asked by other proxies. The Helm chart is made from the same files and the same two (`examples/chart`).
+//! the usual ones. Where TLS is asked for, or Secrets with certificates are named, `tls` adds what that needs, `gate` what
+//! it needs to be asked by other proxies, and `external` by autoscalers. The Helm chart is made from the same files and the same three
+//! (`examples/chart`).
 
+mod external;
 mod gate;
 mod tls;
 mod uninstall;
@@ -44,6 +46,7 @@ pub(crate) fn install(install: &Install) -> Result<(), Failure> {
         false => text,
     };
     let text = if install.gate { gate::with(&text, &install.place.namespace) } else { text };
+    let text = if install.external_metrics { external::with(&text, &install.place.namespace) } else { text };
     let mut out = std::io::stdout().lock();
     let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     said.map_err(|error| Failure::Failed(format!("stdout: {error}")))
@@ -67,6 +70,8 @@ fn domain_line(domain: &str) -> String {
     format!("            - name: KAOS_DOMAIN\n              value: \"{domain}\"\n")
 }
 
+#[cfg(test)]
+mod asked_test;
 #[cfg(test)]
 mod chart_test;
 #[cfg(test)]

@@ -10,17 +10,25 @@ use super::*;
 use crate::cli::cluster::{Inferred, Place};
 use crate::cli::secrets::Secrets;
 
-fn install_at(namespace: &str, domain: &str, image: Option<&str>) -> Install {
+pub(super) fn install_at(namespace: &str, domain: &str, image: Option<&str>) -> Install {
     let (place, inferred) = (Place { namespace: namespace.into() }, Inferred { domain: domain.into() });
     let image = image.map(str::to_owned);
-    Install { place, inferred, tls: false, secrets: Secrets::default(), gate: false, image }
+    Install {
+        place,
+        inferred,
+        tls: false,
+        secrets: Secrets::default(),
+        gate: false,
+        external_metrics: false,
+        image,
+    }
 }
 
 fn usual() -> Install {
     install_at(SYSTEM, DOMAIN, None)
 }
 
-fn documents(text: &str) -> Vec<Value> {
+pub(super) fn documents(text: &str) -> Vec<Value> {
     serde_saphyr::from_multiple(text).unwrap()
 }
 
@@ -32,7 +40,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn of_kind<'v>(all: &'v [Value], kind: &str) -> Vec<&'v Value> {
+pub(super) fn of_kind<'v>(all: &'v [Value], kind: &str) -> Vec<&'v Value> {
     all.iter().filter(|one| one["kind"] == kind).collect()
 }
 
@@ -313,42 +321,6 @@ fn the_right_to_a_secret_is_given_by_its_name_where_it_is() {
     }
     let before = documents(&manifests(&install_at("serverless", DOMAIN, None)));
     assert_eq!(all.len(), before.len() + 4);
-}
-
-/// Nothing else is changed, and whom a load balancer sends doesn't get there.
-#[test]
-fn other_proxies_ask_at_a_service_of_its_own_from_where_they_may() {
-    let text = gate::with(&manifests(&install_at("serverless", DOMAIN, None)), "serverless");
-    let mut all = documents(&text);
-    let policy = all.pop().unwrap();
-    let service = all.pop().unwrap();
-    for one in [&service, &policy] {
-        assert_eq!(one["metadata"]["name"], "kaos-gate");
-        assert_eq!(one["metadata"]["namespace"], "serverless");
-    }
-    let proxy = of_kind(&all, "Deployment").into_iter().find(|one| one["metadata"]["name"] == "kaos-proxy");
-    let variables = &proxy.unwrap()["spec"]["template"]["spec"]["containers"][0]["env"];
-    let listens = variables.as_array().unwrap().iter().find(|one| one["name"] == "KAOS_LISTEN_GATE").unwrap();
-    let port: u16 = listens["value"].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
-    assert_eq!(service["spec"]["ports"], json!([{"name": "http", "port": 80, "targetPort": port}]));
-    let from = json!([{"namespaceSelector": {"matchLabels": {"kaos.dev/gate": "true"}}}]);
-    assert_eq!(policy["spec"]["ingress"], json!([{"from": from, "ports": [{"port": port}]}]));
-    let pods = proxy.unwrap()["spec"]["template"]["metadata"]["labels"].clone();
-    assert_eq!(
-        (&service["spec"]["selector"], &policy["spec"]["podSelector"]["matchLabels"]),
-        (&pods_of(&pods), &pods_of(&pods))
-    );
-    let without = text.replacen(&gate::listens(), "", 1);
-    all = documents(&without);
-    all.truncate(all.len() - 2);
-    assert_eq!(all, documents(&manifests(&install_at("serverless", DOMAIN, None))));
-}
-
-/// The labels by which proxies are found.
-fn pods_of(labels: &Value) -> Value {
-    let name = |key: &str| labels[key].clone();
-    json!({"app.kubernetes.io/name": name("app.kubernetes.io/name"),
-           "app.kubernetes.io/component": name("app.kubernetes.io/component")})
 }
 
 /// Nothing else is changed: what is added is taken away again, and it is what was there.

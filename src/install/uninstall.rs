@@ -44,7 +44,7 @@ async fn leave(args: &Uninstall) -> Result<(), Failure> {
             Form::Json => Ok(()),
             Form::Text => print(
                 "Done. What is left is deleted with: kaos install | kubectl delete -f -\n\
-                 where kaos install has the flags that it was installed with (--namespace, --tls-secret);\n\
+                 where kaos install has the flags that it was installed with (--namespace, --tls-secret, --gate, --external-metrics);\n\
                  what Helm has installed, with helm uninstall\n",
             ),
         };

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::moment::Moment;
+use crate::snapshot::HandedTo;
 
 /// So many changes by others within [`SPAN`] are a contest.
 const CHANGES: usize = 3;
@@ -14,10 +15,11 @@ const CHANGES: usize = 3;
 /// See [`CHANGES`].
 const SPAN: Duration = Duration::from_secs(600);
 
-/// Whether it may be part of a contest that a count of `before` became `after` by another's hand. `handed`: above zero it is
-/// that other's.
-pub fn concerns(before: u32, after: u32, handed: bool) -> bool {
-    before != after && !(handed && before > 0 && after > 0)
+/// Whether it may be part of a contest that a count of `before` became `after` by another's hand: not where it was handed to
+/// that other.
+pub fn concerns(before: u32, after: u32, handed_to: Option<&HandedTo>) -> bool {
+    let theirs = handed_to.is_some_and(|to| to.zero || before > 0 && after > 0);
+    before != after && !theirs
 }
 
 /// The last changes of one count by others.
@@ -53,14 +55,18 @@ mod tests {
     #[test]
     fn above_zero_nobody_fights_for_what_was_handed_over() {
         for (before, after, handed, concerning) in [
-            (1, 3, false, true),
-            (1, 3, true, false),
-            (3, 1, true, false),
-            (3, 0, true, true),
-            (0, 1, true, true),
-            (2, 2, false, false),
+            (1, 3, None, true),
+            (1, 3, Some(false), false),
+            (3, 1, Some(false), false),
+            (3, 0, Some(false), true),
+            (0, 1, Some(false), true),
+            (3, 0, Some(true), false),
+            (0, 1, Some(true), false),
+            (2, 2, None, false),
         ] {
-            assert_eq!(concerns(before, after, handed), concerning, "{before} {after} {handed}");
+            let handed_to = handed.map(|zero| HandedTo { who: "HPA shop".into(), zero });
+            let says = concerns(before, after, handed_to.as_ref());
+            assert_eq!(says, concerning, "{before} {after} {handed:?}");
         }
     }
 

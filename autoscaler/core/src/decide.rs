@@ -2,7 +2,7 @@
 //!
 //! Two rules, in this order. *Idle* alone gives zero, in one step, whatever the windows say. Otherwise the windows decide,
 //! never below one; and requests that wait raise the count at once. Where the count above zero is another's, all that is left is
-//! zero when idle, and one from zero. `decide` is pure: what the journal stores, fed back,
+//! one from zero, and zero when idle where that isn't the other's too. `decide` is pure: what the journal stores, fed back,
 //! decides the same.
 
 use serde::{Deserialize, Serialize};
@@ -91,8 +91,8 @@ pub fn decide(policy: &Policy, seen: &Observation, memory: Memory, now: Moment) 
     let (to, because) = most_wanted(policy, seen, &opinion);
     let sleep = idle::ends(policy, seen);
     let asleep = sleep.is_some_and(|at| at <= now);
-    let verdict = if seen.handed_to.is_some() && !asleep {
-        let next = sleep.filter(|_| seen.seen).map(|at| Next { at, then: Then::Zero });
+    let verdict = if seen.handed_to.as_ref().is_some_and(|to| to.zero || !asleep) {
+        let next = sleep.filter(|at| seen.seen && *at > now).map(|at| Next { at, then: Then::Zero });
         Verdict { next, ..Verdict::stay(Why::HandedOver) }
     } else if policy.capped(to) > seen.replicas.desired && !asleep {
         raise(policy, seen, to, because, now)
@@ -106,17 +106,25 @@ pub fn decide(policy: &Policy, seen: &Observation, memory: Memory, now: Moment) 
 /// request is due. Nothing else wakes; the windows are stale.
 fn first_size(policy: &Policy, seen: &Observation, memory: &Memory, now: Moment) -> (u32, Because) {
     let first = policy.floor().max(if memory.woken { 0 } else { policy.initial_scale });
+    match waker(policy, seen, now) {
+        Some(Because::Wake) => (replicas_for(policy, seen.waiting).max(first), Because::Wake),
+        Some(Because::WakeWith) => (first, Because::WakeWith),
+        Some(because) => (policy.floor(), because),
+        None => (0, Because::Prewarm),
+    }
+}
+
+/// What wakes it from zero, if anything does.
+pub(crate) fn waker(policy: &Policy, seen: &Observation, now: Moment) -> Option<Because> {
     if seen.waiting > 0 {
-        return (replicas_for(policy, seen.waiting).max(first), Because::Wake);
+        Some(Because::Wake)
+    } else if seen.company.as_ref().is_some_and(|company| company.wakes) {
+        Some(Because::WakeWith)
+    } else if policy.min_scale > 0 {
+        Some(Because::MinScale)
+    } else {
+        seen.prewarm().filter(|at| *at <= now).map(|_| Because::Prewarm)
     }
-    if seen.company.as_ref().is_some_and(|company| company.wakes) {
-        return (first, Because::WakeWith);
-    }
-    if policy.min_scale > 0 {
-        return (policy.floor(), Because::MinScale);
-    }
-    let due = seen.prewarm().is_some_and(|at| at <= now);
-    (if due { policy.floor() } else { 0 }, Because::Prewarm)
 }
 
 fn replicas_for(policy: &Policy, requests: u64) -> u32 {

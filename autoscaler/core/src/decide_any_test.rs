@@ -8,7 +8,7 @@ use crate::decide::{Memory, decide};
 use crate::decision::Decision;
 use crate::observation::{Heard, Loads, Observation};
 use crate::policy::IdleTimeout;
-use crate::snapshot::{Mode, Replicas, StartFailure};
+use crate::snapshot::{HandedTo, Mode, Replicas, StartFailure};
 use crate::warm::Warmth;
 use crate::window::Load;
 use crate::{Moment, Policy};
@@ -68,7 +68,8 @@ fn any_observation() -> impl Strategy<Value = Observation> {
                 rest_until: Moment::from_secs(rest),
                 contested_until: Moment::from_secs(contest.saturating_sub(75)),
                 contender: None,
-                handed_to: (contest % 3 == 0).then(|| "HPA shop".to_owned()),
+                handed_to: (contest % 3 == 0)
+                    .then(|| HandedTo { who: "HPA shop".to_owned(), zero: contest % 2 == 0 }),
                 company: None,
                 warmth: warmth.map(|(until, prewarm)| Warmth {
                     until: Moment::from_secs(until),
@@ -120,8 +121,8 @@ proptest! {
             let desired = seen.replicas.desired;
             let Decision::Scale { to, .. } = verdict.decision else { continue };
             prop_assert_ne!(to, desired);
-            let handed = seen.handed_to.is_some();
-            prop_assert!(!handed || to == 0 || (desired, to) == (0, 1), "{desired} to {to} is another's");
+            let theirs = |handed: &HandedTo| (desired, to) != (0, 1) && (to > 0 || handed.zero);
+            prop_assert!(!seen.handed_to.as_ref().is_some_and(theirs), "{desired} to {to} is another's");
             let wakes = desired == 0 && seen.waiting > 0;
             prop_assert!(wakes || seen.contested_until <= now, "at most once a minute, but for wakes");
             if to > desired {

@@ -7,7 +7,7 @@ use crate::decision::{Because, Decision, Next, Then, Why};
 use crate::kpa::Kpa;
 use crate::observation::{Company, Heard, Loads, Observation};
 use crate::policy::IdleTimeout;
-use crate::snapshot::{Replicas, StartFailure};
+use crate::snapshot::{HandedTo, Replicas, StartFailure};
 use crate::warm::Warmth;
 use crate::window::Load;
 use crate::{Moment, Policy, WorkloadId};
@@ -328,7 +328,7 @@ fn every_reason_has_a_word_and_a_sentence() {
 #[test]
 fn above_zero_the_count_is_whose_it_was_handed_to() {
     let mut scene = Scene::new(&[("container-concurrency", "1"), ("min-scale", "0")]);
-    scene.seen.handed_to = Some("HPA shop".into());
+    scene.seen.handed_to = Some(HandedTo::above_zero("HPA shop"));
     scene.seen.waiting = 50;
     assert_eq!(scene.says(0.0), (1, "wake"), "one, whatever waits");
     scene.seen.replicas = Replicas { desired: 1, ready: 1, starting: 0 };
@@ -346,10 +346,31 @@ fn above_zero_the_count_is_whose_it_was_handed_to() {
     assert_eq!(verdict.next, Some(Next { at: at(160.0), then: Then::Zero }));
     assert_eq!(scene.says(160.0), (0, "idle"), "in one step");
     let mut floor = Scene::new(&[("min-scale", "3")]);
-    floor.seen.handed_to = Some("HPA shop".into());
+    floor.seen.handed_to = Some(HandedTo::above_zero("HPA shop"));
     assert_eq!(floor.says(0.0), (1, "min-scale"));
     floor.seen.replicas = Replicas { desired: 1, ready: 1, starting: 0 };
     assert_eq!(floor.says(900.0), (1, "handed-over"));
+}
+
+#[test]
+fn whose_zero_is_anothers_too_is_only_woken() {
+    let mut scene = Scene::new(&[("container-concurrency", "1")]);
+    scene.seen.handed_to = Some(HandedTo { who: "HPA shop".into(), zero: true });
+    assert_eq!(scene.says(0.0), (0, "asleep"));
+    scene.seen.waiting = 50;
+    assert_eq!(scene.says(0.0), (1, "wake"));
+    scene.seen.waiting = 0;
+    scene.seen.replicas = counts(1, 1);
+    scene.seen.last_activity = Some(at(100.0));
+    let verdict = scene.verdict(150.0);
+    assert_eq!(verdict.next, Some(Next { at: at(160.0), then: Then::Zero }), "it is looked at again then");
+    for count in [1, 7] {
+        scene.seen.replicas = counts(count, count);
+        assert_eq!(scene.says(160.0), (count, "handed-over"), "zero isn't Kaos's to write");
+        assert_eq!(scene.verdict(900.0).next, None);
+    }
+    scene.policy.min_scale = 2;
+    assert_eq!(scene.says(900.0), (7, "handed-over"));
 }
 
 #[test]

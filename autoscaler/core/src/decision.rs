@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::moment::Moment;
 use crate::observation::Observation;
 use crate::policy::{IdleTimeout, Policy};
+use crate::snapshot::HandedTo;
 
 /// One decision about one workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -246,10 +247,13 @@ fn explain_stay(why: Why, policy: &Policy, seen: &Observation) -> String {
             let who = seen.contender.as_deref().unwrap_or("something else");
             format!("{who} changes the count too: Kaos writes at most once a minute, but for wakes")
         }
-        Why::HandedOver => {
-            let who = seen.handed_to.as_deref().unwrap_or("another");
-            format!("handed over to {who}: Kaos does 0 ↔ 1")
-        }
+        Why::HandedOver => match &seen.handed_to {
+            Some(HandedTo { who, zero: true }) => {
+                format!("handed over to {who}, by the load that it is told: Kaos wakes it")
+            }
+            Some(HandedTo { who, zero: false }) => format!("handed over to {who}: Kaos does 0 ↔ 1"),
+            None => "handed over: Kaos does 0 ↔ 1".into(),
+        },
         Why::Following => "another autoscaler leads".into(),
         Why::Off => "mode off: the count is left alone".into(),
     }

@@ -29,6 +29,7 @@ pub mod knob;
 pub mod kpa;
 pub mod learned;
 pub mod lease;
+pub mod load;
 pub mod moment;
 pub mod network;
 pub mod observation;

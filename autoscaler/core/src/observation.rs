@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::WorkloadId;
 use crate::moment::Moment;
-use crate::snapshot::{Mode, Replicas, StartFailure};
+use crate::snapshot::{HandedTo, Mode, Replicas, StartFailure};
 use crate::warm::Warmth;
 use crate::window::Load;
 
@@ -54,7 +54,7 @@ pub struct Observation {
     pub contender: Option<String>,
     /// Who decides on the count above zero. `None`: Kaos does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub handed_to: Option<String>,
+    pub handed_to: Option<HandedTo>,
 }
 
 /// The averages over both windows.

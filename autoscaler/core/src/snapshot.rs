@@ -59,9 +59,9 @@ pub struct Workload {
     pub checks: Arc<[Check]>,
     /// Who else last wrote its count, if it is known.
     pub contender: Option<String>,
-    /// Who decides on its count above zero, such as `HPA shop`. `None`: Kaos does.
+    /// Who decides on its count above zero. `None`: Kaos does.
     #[serde(default)]
-    pub handed_to: Option<String>,
+    pub handed_to: Option<HandedTo>,
     /// Its ready replicas in the order in which the platform lets them go, where that isn't Kaos's to choose.
     #[serde(default)]
     pub order: Option<Arc<[EndpointUid]>>,
@@ -86,6 +86,23 @@ impl Workload {
             handed_to: None,
             order: None,
         }
+    }
+}
+
+/// Who decides on a workload's count above zero in Kaos's place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandedTo {
+    /// Such as `HPA shop`.
+    pub who: String,
+    /// It goes to zero as well, by the [`load`](crate::load) that Kaos tells: Kaos wakes, and that is all.
+    #[serde(default)]
+    pub zero: bool,
+}
+
+impl HandedTo {
+    /// Above zero the count is `who`'s, and zero is Kaos's.
+    pub fn above_zero(who: impl Into<String>) -> Self {
+        HandedTo { who: who.into(), zero: false }
     }
 }
 

@@ -27,6 +27,11 @@ impl Load {
         Load(millionths)
     }
 
+    /// In millionths of a request.
+    pub const fn millionths(self) -> u64 {
+        self.0
+    }
+
     /// In requests.
     pub fn requests(self) -> f64 {
         self.0 as f64 / 1e6

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use kaos_core::average;
 use kaos_core::decide::{Memory, Verdict, decide};
 use kaos_core::decision::Why;
+use kaos_core::load;
 use kaos_core::platform::{Expected, Refusal, Scale};
 use kaos_core::snapshot::{Mode, Phase};
 use kaos_core::zero::{Ask, Ended, Scene, State};
@@ -236,7 +237,8 @@ impl Line {
     /// Writes the decision down and sets when the workload is looked at again.
     fn settle(&mut self, at: usize, seen: &Observation, verdict: Verdict, before: Memory, now: Moment) {
         let Some(track) = self.tracks.get_mut(at).and_then(Option::as_mut) else { return };
-        track.book.decided(verdict, now, || (track.policy().clone(), seen.clone(), before));
+        let load = load::told(track.policy(), seen, now);
+        track.book.decided(verdict, load, now, || (track.policy().clone(), seen.clone(), before));
         match &track.write {
             Some(Write::Descent(Ask::Hold(_))) => track.book.came(Outcome::Holding),
             Some(Write::Raise(_)) => track.book.came(Outcome::Asked),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use kaos_core::annotation::ScaleTarget;
-use kaos_core::snapshot::{Hold, Mode};
+use kaos_core::snapshot::{HandedTo, Hold, Mode};
 use kaos_core::{EndpointUid, WorkloadId};
 
 use crate::controller::Controller;
@@ -46,7 +46,7 @@ pub struct Entry {
     /// The object that has its count, if that is another.
     pub target: Option<Arc<ScaleTarget>>,
     /// Who decides on its count above zero, if that isn't Kaos.
-    pub handed_to: Option<String>,
+    pub handed_to: Option<HandedTo>,
     /// The object of the other kind and the same name that asks to be Kaos's too, and isn't: its UID.
     pub namesake: Option<(Controller, Arc<str>)>,
     /// Annotations that aren't allowed as they are: one sentence each. The last good ones stay in force.

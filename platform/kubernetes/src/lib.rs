@@ -28,6 +28,9 @@ mod fake;
 #[cfg(test)]
 mod fixture;
 mod follow;
+mod front;
+#[cfg(test)]
+mod front_test;
 pub mod gateway;
 #[cfg(test)]
 mod gateway_refused_test;
@@ -88,9 +91,11 @@ mod wish;
 pub use claim::HostRules;
 pub use cluster::{Cluster, PACE, ReadSettings};
 pub use directory::Directory;
+pub use front::Front;
 /// A connection to the API server, for those who ask it something of their own.
 pub use kube::Client;
 pub use note::{Note, Notes, Object, ObjectNote};
+pub use scaler::{LOAD, LOAD_OF};
 pub use secret::{Secret, SecretName, Secrets};
 pub use serve::Served;
 pub use state::Verdicts;

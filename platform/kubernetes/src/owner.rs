@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kaos_core::annotation::{Adoption, Asked};
-use kaos_core::snapshot::Mode;
+use kaos_core::snapshot::{HandedTo, Mode};
 
 use crate::build::note;
 use crate::controller::Controller;
@@ -17,7 +17,7 @@ use crate::scaler::Scaler;
 pub(crate) struct Above {
     pub(crate) mode: Mode,
     /// Who decides above zero, if that isn't Kaos.
-    pub(crate) handed_to: Option<String>,
+    pub(crate) handed_to: Option<HandedTo>,
 }
 
 /// Settles whose count it is. Whatever isn't Kaos's alone is told.
@@ -35,7 +35,8 @@ pub(crate) fn settle(
         Asked::Observe(why) => return only(Mode::Observe(why.clone())),
         Asked::Scale => {}
     }
-    let owns = || scalers.iter().find_map(Scaler::owns);
+    let name = deployment.id.name();
+    let owns = || scalers.iter().find_map(|scaler| scaler.owns(name));
     let owner = deployment.owner.as_deref().map(str::to_owned).or_else(owns);
     if let Some(why) = infer::bypassed(adoption, owner.as_deref(), leading) {
         notes.push(note(deployment, Kind::ObserveOnly, format!("it is only observed: {why}")));
@@ -46,21 +47,32 @@ pub(crate) fn settle(
         notes.push(note(deployment, Kind::Inferred, text));
     }
     let named: Vec<String> = scalers.iter().map(Scaler::called).collect();
-    let handed_to = match named.as_slice() {
+    let who = match named.as_slice() {
         [] => adoption.above_zero.clone(),
         named => Some(named.join(" and ")),
     };
-    if let Some(who) = &handed_to {
-        let bounds: Vec<String> =
-            scalers.iter().map(|one| format!("{} to {} replicas", one.least.max(1), one.most)).collect();
-        let bounds = if bounds.is_empty() { String::new() } else { format!(" ({})", bounds.join(", ")) };
-        let text = format!(
-            "handed over to {who}: Kaos does 0 ↔ 1, all counts above are its own{bounds}; target, max-scale and what \
-             else sizes it have no effect meanwhile"
-        );
-        notes.push(note(deployment, Kind::HandedOver, text));
+    let zero = scalers.iter().any(|scaler| scaler.sleeps(name));
+    let handed_to = who.map(|who| HandedTo { who, zero });
+    if let Some(to) = &handed_to {
+        notes.push(note(deployment, Kind::HandedOver, handed(to, scalers)));
     }
     Above { mode: Mode::Scale, handed_to }
+}
+
+fn handed(HandedTo { who, zero }: &HandedTo, scalers: &[Scaler]) -> String {
+    let bounds = |scaler: &Scaler| {
+        let least = if *zero { scaler.least } else { scaler.least.max(1) };
+        format!("{least} to {} replicas", scaler.most)
+    };
+    let bounds: Vec<String> = scalers.iter().map(bounds).collect();
+    let bounds = if bounds.is_empty() { String::new() } else { format!(" ({})", bounds.join(", ")) };
+    let whose = match zero {
+        true => "by the load that Kaos tells it; all counts are its own, and Kaos wakes it",
+        false => "Kaos does 0 ↔ 1, all counts above are its own",
+    };
+    format!(
+        "handed over to {who}: {whose}{bounds}; target, max-scale and what else sizes it have no effect meanwhile"
+    )
 }
 
 /// The object of the other kind that asks for the name of `deployment`, which has it: it is told.

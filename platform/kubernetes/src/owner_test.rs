@@ -1,7 +1,7 @@
 //! Whose count it is: HorizontalPodAutoscalers and what is left to Kaos, StatefulSets, and two kinds of one name.
 
 use kaos_core::EndpointUid;
-use kaos_core::snapshot::{Mode, Workload};
+use kaos_core::snapshot::{HandedTo, Mode, Workload};
 use serde_json::{Value, json};
 
 use crate::controller::Controller;
@@ -18,6 +18,11 @@ fn hpa(called: &str, kind: &str, name: &str) -> Value {
         "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": kind, "name": name},
                  "minReplicas": 2, "maxReplicas": 8},
     })
+}
+
+/// What is handed to that, of the name `front`.
+fn above_zero() -> Option<HandedTo> {
+    Some(HandedTo::above_zero("HPA front"))
 }
 
 /// A StatefulSet as the Deployment of this name would be, made some days later.
@@ -47,11 +52,11 @@ fn above_zero_a_count_is_its_autoscalers_as_long_as_there_is_one() {
     }
     scene.put(hpa("front", "Deployment", "shop"));
     let workload = shop(&mut scene);
-    assert_eq!((workload.handed_to.as_deref(), workload.mode), (Some("HPA front"), Mode::Scale));
+    assert_eq!((workload.handed_to, workload.mode), (above_zero(), Mode::Scale));
     let told = scene.told(Kind::HandedOver);
     let says = "handed over to HPA front: Kaos does 0 ↔ 1, all counts above are its own (2 to 8 replicas)";
     assert!(told.len() == 1 && told[0].starts_with(says), "{told:?}");
-    assert_eq!(scene.at(2).entries[&id("shop")].handed_to.as_deref(), Some("HPA front"));
+    assert_eq!(scene.at(2).entries[&id("shop")].handed_to, above_zero());
     // One that changes whom it scales leaves this one.
     scene.put(hpa("front", "Deployment", "cart"));
     assert_eq!(shop(&mut scene).handed_to, None);
@@ -91,13 +96,45 @@ fn who_decides_on_zero_too_leaves_nothing_to_kaos() {
         assert!(matches!(mode_is, Mode::Observe(_)) && handed_to.is_none(), "{says}");
         assert!(told.len() == 1 && told[0].contains(says), "{told:?}");
         let (mode_is, handed_to, told) = mode(part, member, &value, true);
-        assert_eq!(
-            (mode_is, handed_to.as_deref(), told.len()),
-            (Mode::Scale, Some("HPA front"), 0),
-            "{says}"
-        );
+        assert_eq!((mode_is, handed_to, told.len()), (Mode::Scale, above_zero(), 0), "{says}");
     }
     assert_eq!(mode("spec", "minReplicas", &json!(1), false).0, Mode::Scale);
+}
+
+#[test]
+fn one_that_goes_to_zero_by_the_load_of_the_workload_has_all_counts() {
+    let seen = |metric: &Value| {
+        let mut scene = Scene::shop(&enabled());
+        let mut front = hpa("front", "Deployment", "shop");
+        front["spec"]["minReplicas"] = json!(0);
+        let cpu = json!({"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization"}}});
+        front["spec"]["metrics"] = json!([cpu, metric]);
+        scene.put(front);
+        let workload = shop(&mut scene);
+        (workload.mode, workload.handed_to, scene.told(Kind::HandedOver))
+    };
+    let load = |name: &str, selector: Value| {
+        json!({"type": "External", "external": {"metric": {"name": name, "selector": selector},
+            "target": {"type": "AverageValue", "averageValue": "10"}}})
+    };
+    let (mode, handed_to, told) = seen(&load("kaos_load", json!({"matchLabels": {"workload": "shop"}})));
+    assert_eq!((mode, handed_to), (Mode::Scale, Some(HandedTo { who: "HPA front".into(), zero: true })));
+    let says = "handed over to HPA front: by the load that Kaos tells it; all counts are its own, and Kaos wakes it (0 to 8 \
+                replicas)";
+    assert!(told.len() == 1 && told[0].starts_with(says), "{told:?}");
+    let one_more = json!([{"key": "workload", "operator": "Exists"}]);
+    for other in [
+        load("queue_length", json!({"matchLabels": {"workload": "shop"}})),
+        load("kaos_load", json!({"matchLabels": {"workload": "cart"}})),
+        load("kaos_load", json!({"matchLabels": {"workload": "shop", "app": "shop"}})),
+        load("kaos_load", json!({"matchLabels": {"workload": "shop"}, "matchExpressions": one_more})),
+        load("kaos_load", json!({})),
+        load("kaos_load", Value::Null),
+        json!({"type": "Pods", "pods": {"metric": {"name": "kaos_load"}}}),
+    ] {
+        let (mode, handed_to, _) = seen(&other);
+        assert!(matches!(mode, Mode::Observe(_)) && handed_to.is_none(), "{other}");
+    }
 }
 
 #[test]
@@ -107,7 +144,7 @@ fn knatives_class_says_the_same_though_there_is_no_autoscaler_yet() {
     }));
     let workload = shop(&mut scene);
     assert_eq!(workload.mode, Mode::Scale);
-    assert!(workload.handed_to.unwrap().contains("autoscaling.knative.dev/class"));
+    assert!(workload.handed_to.unwrap().who.contains("autoscaling.knative.dev/class"));
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! HorizontalPodAutoscalers, as far as whose count they decide on: from one up it is theirs, and Kaos goes from zero to one and
-//! back. Those that KEDA made, and those that go to zero themselves, leave nothing to Kaos.
+//! back. One that goes to zero itself has to go by the load that Kaos tells it; those that don't, and those that KEDA made, leave
+//! nothing to Kaos.
 
 use std::collections::{HashMap, HashSet};
 
 use kaos_core::annotation::{self, ScaleTarget};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::controller::Controller;
 use crate::object::{Deployment, Name};
@@ -21,6 +23,8 @@ pub(crate) struct Scaler {
     pub(crate) most: u32,
     /// The ScaledObject that KEDA made it from.
     pub(crate) keda: Option<Box<str>>,
+    /// The workload whose load it asks Kaos for.
+    pub(crate) load_of: Option<Box<str>>,
 }
 
 /// What a HorizontalPodAutoscaler scales, in its own namespace.
@@ -59,6 +63,7 @@ struct Spec {
     scale_target_ref: Option<TargetRef>,
     min_replicas: Option<i32>,
     max_replicas: Option<i32>,
+    metrics: Option<Vec<Value>>,
 }
 
 #[derive(Deserialize)]
@@ -92,6 +97,7 @@ impl Watched for Scaler {
             least: count(spec.min_replicas).unwrap_or(1),
             most: count(spec.max_replicas).unwrap_or(1),
             keda,
+            load_of: spec.metrics.iter().flatten().find_map(load_of).map(Into::into),
         }))
     }
 }
@@ -104,17 +110,44 @@ fn keda(meta: &Meta<'_>) -> Option<Box<str>> {
     owner.or_else(|| meta.label("scaledobject.keda.sh/name")).map(|name| line(name).into())
 }
 
+/// The metric under which autoscalers ask for a workload's load.
+pub const LOAD: &str = "kaos_load";
+/// The label that says of which workload.
+pub const LOAD_OF: &str = "workload";
+
+/// The workload whose load is what `metric`, one of an autoscaler's, asks for: as a label that must match, and by no more.
+pub(crate) fn load_of(metric: &Value) -> Option<&str> {
+    let asked = metric.pointer("/external/metric")?;
+    let labels = asked.pointer("/selector/matchLabels")?.as_object()?;
+    let more = asked.pointer("/selector/matchExpressions").and_then(Value::as_array);
+    let alone = labels.len() == 1 && more.is_none_or(Vec::is_empty);
+    if metric["type"] != "External" || asked["name"] != LOAD || !alone {
+        return None;
+    }
+    labels.get(LOAD_OF)?.as_str()
+}
+
 impl Scaler {
-    /// Who decides on the count in Kaos's place, between zero and one too: a sentence's beginning.
-    pub(crate) fn owns(&self) -> Option<String> {
+    /// Who decides on the count of the workload `name` in Kaos's place, between zero and one too: a sentence's beginning.
+    pub(crate) fn owns(&self, workload: &str) -> Option<String> {
         let name = line(&self.name);
         match &self.keda {
             Some(object) => Some(format!("KEDA (ScaledObject {object}, HPA {name})")),
-            None if self.least == 0 => {
-                Some(format!("HPA {name} (minReplicas: 0; with 1, Kaos does 0 ↔ 1 and it the rest)"))
-            }
+            None if self.least == 0 && !self.knows(workload) => Some(format!(
+                "HPA {name} (minReplicas: 0; with 1 Kaos does 0 ↔ 1 and it the rest, or with the metric {LOAD} of this workload it \
+                 goes by what Kaos knows)"
+            )),
             None => None,
         }
+    }
+
+    /// Whether it goes to zero itself, by the load of the workload `name`.
+    pub(crate) fn sleeps(&self, workload: &str) -> bool {
+        self.least == 0 && self.knows(workload)
+    }
+
+    fn knows(&self, workload: &str) -> bool {
+        self.load_of.as_deref() == Some(workload)
     }
 
     /// As it is called where the count above zero is its own.

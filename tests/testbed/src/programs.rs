@@ -8,8 +8,12 @@ use std::process::Command;
 use std::sync::Arc;
 
 use pem::Pem;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair,
+};
 use ring::rand::{SecureRandom, SystemRandom};
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::json;
 
 use crate::addresses::Network;
@@ -22,6 +26,15 @@ const CONTROLLERS: &str = "deployment-controller,replicaset-controller,statefuls
                            horizontal-pod-autoscaler-controller,endpointslice-controller,namespace-controller,\
                            garbage-collector-controller,resourcequota-controller,serviceaccount-controller,\
                            root-ca-certificate-publisher-controller";
+
+/// What isn't on everywhere yet: autoscalers that go to zero.
+const FEATURES: &str = "HPAScaleToZero=true";
+
+/// The common name by which the API server is known where it passes something on.
+const FRONT_NAME: &str = "front-proxy-client";
+const FRONT_AUTHORITY: &str = "front-proxy-ca.crt";
+const FRONT_CERTIFICATE: &str = "front-proxy-client.crt";
+const FRONT_KEY: &str = "front-proxy-client.key";
 
 /// Who asks the API server.
 #[derive(Clone)]
@@ -74,6 +87,9 @@ impl Layout {
         let (signs, checks) = keys()?;
         layout.write("service-accounts.key", signs)?;
         layout.write("service-accounts.pub", checks)?;
+        for (name, text) in front()? {
+            layout.write(name, text)?;
+        }
         layout.write("admin.kubeconfig", layout.kubeconfig(&layout.token))?;
         Ok(layout)
     }
@@ -169,6 +185,16 @@ impl Layout {
             ("service-account-signing-key-file", self.file("service-accounts.key").display().to_string()),
             ("service-account-key-file", self.file("service-accounts.pub").display().to_string()),
             ("disable-admission-plugins", self.not_admitting().to_owned()),
+            // What it passes on to API services goes where their endpoints are: nobody here stands for their addresses.
+            ("enable-aggregator-routing", "true".to_owned()),
+            ("proxy-client-cert-file", self.file(FRONT_CERTIFICATE).display().to_string()),
+            ("proxy-client-key-file", self.file(FRONT_KEY).display().to_string()),
+            ("requestheader-client-ca-file", self.file(FRONT_AUTHORITY).display().to_string()),
+            ("requestheader-allowed-names", FRONT_NAME.to_owned()),
+            ("requestheader-username-headers", "X-Remote-User".to_owned()),
+            ("requestheader-group-headers", "X-Remote-Group".to_owned()),
+            ("requestheader-extra-headers-prefix", "X-Remote-Extra-".to_owned()),
+            ("feature-gates", FEATURES.to_owned()),
             ("audit-policy-file", self.file("audit-policy.json").display().to_string()),
             ("audit-log-path", self.file("audit.log").display().to_string()),
             // Nodes' names are in no DNS.
@@ -188,6 +214,7 @@ impl Layout {
             ("root-ca-file", self.certificate().display().to_string()),
             ("kube-api-qps", "500".to_owned()),
             ("kube-api-burst", "1000".to_owned()),
+            ("feature-gates", FEATURES.to_owned()),
             // Usually 15 s: what an autoscaler makes of a count is waited for.
             ("horizontal-pod-autoscaler-sync-period", "1s".to_owned()),
             ("profiling", "false".to_owned()),
@@ -232,6 +259,30 @@ fn keys() -> Result<(String, String), Failure> {
         EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.as_ref(), &random).trying("a key")?;
     let public = [&P256, pair.public_key().as_ref()].concat();
     Ok((pem::encode(&Pem::new("PRIVATE KEY", key.as_ref())), pem::encode(&Pem::new("PUBLIC KEY", public))))
+}
+
+/// How the API server shows who it is where it passes something on: files by their names.
+fn front() -> Result<[(&'static str, String); 3], Failure> {
+    let what = "a certificate of the API server";
+    let named = |name: &str| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params
+    };
+    let mut authority = named("front-proxy-ca");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority =
+        CertifiedIssuer::self_signed(authority, KeyPair::generate().trying(what)?).trying(what)?;
+    let mut client = named(FRONT_NAME);
+    client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let key = KeyPair::generate().trying(what)?;
+    let client = client.signed_by(&key, &authority).trying(what)?;
+    Ok([
+        (FRONT_AUTHORITY, authority.pem()),
+        (FRONT_CERTIFICATE, client.pem()),
+        (FRONT_KEY, key.serialize_pem()),
+    ])
 }
 
 /// The log of the program `name`.

@@ -63,6 +63,13 @@ fn with_the_gate_it_is_what_install_prints() {
 }
 
 #[test]
+fn with_external_metrics_it_is_what_install_prints() {
+    let printed = without_namespace(kaos(&["--external-metrics"]));
+    assert!(printed.contains_key("APIService v1beta1.external.metrics.k8s.io"));
+    assert_eq!(changes(&printed, &rendered(&[set("externalMetrics", json!(true))])), json!({}));
+}
+
+#[test]
 fn with_secrets_for_tls_it_is_what_install_prints() {
     let secrets = ["shops/a.example.com", "shops/b", "kaos-system/1.5"];
     let flags = secrets.map(|secret| ["--tls-secret", secret]).concat();
@@ -252,8 +259,16 @@ fn every_value_changes_what_it_says_and_nothing_else() {
     let usual = rendered(&[]);
     // What is tried above, against other programs.
     let mut tried = BTreeSet::from(
-        ["namespaces", "tls", "tlsSecrets", "gate", "podMonitor.enabled", "podMonitor.labels"]
-            .map(str::to_owned),
+        [
+            "namespaces",
+            "tls",
+            "tlsSecrets",
+            "gate",
+            "externalMetrics",
+            "podMonitor.enabled",
+            "podMonitor.labels",
+        ]
+        .map(str::to_owned),
     );
     for (said, becomes) in [common(), of_part("proxy"), of_part("autoscaler")].concat() {
         assert_eq!(changes(&usual, &rendered(&said)), becomes, "{said:?}");

@@ -155,7 +155,7 @@ impl Seen {
     /// Counts a change by others; a sentence when that makes a contest.
     fn contested(&mut self, entry: &Entry, now: Moment) -> Option<String> {
         let contender = entry.contender.as_ref().filter(|_| entry.adopted && entry.mode == Mode::Scale)?;
-        if !contest::concerns(self.replicas, entry.replicas, entry.handed_to.is_some()) {
+        if !contest::concerns(self.replicas, entry.replicas, entry.handed_to.as_ref()) {
             return None;
         }
         self.contest.changed(now);

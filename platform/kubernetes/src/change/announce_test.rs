@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kaos_core::snapshot::{Mode, StartFailure, Workload};
+use kaos_core::snapshot::{HandedTo, Mode, StartFailure, Workload};
 use kaos_core::{Moment, Policy, Snapshot, WorkloadId};
 
 use super::announce::Announcer;
@@ -189,7 +189,7 @@ fn of_many_ingresses_some_are_told_at_a_time_and_each_in_the_end() {
 fn above_zero_an_autoscalers_changes_are_no_contest() {
     let mut town = Town::new();
     assert_eq!(town.look(), [""; 0]);
-    town.entry.handed_to = Some("HPA cart".into());
+    town.entry.handed_to = Some(HandedTo::above_zero("HPA cart"));
     let hpa = Some("kube-controller-manager (scale)");
     for count in [4, 2, 5, 3, 1, 2] {
         assert_eq!(town.sets(count, hpa), [""; 0]);

@@ -7,6 +7,7 @@ use super::finding::{Finding, Topic, Verdict};
 use super::look;
 use super::subject::Subject;
 use crate::controller::Controller;
+use crate::scaler;
 
 pub(super) fn examine(subject: &Subject<'_>, found: &mut Vec<Finding>) {
     let knative = subject.read.owner.as_deref().filter(|owner| owner.starts_with("Knative"));
@@ -82,12 +83,25 @@ fn autoscaler(subject: &Subject<'_>, hpa: &Value) -> Finding {
             .at(look::called(hpa, subject.namespace), field)
             .found(bounds.clone())
     };
+    let knows =
+        look::list(hpa, "/spec/metrics").iter().filter_map(scaler::load_of).any(|of| of == subject.name);
+    if least == Some(0) && knows {
+        return finding(Verdict::Fine, "spec.metrics").why(
+            "it goes to zero itself, by the load that Kaos tells it; Kaos wakes it, and the knobs that size it have no effect",
+        );
+    }
     if least == Some(0) {
         let one = json!({"spec": {"minReplicas": 1}});
         let paste = format!("kubectl patch hpa {} -n {} -p '{one}'", look::name(hpa), subject.namespace);
         return finding(Verdict::Unsafe, "spec.minReplicas")
             .why("it goes to zero itself, whatever is in flight; Kaos only observes it")
-            .fix("let it decide from one up, and Kaos between zero and one", paste);
+            .fix(
+                format!(
+                    "let it decide from one up, and Kaos between zero and one; or give it the metric {} of this workload",
+                    scaler::LOAD
+                ),
+                paste,
+            );
     }
     finding(Verdict::Fine, "spec.scaleTargetRef")
         .why("it decides from one up; Kaos does 0 ↔ 1, and the knobs that size it have no effect")

@@ -144,9 +144,19 @@ fn autoscalers_that_target_it_are_named_with_their_bounds() {
     assert!(one(&all, "hpa").why.contains("Kaos does 0 ↔ 1"), "{all:#?}");
     let mut zero = hpa.clone();
     zero["spec"]["minReplicas"] = json!(0);
-    let all = found(vec![shop(), service(), zero]);
+    let all = found(vec![shop(), service(), zero.clone()]);
     assert_eq!(told(&all), ["unsafe hpa"]);
     assert_eq!(paste(&all, "hpa"), "kubectl patch hpa shop -n prod -p '{\"spec\":{\"minReplicas\":1}}'");
+    let by_load = |workload: &str| {
+        let mut zero = zero.clone();
+        let metric = json!({"name": "kaos_load", "selector": {"matchLabels": {"workload": workload}}});
+        zero["spec"]["metrics"] = json!([{"type": "External", "external": {"metric": metric}}]);
+        found(vec![shop(), service(), zero])
+    };
+    assert_eq!(told(&by_load("cart")), ["unsafe hpa"]);
+    let all = by_load("shop");
+    assert_eq!(told(&all), [""; 0]);
+    assert!(one(&all, "hpa").why.contains("by the load that Kaos tells it"), "{all:#?}");
     for (kind, name) in [("StatefulSet", "shop"), ("Deployment", "cart")] {
         let mut other = hpa.clone();
         other["spec"]["scaleTargetRef"] = json!({"kind": kind, "name": name});

@@ -15,8 +15,9 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+
+#[allow(unused_imports, reason = "each test file uses a part of it")]
+pub use super::ask::{Answer, ask, ask_for};
 
 /// The program: built beside the tests.
 pub fn program() -> PathBuf {
@@ -206,6 +207,19 @@ impl Kaos {
         if kind == "proxy" { self.proxies.push(part) } else { self.autoscalers.push(part) }
     }
 
+    /// Starts one more autoscaler, which is asked for external metrics at the address that is returned.
+    pub async fn join_asked(&mut self, plane: &ControlPlane, namespace: &str) -> SocketAddr {
+        let at = self.autoscalers.len();
+        let token = plane.service_account(&self.system, "kaos-autoscaler").await.unwrap();
+        let kubeconfig = plane.kubeconfig(&token).unwrap();
+        self.accounts.insert(format!("autoscaler-{at}"), (token, kubeconfig));
+        let asked = free();
+        let mut part = self.run("autoscaler", at, asked, free(), namespace);
+        part.is_ready().await;
+        self.autoscalers.push(part);
+        asked
+    }
+
     /// Kills the proxy `at`, starts it again in its place, and waits until it is ready.
     pub async fn restart_proxy(&mut self, at: usize) {
         let old = &self.proxies[at];
@@ -219,10 +233,10 @@ impl Kaos {
     /// Kills the autoscaler `at`, starts it again in its place, and waits until it is ready.
     pub async fn restart_autoscaler(&mut self, at: usize) {
         let old = &self.autoscalers[at];
-        let (admin, namespace) = (old.admin, old.namespace.clone());
+        let (listen, admin, namespace) = (old.listen, old.admin, old.namespace.clone());
         old.signal(Signal::KILL);
         self.autoscalers[at].ended().await;
-        self.autoscalers[at] = self.run("autoscaler", at, admin, admin, &namespace);
+        self.autoscalers[at] = self.run("autoscaler", at, listen, admin, &namespace);
         self.autoscalers[at].is_ready().await;
     }
 
@@ -244,6 +258,10 @@ impl Kaos {
             }
             _ => {
                 command.args(["--peers", &self.peers[1]]);
+                // Most are asked for nothing but what the admin port has.
+                if listen != admin {
+                    command.args(["--listen-external-metrics", &listen.to_string()]);
+                }
             }
         }
         command.arg("--kubeconfig").arg(&self.accounts[&name].1).stdin(Stdio::null()).stdout(Stdio::null());
@@ -274,40 +292,6 @@ impl Kaos {
     pub fn system(&self) -> &str {
         &self.system
     }
-}
-
-/// A whole answer.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    /// Its head as it came, in lower case.
-    pub head: String,
-    pub body: String,
-}
-
-/// GET on a connection of its own. `None`: no whole answer came.
-pub async fn ask(address: SocketAddr, host: &str, path: &str) -> Option<Answer> {
-    ask_for(address, "GET", host, path, "").await
-}
-
-/// The same by another method, and with a body unless it is empty.
-pub async fn ask_for(
-    address: SocketAddr,
-    method: &str,
-    host: &str,
-    path: &str,
-    body: &str,
-) -> Option<Answer> {
-    let mut stream = TcpStream::connect(address).await.ok()?;
-    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{length}Connection: close\r\n\r\n{body}");
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some(Answer { status, head: head.to_lowercase(), body: body.to_owned() })
 }
 
 /// Applies what `kaos install` prints, but for what runs as pods: there is nobody here to run them.

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is test code")]
 
+pub mod ask;
 pub mod away;
 pub mod crossing;
 pub mod election;
