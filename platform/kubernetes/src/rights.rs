@@ -105,6 +105,10 @@ pub const TELL_CLASSES: [Right; 1] = [PATCH_GATEWAY_CLASS_STATUS];
 /// What autoscalers choose the pods that go by. It can be left out.
 pub const CHOOSE: [Right; 1] = [PATCH_POD_STATUS];
 
+/// What autoscalers know the API server by that asks them for external metrics: one ConfigMap, by its name, in `kube-system`. A role that every
+/// cluster has gives it.
+pub const FRONT: [Right; 2] = [right("list", "", "configmaps"), right("watch", "", "configmaps")];
+
 /// What autoscalers do to the Lease, by its name.
 pub const LEAD: [Right; 2] = [GET_LEASE, UPDATE_LEASE];
 

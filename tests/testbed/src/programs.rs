@@ -185,8 +185,6 @@ impl Layout {
             ("service-account-signing-key-file", self.file("service-accounts.key").display().to_string()),
             ("service-account-key-file", self.file("service-accounts.pub").display().to_string()),
             ("disable-admission-plugins", self.not_admitting().to_owned()),
-            // What it passes on to API services goes where their endpoints are: nobody here stands for their addresses.
-            ("enable-aggregator-routing", "true".to_owned()),
             ("proxy-client-cert-file", self.file(FRONT_CERTIFICATE).display().to_string()),
             ("proxy-client-key-file", self.file(FRONT_KEY).display().to_string()),
             ("requestheader-client-ca-file", self.file(FRONT_AUTHORITY).display().to_string()),

@@ -5,9 +5,11 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use kaos_testbed::{AuditEntry, ControlPlane, eventually};
+use kaos_kubernetes::rights;
+use kaos_testbed::{AuditEntry, ControlPlane, ObjectReference, eventually};
 use kube::Client;
 use serde_json::{Value, json};
 use support::kaos::{apply, printed, program};
@@ -41,7 +43,7 @@ async fn load(client: &Client, namespace: &str) -> Result<Value, kube::Error> {
 
 /// Whether it is a write of the autoscaler's to a count here.
 fn is_autoscalers(entry: &AuditEntry, namespace: &str) -> bool {
-    let scale = |of: &kaos_testbed::ObjectReference| of.namespace == namespace && of.subresource == "scale";
+    let scale = |of: &ObjectReference| of.namespace == namespace && of.subresource == "scale";
     entry.verb == "update" && entry.code() == 200 && entry.object_ref.as_ref().is_some_and(scale)
 }
 
@@ -91,7 +93,7 @@ async fn an_autoscaler_goes_to_zero_by_the_load_that_kaos_tells_it() {
         scene.wanted("shop", 0).await;
         assert_eq!(load(&scene.client, &scene.namespace).await.unwrap()["items"][0]["value"], "0m");
         let woken = scene.get(0, "shop", "/").await.unwrap();
-        assert_eq!((woken.status, scene.scalings().len()), (200, round), "{woken:?}");
+        assert_eq!((woken.status, scene.written()), (200, vec![1; round]), "{woken:?}");
     }
     // Six at a time are more than it has for one.
     eventually("the autoscaler makes three of it", async || {
@@ -102,14 +104,16 @@ async fn an_autoscaler_goes_to_zero_by_the_load_that_kaos_tells_it() {
     .await;
     scene.wanted("shop", 0).await;
 
-    let kaos = scene.scalings();
-    assert!(
-        kaos.iter()
-            .all(|entry| entry.request_object.as_ref().is_some_and(|body| body.to_string().contains('1')))
-    );
-    assert_eq!(kaos.len(), 4, "wakes alone");
+    assert_eq!(scene.written(), [1; 4], "wakes alone");
     let autoscalers = scene.plane.audit(|entry| is_autoscalers(entry, &scene.namespace));
     assert!(autoscalers.len() >= 6, "to zero and up again, all its own: {autoscalers:?}");
+    let known = scene.plane.audit(|entry| {
+        let there = |of: &ObjectReference| (&*of.namespace, &*of.resource) == ("kube-system", "configmaps");
+        entry.object_ref.as_ref().is_some_and(there) && entry.user.username.ends_with(":kaos-autoscaler")
+    });
+    let (asked, refused): (Vec<_>, Vec<_>) = known.iter().partition(|entry| entry.code() == 200);
+    let verbs: BTreeSet<&str> = asked.iter().map(|entry| entry.verb.as_str()).collect();
+    assert_eq!(verbs, rights::FRONT.iter().map(|right| right.verb).collect(), "{refused:?}");
     let told = scene.told("shop").await;
     assert!(told.iter().all(|(reason, _)| reason != "ReplicasContested"), "{told:?}");
 }

@@ -5,7 +5,7 @@
 mod support;
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use kaos_testbed::{AuditEntry, ControlPlane, eventually};
+use kaos_testbed::{ControlPlane, eventually};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -41,18 +41,6 @@ async fn inactive(scene: &Scene<'_>) {
         (active.status == "False" && active.reason.as_deref() == Some("ScalingDisabled")).then_some(())
     })
     .await;
-}
-
-/// The count that a write of a scale is to.
-fn to(entry: &AuditEntry) -> u64 {
-    let body = entry.request_object.as_ref().unwrap();
-    let merged = body.pointer("/spec/replicas").or_else(|| body.pointer("/2/value"));
-    merged.and_then(Value::as_u64).unwrap()
-}
-
-/// Counts that Kaos has written.
-fn written(scene: &Scene<'_>) -> Vec<u64> {
-    scene.scalings().iter().filter(|entry| entry.code() == 200).map(to).collect()
 }
 
 /// Asks until there are so many replicas: who asks all the time keeps it awake.
@@ -101,7 +89,7 @@ async fn an_autoscaler_does_all_above_one_and_kaos_zero_and_one() {
     scene.wanted("shop", 0).await;
     inactive(&scene).await;
 
-    let counts = written(&scene);
+    let counts = scene.written();
     assert!(counts.iter().all(|count| *count <= 1), "{counts:?}");
     assert!(counts.windows(2).all(|pair| pair[0] != pair[1]), "{counts:?}");
     let told = scene.told("shop").await;
@@ -113,7 +101,7 @@ async fn an_autoscaler_does_all_above_one_and_kaos_zero_and_one() {
     let off = json!({"metadata": {"annotations": {"kaos.dev/enabled": "false"}}});
     scene.merge("shop", "kubectl-annotate", off).await;
     scene.wanted("shop", 2).await;
-    assert_eq!(written(&scene), [0, 1, 0, 1]);
+    assert_eq!(scene.written(), [0, 1, 0, 1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,7 +128,7 @@ async fn who_fights_for_zero_is_named_though_an_autoscaler_is_there_too() {
         () = sync => unreachable!("it has no end"),
     };
     assert!(note.contains("argocd-controller") && note.contains("ignoreDifferences"), "{note}");
-    assert_eq!(written(&scene), [0, 0, 0], "as many as it takes to know it for a contest");
+    assert_eq!(scene.written(), [0, 0, 0], "as many as it takes to know it for a contest");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -144,6 +144,16 @@ impl<'a> Scene<'a> {
         self.plane.audit(|entry| is_scaling(entry, &self.namespace))
     }
 
+    /// Counts that Kaos has written, in their order.
+    pub fn written(&self) -> Vec<u64> {
+        let to = |entry: AuditEntry| {
+            let body = entry.request_object.unwrap();
+            let merged = body.pointer("/spec/replicas").or_else(|| body.pointer("/2/value"));
+            merged.and_then(Value::as_u64).unwrap()
+        };
+        self.scalings().into_iter().filter(|entry| entry.code() == 200).map(to).collect()
+    }
+
     /// What Kaos has told about `name`: reasons and notes, each with how often.
     pub async fn told(&self, name: &str) -> Vec<(String, String)> {
         self.told_of("", name).await
