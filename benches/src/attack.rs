@@ -84,6 +84,15 @@ fn attacks(path: &str) -> Vec<Attack> {
     floods.chain(held).collect()
 }
 
+/// The name of an attack.
+pub(crate) fn name(text: &str) -> Result<String, String> {
+    let names: Vec<&str> = attacks("/").iter().map(|attack| attack.name).collect();
+    match names.contains(&text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("allowed is {}", names.join(", "))),
+    }
+}
+
 /// Every attack on every proxy, in rounds of quiet and attack. Who can't take part is said in `notes`; an honest request that
 /// was answered wrongly in `wrong`.
 pub(crate) fn run(

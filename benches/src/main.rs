@@ -77,7 +77,7 @@ struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     attackers: u32,
     /// What they do: each attack by its name, all if there is none
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = attack::name)]
     attack: Vec<String>,
     /// Honest requests a second beside them, of HTTP/1.1 over 64 connections
     #[arg(long, value_name = "RATE", default_value_t = 2000.0, value_parser = rate)]
