@@ -1,8 +1,8 @@
 //! From a change of an Ingress, beside thousands of others, until requests are led by it: a proxy as a process of its own, over
-//! HTTPS, with the rights that `kaos install` gives it. Or from a change of an HTTPRoute.
+//! HTTPS, with the rights that `kaos install` gives it. Or from a change of an HTTPRoute, or of a Deployment's annotations.
 //!
-//! `cargo bench -p kaos-testbed --bench ingress -- 2000 300` (Ingresses, changes; with `routes` behind it HTTPRoutes) after `cargo build --release -p kaos`. Prints;
-//! asserts nothing of time.
+//! `cargo bench -p kaos-testbed --bench ingress -- 2000 300` (Ingresses, changes; with `routes` behind it HTTPRoutes, with `annotations`
+//! Deployments) after `cargo build --release -p kaos`. Prints; asserts nothing of time.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
 
@@ -39,6 +39,21 @@ fn route(namespace: &str, at: usize, path: &str) -> Value {
         "spec": {
             "parentRefs": [{"name": "front"}], "hostnames": [format!("web-{at}.{namespace}.test")],
             "rules": [{"matches": [{"path": {"type": "PathPrefix", "value": path}}], "backendRefs": [backend]}]},
+    })
+}
+
+/// A Deployment that Kaos may only observe: requests wake nothing.
+fn deployment(namespace: &str, at: usize, path: &str) -> Value {
+    let (name, labels) = (format!("web-{at}"), json!({"app": format!("web-{at}")}));
+    let container =
+        json!({"name": "app", "image": "registry.local/answer:1", "ports": [{"containerPort": 80}]});
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": name, "namespace": namespace, "annotations": {
+            "kaos.dev/enabled": "true", "kaos.dev/mode": "observe", "kaos.dev/path": path,
+            "kaos.dev/host": format!("web-{at}.{namespace}.test")}},
+        "spec": {"replicas": 0, "selector": {"matchLabels": labels},
+                 "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}}},
     })
 }
 
@@ -81,8 +96,13 @@ async fn main() {
     let plane = ControlPlane::shared().await;
     let client = plane.client(plane.admin()).await.unwrap();
     let namespace = plane.namespace("routes").await.unwrap();
-    let routes = std::env::args().any(|word| word == "routes");
-    let (made, kind): (Made, &str) = if routes { (route, "HTTPRoutes") } else { (ingress, "Ingresses") };
+    let asked = |what: &str| std::env::args().any(|word| word == what);
+    let routes = asked("routes");
+    let (made, kind): (Made, &str) = match (routes, asked("annotations")) {
+        (true, _) => (route, "HTTPRoutes"),
+        (false, true) => (deployment, "Deployments"),
+        (false, false) => (ingress, "Ingresses"),
+    };
     if routes {
         gateway(&client, &namespace).await;
     }
