@@ -223,15 +223,18 @@ fn adopt(
     };
     match read {
         Ok((good, way)) => {
-            notes
-                .extend(good.adoption.notes.iter().map(|text| note(deployment, Kind::Limited, text.clone())));
-            notes.extend(way.inferred.iter().map(|text| note(deployment, Kind::Inferred, text.clone())));
+            notes.extend(
+                good.adoption.notes.iter().map(|text| Note::of(&deployment.id, Kind::Limited, text.clone())),
+            );
+            notes.extend(
+                way.inferred.iter().map(|text| Note::of(&deployment.id, Kind::Inferred, text.clone())),
+            );
             let good = memory.settle(good);
             memory.found = Some(found);
             Some((good, way))
         }
         Err(wrong) => {
-            notes.extend(wrong.iter().map(|text| note(deployment, Kind::Invalid, text.clone())));
+            notes.extend(wrong.iter().map(|text| Note::of(&deployment.id, Kind::Invalid, text.clone())));
             *invalid = wrong;
             deployment.version?;
             // The last good one, as far as there is still a way to its pods.
@@ -333,7 +336,7 @@ fn checks(deployment: &Deployment, adoption: &Adoption, way: &Way, notes: &mut V
     let (checks, why) = check::checks(readiness, &deployment.template, &way.port.target);
     let said = adoption.says_readiness && *readiness != Readiness::Ready;
     let kind = if said { Kind::Limited } else { Kind::Inferred };
-    notes.extend(why.map(|text| note(deployment, kind, text)));
+    notes.extend(why.map(|text| Note::of(&deployment.id, kind, text)));
     checks.into()
 }
 
@@ -372,12 +375,8 @@ fn hold(deployment: &Deployment, notes: &mut Vec<Note>) -> Option<Hold> {
         Err(_) => {
             let shown: String = text.chars().take(annotation::SHOWN).collect();
             let text = format!("{} = {shown:?} isn't a hold and has no effect: remove it", annotation::HOLD);
-            notes.push(note(deployment, Kind::Limited, text));
+            notes.push(Note::of(&deployment.id, Kind::Limited, text));
             None
         }
     }
-}
-
-pub(crate) fn note(deployment: &Deployment, kind: Kind, text: String) -> Note {
-    Note { workload: deployment.id.clone(), kind, text }
 }

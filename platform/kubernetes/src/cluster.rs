@@ -17,13 +17,14 @@ use crate::claim::HostRules;
 use crate::directory::Directory;
 use crate::news::Change;
 use crate::note::Notes;
+use crate::part::List;
 use crate::picture::Picture;
-use crate::serve::Served;
+use crate::plan::Served;
 use crate::state::Verdicts;
 use crate::status::Status;
 use crate::task::Task;
 use crate::waking::Waking;
-use crate::watches::{List, Watch, Watches};
+use crate::watches::{Watch, Watches};
 
 /// Least time between two snapshots.
 pub const PACE: Duration = Duration::from_millis(20);

@@ -3,6 +3,7 @@
 //! Pure but for `gather` and `apply`: from plain objects to annotations of Kaos, each with where it comes from, to what has no
 //! equal and why, and to the steps by which the other scaler lets go. Whether Kaos takes an annotation is asked of Kaos's own parser.
 
+mod addon;
 mod apply;
 mod draft;
 mod interceptor;
@@ -14,6 +15,7 @@ mod osiris;
 mod plan;
 #[cfg(test)]
 mod plan_test;
+mod remark;
 mod sablier;
 
 use kaos_core::WorkloadId;
@@ -21,17 +23,16 @@ use kube::Client;
 
 pub use apply::{Applied, apply};
 pub use left::Left;
-pub use plan::{Line, Plan, Remark, Step, Verdict};
+pub use plan::{Line, Plan};
+pub use remark::{Remark, Step, Verdict};
 
 use crate::controller::Controller;
+pub use crate::safety::gather::MANAGER;
 use crate::safety::gather::fetch;
 use crate::safety::kinds::{KINDS, Kind, OTHERS};
 use crate::safety::subject::Subject;
 use crate::safety::{Objects, Scope, Survey, Unreachable};
 use draft::Draft;
-
-/// The field manager that sets annotations of Kaos in place of others.
-pub const MANAGER: &str = "kaos-adopt";
 
 /// What is looked at beside [`OTHERS`].
 const LOOKED_AT: [&str; 5] =

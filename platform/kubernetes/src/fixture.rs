@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use crate::claim::HostRules;
 use crate::controller::Controller;
-use crate::news::Part;
 use crate::note::Kind;
 use crate::object::Pod;
+use crate::part::Part;
 use crate::picture::{Picture, Published};
 use crate::reduce::StatefulSet;
 use crate::wire::{Watched, Wire};

@@ -16,9 +16,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{Level, debug, error, info, warn};
 
 use crate::list::ListMeta;
-use crate::news::Part;
 use crate::object::Name;
 use crate::page::Page;
+use crate::part::Part;
 use crate::patience::Patience;
 use crate::wire::{self, Watched, Wire};
 

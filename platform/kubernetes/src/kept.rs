@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use crate::news::Part;
 use crate::object::Name;
+use crate::part::Part;
 use crate::protobuf::Message;
 use crate::wire::{Meta, Parts, Watched};
 

@@ -57,6 +57,7 @@ mod owner;
 #[cfg(test)]
 mod owner_test;
 mod page;
+mod part;
 mod patience;
 mod patterns;
 pub mod peers;
@@ -67,6 +68,7 @@ mod picture_any_test;
 mod picture_test;
 mod plain;
 mod plan;
+mod pods;
 mod protobuf;
 mod reduce;
 pub mod rights;
@@ -95,8 +97,8 @@ pub use front::Front;
 /// A connection to the API server, for those who ask it something of their own.
 pub use kube::Client;
 pub use note::{Note, Notes, Object, ObjectNote};
+pub use plan::Served;
 pub use scaler::{LOAD, LOAD_OF};
 pub use secret::{Secret, SecretName, Secrets};
-pub use serve::Served;
 pub use state::Verdicts;
 pub use status::Status;

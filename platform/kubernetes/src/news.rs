@@ -7,21 +7,10 @@ use crate::entry::Entrance;
 use crate::gateway::{Gateway, GatewayClass, Grant, HttpRoute, Space};
 use crate::ingress::{Class, Ingress};
 use crate::kept::Stated;
-use crate::object::{Deployment, Name, Service, Slice};
+use crate::object::{Deployment, Service, Slice};
+use crate::part::{ENTRANCE, List, Part};
+use crate::pods::Pods;
 use crate::scaler::Scaler;
-use crate::waking::Pods;
-use crate::watches::{ENTRANCE, List};
-use crate::wire::Watched;
-
-/// What a watch has to say of objects of one kind.
-#[derive(Debug)]
-pub(crate) enum Part<T> {
-    /// These are all there are in this namespace (`None`: in the cluster). One that can't be read is `None`: it stays as
-    /// it is known.
-    All(Option<Box<str>>, Vec<(Name, Option<T>)>),
-    /// This one is as given; `None`: gone, or of no concern.
-    One(Name, Option<T>),
-}
 
 /// One change of the cluster.
 #[derive(Debug)]
@@ -61,21 +50,6 @@ impl Change {
             Change::Spaces(part) => part.list(),
             Change::Entrance(_) => Some(ENTRANCE),
             Change::Pods(..) => None,
-        }
-    }
-}
-
-impl<T: Watched> Part<T> {
-    fn list(&self) -> Option<List> {
-        self.list_of(T::PLURAL)
-    }
-}
-
-impl<T> Part<T> {
-    fn list_of(&self, plural: &'static str) -> Option<List> {
-        match self {
-            Part::All(scope, _) => Some((plural, scope.clone())),
-            Part::One(..) => None,
         }
     }
 }

@@ -15,6 +15,12 @@ pub struct Note {
     pub text: String,
 }
 
+impl Note {
+    pub(crate) fn of(workload: &WorkloadId, kind: Kind, text: String) -> Self {
+        Note { workload: workload.clone(), kind, text }
+    }
+}
+
 /// What an object is that isn't a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Object {

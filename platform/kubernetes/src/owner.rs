@@ -5,7 +5,6 @@ use std::sync::Arc;
 use kaos_core::annotation::{Adoption, Asked};
 use kaos_core::snapshot::{HandedTo, Mode};
 
-use crate::build::note;
 use crate::controller::Controller;
 use crate::infer;
 use crate::note::{Kind, Note};
@@ -39,12 +38,12 @@ pub(crate) fn settle(
     let owns = || scalers.iter().find_map(|scaler| scaler.owns(name));
     let owner = deployment.owner.as_deref().map(str::to_owned).or_else(owns);
     if let Some(why) = infer::bypassed(adoption, owner.as_deref(), leading) {
-        notes.push(note(deployment, Kind::ObserveOnly, format!("it is only observed: {why}")));
+        notes.push(Note::of(&deployment.id, Kind::ObserveOnly, format!("it is only observed: {why}")));
         return only(Mode::Observe(why));
     }
     if let Some(target) = &adoption.scale_target {
         let text = format!("its count is that of {target}: written there, and followed here");
-        notes.push(note(deployment, Kind::Inferred, text));
+        notes.push(Note::of(&deployment.id, Kind::Inferred, text));
     }
     let named: Vec<String> = scalers.iter().map(Scaler::called).collect();
     let who = match named.as_slice() {
@@ -54,7 +53,7 @@ pub(crate) fn settle(
     let zero = scalers.iter().any(|scaler| scaler.sleeps(name));
     let handed_to = who.map(|who| HandedTo { who, zero });
     if let Some(to) = &handed_to {
-        notes.push(note(deployment, Kind::HandedOver, handed(to, scalers)));
+        notes.push(Note::of(&deployment.id, Kind::HandedOver, handed(to, scalers)));
     }
     Above { mode: Mode::Scale, handed_to }
 }
@@ -88,6 +87,6 @@ pub(crate) fn namesake(
         "{asks} {id} isn't adopted: under this name Kaos has {has} {id}{older}; give one of them another name",
         id = deployment.id
     );
-    notes.push(note(deployment, Kind::NameTaken, text));
+    notes.push(Note::of(&deployment.id, Kind::NameTaken, text));
     Some((other.controller, other.uid.clone()))
 }

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use crate::controller::Controller;
 use crate::fixture::{Scene, deployment, enabled, id, service, slice};
-use crate::news::Part;
 use crate::note::Kind;
 use crate::object::Name;
+use crate::part::Part;
 
 /// A HorizontalPodAutoscaler on `name` of `kind`.
 fn hpa(called: &str, kind: &str, name: &str) -> Value {

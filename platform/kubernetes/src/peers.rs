@@ -9,8 +9,9 @@ use kube::Client;
 use tokio::sync::{mpsc, watch};
 
 use crate::follow::{Follow, Said, Which};
-use crate::news::{Change, Part};
+use crate::news::Change;
 use crate::object::{Name, Slice};
+use crate::part::Part;
 use crate::task::Task;
 
 /// Where proxies answer, by their pods' names.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::controller::Controller;
 use crate::fixture::{Scene, deployment, service, slice};
-use crate::news::Part;
+use crate::part::Part;
 
 /// An object as it is from here on, or that it is gone.
 #[derive(Clone, Debug)]

@@ -138,7 +138,7 @@ fn hosts_are_claimed_by_age_and_only_where_allowed() {
         let found = published.snapshot.routes.find("a.shop.test", "/").unwrap();
         assert_eq!(published.snapshot.workloads[found].id, id("b"));
         // The winner goes: the loser has it.
-        let all = crate::news::Part::All(None, vec![]);
+        let all = crate::part::Part::All(None, vec![]);
         scene.0.state.deployments(crate::controller::Controller::Deployment, all);
         scene.put(claim("a", new, "a.shop.test, b.shop.test"));
         let published = scene.at(2);

@@ -12,10 +12,21 @@ use kaos_core::{Policy, WorkloadId};
 
 use crate::contest::{Claim, Claimant, Who};
 use crate::nginx::Limits;
-use crate::note::{Kind, ObjectNote};
+use crate::note::{Kind, Object, ObjectNote};
 use crate::plain;
-use crate::serve::Served;
+use crate::secret::SecretName;
 use crate::status::Wanted;
+
+/// An Ingress or a Gateway that is served, as who shows certificates needs to know it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Served {
+    /// What it is.
+    pub of: Object,
+    /// When it was made, in seconds since 1970. They are sorted by it.
+    pub created: i64,
+    /// The Secrets that it names, and the hosts that their certificates are for.
+    pub certificates: Box<[(SecretName, Box<[HostPattern]>)]>,
+}
 
 /// One route that an object asks for.
 #[derive(Clone, Debug)]

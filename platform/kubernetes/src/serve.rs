@@ -16,23 +16,12 @@ use crate::note::{Kind, Object};
 use crate::object::{Name, Service, Target};
 use crate::patterns::Patterns;
 use crate::plain;
-use crate::plan::{Goal, Plan, Planned, Resolved};
+use crate::plan::{Goal, Plan, Planned, Resolved, Served};
 use crate::secret::SecretName;
 use crate::state::State;
 use crate::status::{Say, Wanted};
 use crate::wire::line;
 use crate::wish::{self, Wishes};
-
-/// An Ingress or a Gateway that is served, as who shows certificates needs to know it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Served {
-    /// What it is.
-    pub of: Object,
-    /// When it was made, in seconds since 1970. They are sorted by it.
-    pub created: i64,
-    /// The Secrets that it names, and the hosts that their certificates are for.
-    pub certificates: Box<[(SecretName, Box<[HostPattern]>)]>,
-}
 
 /// The adopted workloads by the Services, and ports, that lead to them.
 #[derive(Debug, Default)]

@@ -15,8 +15,8 @@ use crate::gateway::{Gateway, GatewayClass, Gateways, Grant, HttpRoute, Space};
 use crate::infer;
 use crate::ingress::{Class, Classes, Ingress};
 use crate::kept::{Kept, Stated};
-use crate::news::Part;
 use crate::object::{Deployment, Name, Service, Slice};
+use crate::part::Part;
 use crate::scaler::{Scaler, Scalers};
 use crate::secret::SecretName;
 

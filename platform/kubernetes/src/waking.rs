@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use crate::follow::{Follow, Said, Which};
 use crate::news::Change;
 use crate::object::Pod;
+use crate::pods::Pods;
 use crate::task::Task;
 
 /// Most workloads whose pods are watched at one time.
@@ -22,38 +23,6 @@ const WATCHES: usize = 128;
 /// A watch begins this much later: the count of a burst is still being written, and every process of Kaos begins one. No
 /// pod has an address sooner after its making: a node makes a network for it first.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// Pods of a waking workload, by name.
-#[derive(Debug)]
-pub(crate) enum Pods {
-    /// One that can't be read is `None`: it stays as it is known.
-    All(HashMap<Box<str>, Option<Pod>>),
-    One(Box<str>, Option<Box<Pod>>),
-}
-
-impl Pods {
-    /// Puts them into `known`. Whether that changed anything.
-    pub(crate) fn put(self, known: &mut HashMap<Box<str>, Pod>) -> bool {
-        match self {
-            Pods::All(all) => {
-                let read = |(name, pod): (Box<str>, Option<Pod>)| {
-                    let pod = pod.or_else(|| known.get(&name).cloned())?;
-                    Some((name, pod))
-                };
-                let all = all.into_iter().filter_map(read).collect();
-                let changed = *known != all;
-                *known = all;
-                changed
-            }
-            Pods::One(name, Some(pod)) => {
-                let same = known.get(&name) == Some(&*pod);
-                known.insert(name, *pod);
-                !same
-            }
-            Pods::One(name, None) => known.remove(&name).is_some(),
-        }
-    }
-}
 
 /// The watches that run.
 pub(crate) struct Waking {

@@ -6,17 +6,12 @@ use tokio::sync::mpsc;
 use crate::controller::Controller;
 use crate::entry::Entrance;
 use crate::follow::{Follow, Said, Which};
-use crate::news::{Change, Part};
+use crate::news::Change;
 use crate::object::Deployment;
+use crate::part::{ENTRANCE, List, Part};
 use crate::reduce::StatefulSet;
 use crate::task::Task;
 use crate::wire::Watched;
-
-/// What is listed, in which namespace. `None`: in all, or in none.
-pub(crate) type List = (&'static str, Option<Box<str>>);
-
-/// That of the proxies' Service.
-pub(crate) const ENTRANCE: List = ("entrance", None);
 
 /// A watch that has begun; dropped, it ends.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kaos_core::duration;
 use serde_json::Value;
 
-use super::plan::{Remark, Step, Verdict};
+use super::remark::{Remark, Step, Verdict};
 use crate::safety::look;
 use crate::safety::subject::Subject;
 

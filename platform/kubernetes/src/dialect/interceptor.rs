@@ -2,27 +2,27 @@
 
 use serde_json::Value;
 
+use super::addon;
 use super::draft::{Draft, Phase, Source, span};
-use super::keda;
 use crate::safety::look;
 use crate::safety::subject::Subject;
 
 pub(super) fn read(source: &Source<'_>, subject: &Subject<'_>, draft: &mut Draft) {
     draft.sources.push(source.called.clone());
     let hosts = rules(source, draft);
-    keda::service(source, "/spec/target", draft);
+    addon::service(source, "/spec/target", draft);
     metric(source, draft);
     timeouts(source, draft);
     for (at, said) in [
-        ("/spec/coldStart/fallback", keda::fallback as fn(&str, &mut Draft)),
-        ("/spec/coldStart/placeholder", keda::placeholder),
+        ("/spec/coldStart/fallback", addon::fallback as fn(&str, &mut Draft)),
+        ("/spec/coldStart/placeholder", addon::placeholder),
     ] {
         if source.has(at) {
             said(&source.at(at), draft);
         }
     }
     static_routes(source, draft);
-    keda::redirect(&hosts, subject, draft);
+    addon::redirect(&hosts, subject, draft);
     let name = look::name(source.object);
     let remove = format!("kubectl delete interceptorroute {name} -n {}", subject.namespace);
     draft.step(Phase::Remove, "once requests come through Kaos, take KEDA's objects away", &[remove]);
@@ -40,7 +40,7 @@ fn rules<'a>(source: &Source<'a>, draft: &mut Draft) -> Vec<&'a str> {
             look::list(rule, "/paths").iter().map(|one| look::text(one, "/value")).collect();
         prefixes.extend(if paths.is_empty() { vec!["/"] } else { paths });
         if !look::list(rule, "/headers").is_empty() {
-            keda::headers(&format!("{from}[{nth}].headers"), draft);
+            addon::headers(&format!("{from}[{nth}].headers"), draft);
         }
     }
     let every = rules.iter().any(|rule| look::list(rule, "/hosts").is_empty());
@@ -49,12 +49,12 @@ fn rules<'a>(source: &Source<'a>, draft: &mut Draft) -> Vec<&'a str> {
     prefixes.sort_unstable();
     prefixes.dedup();
     let claimed = if every && !hosts.is_empty() { [&hosts[..], &["*"]].concat() } else { hosts.clone() };
-    keda::claim(&claimed, &from, draft);
+    addon::claim(&claimed, &from, draft);
     // A rule without a path beside those with one takes every path of its hosts alone.
     let prefixes =
         if rules.len() == 1 { prefixes } else { prefixes.into_iter().filter(|one| *one != "/").collect() };
     if prefixes != ["/"] {
-        keda::paths(&prefixes, &from, draft);
+        addon::paths(&prefixes, &from, draft);
     }
     hosts
 }
@@ -65,13 +65,13 @@ fn metric(source: &Source<'_>, draft: &mut Draft) {
     let target = format!("{CONCURRENCY}/targetValue");
     match source.whole(&target) {
         Some(value) => {
-            keda::whole_target(&value.to_string(), &source.at(&target), draft);
+            addon::whole_target(&value.to_string(), &source.at(&target), draft);
             if source.has(RATE) {
                 let why = "the larger of both counts: Kaos has one metric, and this is concurrency here";
                 draft.none(&source.at(RATE), why);
             }
         }
-        None if source.has(RATE) => keda::rate(source, RATE, draft),
+        None if source.has(RATE) => addon::rate(source, RATE, draft),
         None => {}
     }
 }

@@ -13,7 +13,8 @@ use kaos_core::policy::Policy;
 use serde_json::Value;
 
 use super::draft::{Draft, Phase, Source, seconds};
-use super::plan::{self, Plan, Step};
+use super::plan::{self, Plan};
+use super::remark::Step;
 use crate::controller::Controller;
 use crate::safety::look;
 use crate::safety::subject::Subject;

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::MANAGER;
 use super::draft::{Draft, Said};
+use super::remark::{Remark, Step, Verdict};
 use crate::infer;
 use crate::object::Service;
 use crate::safety::look;
@@ -54,54 +55,6 @@ impl Line {
     pub fn changes(&self) -> bool {
         self.before.as_ref() != Some(&self.value)
     }
-}
-
-/// What came of something that is no annotation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
-    /// There is nothing in Kaos that does the same.
-    NoEqual,
-    /// Kaos doesn't allow the value.
-    Refused,
-    /// The Deployment says otherwise already.
-    Stays,
-    /// Something to know.
-    Note,
-    /// Kaos does so anyway.
-    Same,
-}
-
-impl Verdict {
-    /// A stable word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Verdict::NoEqual => "no-equal",
-            Verdict::Refused => "refused",
-            Verdict::Stays => "stays",
-            Verdict::Note => "note",
-            Verdict::Same => "same",
-        }
-    }
-}
-
-/// What is no annotation, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remark {
-    /// What came of it.
-    pub verdict: Verdict,
-    /// Where it stands.
-    pub from: String,
-    /// A sentence.
-    pub why: String,
-}
-
-/// Something to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// In words.
-    pub say: String,
-    /// As commands, lines; may be empty.
-    pub paste: String,
 }
 
 /// What comes of `draft` for the Deployment `subject`.

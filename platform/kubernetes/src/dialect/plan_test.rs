@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::plan::{Plan, Verdict};
+use super::plan::Plan;
+use super::remark::Verdict;
 use super::{MANAGER, Told, read};
 use crate::safety::Objects;
 use crate::safety::testing::{object, service, shop, wrote};

@@ -18,9 +18,11 @@ use super::look;
 use super::objects::{Objects, Unseen};
 use crate::change::encode;
 use crate::controller::Controller;
-use crate::dialect::MANAGER;
 use crate::list::List;
 use crate::wire::line;
+
+/// The field manager that sets annotations of Kaos in place of others'.
+pub const MANAGER: &str = "kaos-adopt";
 
 /// Longest wait for a page.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
