@@ -2,21 +2,18 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
-use crate::Access;
+use crate::door::{Door, Listener};
 use crate::kernel::{BACKLOG, is_exhausted};
 use crate::report::{Ask, Notice};
 use crate::standing::Stage;
-use crate::tls::Certificates;
 use crate::welcome::welcome;
 use crate::worker::{Shared, Worker};
 
@@ -24,36 +21,6 @@ use crate::worker::{Shared, Worker};
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 /// Connections accepted before others get their turn.
 const BATCH: usize = 64;
-
-/// Where one worker takes connections.
-#[derive(Debug)]
-pub(crate) struct Listener {
-    pub(crate) socket: TcpListener,
-    pub(crate) door: Door,
-}
-
-/// What comes over a listener's connections.
-#[derive(Clone, Debug)]
-pub(crate) enum Door {
-    /// Requests.
-    Plain,
-    /// Requests, behind a handshake.
-    Tls(Arc<ServerConfig>),
-    /// Questions of other proxies whether a request may go.
-    Gate,
-}
-
-/// Where connections are taken, worker by worker.
-#[derive(Debug)]
-pub(crate) struct Doors {
-    pub(crate) listeners: Vec<Vec<Listener>>,
-    /// What clients get that come with TLS.
-    pub(crate) certificates: Option<Arc<Certificates>>,
-    /// Who is told of requests, if anybody is.
-    pub(crate) access: Option<Access>,
-    /// See [`Shared::settle`].
-    pub(crate) settle: Option<Duration>,
-}
 
 /// Everything one worker thread needs.
 pub(crate) struct Post {

@@ -10,8 +10,8 @@ use kaos_core::{ProxyId, Report, Snapshot};
 use socket2::{Domain, Protocol, TcpKeepalive, Type};
 use tokio::sync::{mpsc, watch};
 
-use crate::accept::{Door, Doors, Listener};
 use crate::control::Ready;
+use crate::door::{Door, Doors, Listener};
 use crate::kernel::BACKLOG;
 use crate::proxy::Proxy;
 use crate::{Access, Certificates, Config, Limits, tls};

@@ -1,7 +1,5 @@
 //! Header fields: a list that points into the bytes it was read from, and what each name means to a proxy.
 
-use crate::refuse::is_grpc;
-
 /// A name that the proxy acts on. Every other passes untouched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Name {
@@ -181,6 +179,13 @@ pub(crate) fn length(value: &[u8]) -> Option<u64> {
     (length <= i64::MAX as u64).then_some(length)
 }
 
+/// Whether a request with this `Content-Type` is one of gRPC, which looks for its own status in an answer.
+fn is_grpc(content_type: &[u8]) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
+    let begins = content_type.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC));
+    begins && matches!(content_type.get(GRPC.len()), None | Some(b'+' | b';' | b' '))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,6 +249,20 @@ mod tests {
             b"99999999999999999999999999999999999",
         ] {
             assert_eq!(length(value), None, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn grpc_is_known_by_its_content() {
+        for (kind, is) in [
+            ("application/grpc", true),
+            ("Application/gRPC+proto", true),
+            ("application/grpc;charset=utf-8", true),
+            ("application/grpc-web", false),
+            ("application/json", false),
+            ("", false),
+        ] {
+            assert_eq!(is_grpc(kind.as_bytes()), is, "{kind}");
         }
     }
 }

@@ -13,6 +13,7 @@ mod bind;
 mod buffer;
 mod clients;
 mod control;
+mod door;
 mod field;
 mod first;
 mod forward;

@@ -10,9 +10,10 @@ use arc_swap::ArcSwap;
 use kaos_core::{EndpointUid, Moment, Report, Snapshot, WorkloadId};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::accept::{Doors, Post, work};
+use crate::accept::{Post, work};
 use crate::clients::Clients;
 use crate::control::{Control, Ready, ask_all};
+use crate::door::Doors;
 use crate::gate::QueueBytes;
 use crate::ledger::{Counts, Histogram};
 use crate::memory;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use kaos_core::WorkloadId;
 
-use crate::rule::Extra;
+/// Fields of an answer that are ours to say.
+pub(crate) type Extra = Vec<(&'static str, String)>;
 
 /// Why Kaos answers a request itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,13 +72,6 @@ const RESOURCE_EXHAUSTED: u16 = 8;
 const UNIMPLEMENTED: u16 = 12;
 const INTERNAL: u16 = 13;
 const UNAVAILABLE: u16 = 14;
-
-/// Whether a request with this `Content-Type` is one of gRPC, which looks for its own status in an answer.
-pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
-    const GRPC: &[u8] = b"application/grpc";
-    let begins = content_type.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC));
-    begins && matches!(content_type.get(GRPC.len()), None | Some(b'+' | b';' | b' '))
-}
 
 /// How much of the inside an answer may tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -359,16 +353,6 @@ mod tests {
 
     #[test]
     fn grpc_is_told_in_its_own_words() {
-        for (kind, is) in [
-            ("application/grpc", true),
-            ("Application/gRPC+proto", true),
-            ("application/grpc;charset=utf-8", true),
-            ("application/grpc-web", false),
-            ("application/json", false),
-            ("", false),
-        ] {
-            assert_eq!(is_grpc(kind.as_bytes()), is, "{kind}");
-        }
         let failed = Refusal::StartFailed("50 % ü\n".to_owned(), Duration::from_secs(1));
         assert_eq!(failed.grpc_status(), 14);
         let message = failed.grpc_message(Detail::Full, None);

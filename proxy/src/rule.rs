@@ -10,11 +10,8 @@ use kaos_core::rule::{Cors, Edits, Redirect, Rewrite, Rule};
 
 use crate::clients::{Client, Clients};
 use crate::head::Head;
-use crate::refuse::Refusal;
+use crate::refuse::{Extra, Refusal};
 use crate::upstream::forwarded;
-
-/// Fields of an answer that are ours to say.
-pub(crate) type Extra = Vec<(&'static str, String)>;
 
 /// Whether this request goes on to its workload; else what is answered. Another proxy that has passed it on has seen to that.
 pub(crate) fn check(rule: &Rule, head: &Head, client: Client, clients: &Clients) -> Result<(), Refusal> {

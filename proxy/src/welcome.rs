@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 use kaos_core::Moment;
 use tokio::net::TcpStream;
 
-use crate::accept::Door;
 use crate::beginning::read_more;
 use crate::buffer::Input;
 use crate::clients::Client;
+use crate::door::Door;
 use crate::http1::serve::Connection;
 use crate::refuse::Refusal;
 use crate::rounds::Watched;
