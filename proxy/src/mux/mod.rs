@@ -138,10 +138,11 @@ impl Mux {
     fn take(&self, bytes: &[u8], mut pays: impl FnMut(u8, usize) -> bool) -> (usize, Result<(), Fatal>) {
         let mut state = self.state.borrow_mut();
         let (mut used, opened) = (0, state.opened.len());
+        // A request ends the share, but for what takes it back at once: it would be begun only to be broken off.
         while !state.is_deaf()
             && used < SHARE
-            && state.opened.len() == opened
             && let Some(head) = Head::read(bytes.get(used..).unwrap_or_default())
+            && (state.opened.len() <= opened || head.kind == frame::RST_STREAM)
         {
             if head.length > frame::LARGEST {
                 return (used, Err(Fatal(Reason::FRAME_SIZE_ERROR)));

@@ -253,6 +253,33 @@ fn what_follows_a_reset_is_at_fault_though_the_stream_was_answered_and_reset_bef
     assert_eq!(pair.server.hear(&begin), None, "whoever sends it knew that the stream had ended");
 }
 
+/// Else each would be begun, one a turn, only to be broken off.
+#[test]
+fn what_is_taken_back_at_once_is_never_begun_and_ends_the_connection() {
+    let mut block = Vec::new();
+    encode::request(&mut block, b"POST", b"shop", b"/");
+    let bytes = |count: u32, reset: bool| {
+        let mut bytes = Vec::new();
+        for id in (1..).step_by(2).take(count as usize) {
+            frame::block(&mut bytes, &block, id, true);
+            if reset {
+                frame::numbers(&mut bytes, frame::RST_STREAM, id, &[Reason::CANCEL.0]);
+            }
+        }
+        bytes
+    };
+    let share = |bytes: &[u8]| {
+        let pair = Pair::new();
+        let (used, taken) = pair.server.take(bytes, |_, _| true);
+        (used, taken.map_err(|fatal| fatal.0), pair.server.accept().is_some())
+    };
+    let (one, asked) = (bytes(1, true), bytes(1, false));
+    assert_eq!(share(&one), (one.len(), Ok(()), false));
+    assert_eq!(share(&bytes(2, false)), (asked.len(), Ok(()), true), "a share is one request");
+    assert_eq!(share(&bytes(20, true)), (20 * one.len(), Ok(()), false));
+    assert_eq!(share(&bytes(30, true)), (21 * one.len(), Err(Reason::ENHANCE_YOUR_CALM), false));
+}
+
 #[test]
 fn who_asks_on_and_reads_nothing_is_not_read_from() {
     let pair = Pair::new();

@@ -42,7 +42,15 @@ fn route(namespace: &str, at: usize, path: &str) -> Value {
     })
 }
 
-/// A Deployment that Kaos may only observe: requests wake nothing.
+/// Under which host a Deployment is that claims no path: none of them is replaced by another's of the same workload.
+fn host(namespace: &str, at: usize, path: &str) -> String {
+    match path.trim_matches('/') {
+        "" => format!("web-{at}.{namespace}.test"),
+        change => format!("{change}.web-{at}.{namespace}.test"),
+    }
+}
+
+/// A Deployment whose requests wake nothing, under a host for each path.
 fn deployment(namespace: &str, at: usize, path: &str) -> Value {
     let (name, labels) = (format!("web-{at}"), json!({"app": format!("web-{at}")}));
     let container =
@@ -50,8 +58,7 @@ fn deployment(namespace: &str, at: usize, path: &str) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": name, "namespace": namespace, "annotations": {
-            "kaos.dev/enabled": "true", "kaos.dev/mode": "observe", "kaos.dev/path": path,
-            "kaos.dev/host": format!("web-{at}.{namespace}.test")}},
+            "kaos.dev/enabled": "true", "kaos.dev/no-wake-paths": "/=204", "kaos.dev/host": host(namespace, at, path)}},
         "spec": {"replicas": 0, "selector": {"matchLabels": labels},
                  "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}}},
     })
@@ -98,10 +105,10 @@ async fn main() {
     let namespace = plane.namespace("routes").await.unwrap();
     let asked = |what: &str| std::env::args().any(|word| word == what);
     let routes = asked("routes");
-    let (made, kind): (Made, &str) = match (routes, asked("annotations")) {
-        (true, _) => (route, "HTTPRoutes"),
-        (false, true) => (deployment, "Deployments"),
-        (false, false) => (ingress, "Ingresses"),
+    let (made, kind, led): (Made, &str, u16) = match (routes, asked("annotations")) {
+        (true, _) => (route, "HTTPRoutes", 503),
+        (false, true) => (deployment, "Deployments", 204),
+        (false, false) => (ingress, "Ingresses", 503),
     };
     if routes {
         gateway(&client, &namespace).await;
@@ -109,11 +116,13 @@ async fn main() {
     stream::iter(0..count).for_each_concurrent(AT_ONCE, |at| make(&client, &namespace, at, made)).await;
     // With routes somebody writes their statuses, as in a cluster.
     let kaos = Kaos::start(plane, &namespace, 1, usize::from(routes)).await;
-    // Nobody is behind any of them: what is led somewhere is answered 503, what isn't 404.
+    // Nobody is behind any of them: what is led somewhere is answered 503, or 204 if it is a Deployment's; what isn't 404.
     let status = async |at: usize, path: &str| {
-        Some(kaos.get(0, &format!("web-{at}.{namespace}.test"), path).await?.status)
+        let by_host = led == 204;
+        let host = host(&namespace, at, if by_host { path } else { "/" });
+        Some(kaos.get(0, &host, if by_host { "/" } else { path }).await?.status)
     };
-    eventually("all are known", async || (status(count - 1, "/").await? == 503).then_some(())).await;
+    eventually("all are known", async || (status(count - 1, "/").await? == led).then_some(())).await;
     if routes {
         let path =
             format!("/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/httproutes/web-{}", count - 1);
@@ -131,7 +140,7 @@ async fn main() {
         apply(&client, &made(&namespace, at, &path)).await;
         let done = Instant::now();
         // What was there before is left no more.
-        while status(at, "/").await != Some(404) || status(at, &path).await != Some(503) {}
+        while status(at, "/").await != Some(404) || status(at, &path).await != Some(led) {}
         sent.push(begun.elapsed());
         written.push(done.elapsed());
     }
